@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null)
+VERSION := $(or $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])' 2>/dev/null),none)
 LOCK := locks/py$(VERSION).txt
 STAMP := $(VENV)/.installed-py$(VERSION)
 
@@ -14,10 +14,10 @@ reproduce: $(STAMP)
 	$(BIN)/python -m experiments verify
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -41,8 +41,8 @@ $(STAMP): $(LOCK) pyproject.toml | supported-python
 
 .PHONY: supported-python
 supported-python:
-	@test -f "$(LOCK)" || { echo "banditlab: no lock for '$(PYTHON)' (version '$(VERSION)'); use Python 3.11 or 3.12: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "banditlab: '$(PYTHON)' lacks ensurepip; install the python3-venv package of your system" >&2; exit 2; }
+	$(if $(wildcard $(LOCK)),,$(error no lock for '$(PYTHON)' (version $(VERSION)): use Python 3.11 or 3.12, e.g. make PYTHON=python3.11))
+	$(if $(shell $(PYTHON) -c 'import ensurepip, venv' 2>&1),$(error '$(PYTHON)' lacks ensurepip or venv: install your system's python3-venv package))
 
 # No lock for this Python: the rule above then stops with its one line.
 locks/py%.txt: | supported-python ;

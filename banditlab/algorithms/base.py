@@ -1,0 +1,80 @@
+"""The algorithm protocol: three pure functions and their numbers, as one frozen pytree."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from banditlab.environment import Environment
+
+State = Any
+
+
+class RoundInfo(NamedTuple):
+    """What a step reports.
+
+    Attributes:
+        num_labels: () labels bought this round, dropped pairs included.
+        status: () int8 `Status` of the round's fit.
+        existence: () int8 `Existence` of the unregularised optimum of the round's data.
+    """
+
+    num_labels: Array
+    status: Array
+    existence: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """An algorithm for `simulate`. Functions and options are static; settings are leaves, so changing a number
+    (or calling a factory again) does not recompile.
+
+    Attributes:
+        name: for tables and plots.
+        init_fn: (algorithm, key, env) -> state, with `state.params` the parameters of the current policy.
+        step_fn: (algorithm, key, state, env) -> (state, RoundInfo); one round.
+        policy_fn: (algorithm, state, env) -> (S, A) log-probabilities of the current policy.
+        settings: pytree of arrays (and of `jax.tree_util.Partial` functions that carry arrays).
+        options: hashable choices that select the code to compile.
+    """
+
+    name: str = dataclasses.field(metadata={"static": True})
+    init_fn: Callable[..., State] = dataclasses.field(metadata={"static": True})
+    step_fn: Callable[..., tuple[State, RoundInfo]] = dataclasses.field(metadata={"static": True})
+    policy_fn: Callable[..., Array] = dataclasses.field(metadata={"static": True})
+    settings: Any = ()
+    options: Any = dataclasses.field(default=(), metadata={"static": True})
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        *,
+        init: Callable[..., State],
+        step: Callable[..., tuple[State, RoundInfo]],
+        log_policy: Callable[..., Array],
+        settings: Mapping[str, Any] | None = None,
+        options: Hashable = (),
+    ) -> Algorithm:
+        """Build an algorithm; every Python number in `settings` becomes a float64 array leaf."""
+        dtype = jnp.result_type(float)
+        converted = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), dict(settings or {}))
+        return cls(name, init, step, log_policy, converted, options)
+
+    def init(self, key: Array, env: Environment) -> State:
+        """The state before the first round."""
+        return self.init_fn(self, key, env)
+
+    def step(self, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
+        """One round: buy labels, update."""
+        return self.step_fn(self, key, state, env)
+
+    def log_policy(self, state: State, env: Environment) -> Array:
+        """(S, A) log-probabilities of the current policy."""
+        return self.policy_fn(self, state, env)

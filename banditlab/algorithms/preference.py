@@ -1,0 +1,166 @@
+"""Direct preference optimisation with labels bought in rounds; the sampler alone tells its variants apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import Partial
+
+from banditlab import designs, estimators, multinomial, preferences, samplers, validation
+from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.environment import Environment
+
+# Batches up to this size may be drawn label by label; the capacity is then compiled in, rounded up to a power of
+# two. Larger ones always use conditional binomials, whose code does not depend on the number of labels.
+_DIRECT_LIMIT = 4096
+
+_SCHEMES = {"paired": samplers.paired, "mixture": samplers.half_designed, "design": samplers.designed}
+
+
+class State(NamedTuple):
+    """Parameters (d,) of the current policy, its table (S, A), the pooled wins (S, A, A) or None, the sampler."""
+
+    params: Array
+    log_policy: Array
+    wins: Array | None
+    sampler: Partial
+
+
+class Options(NamedTuple):
+    """Static choices: pooled data, the ridge's centre, whether the norm is capped, n = inf, the direct capacity."""
+
+    pooled: bool
+    center: str
+    capped: bool
+    population: bool
+    capacity: int | None
+
+
+def dpo(
+    sampler: samplers.Sampler | samplers.Prepared,
+    num_pairs: float,
+    *,
+    labeller: preferences.Labeller = preferences.bradley_terry,
+    ridge: float = 0.0,
+    center: Literal["previous", "reference"] = "previous",
+    max_norm: float = math.inf,
+    pooled: bool = False,
+    name: str = "dpo",
+) -> Algorithm:
+    """DPO: each round draws `num_pairs` labels from the sampler at pi_k, then refits theta_{k+1}.
+
+    The fit minimises the SUM of logistic losses + (ridge/2) ||theta - center||^2 over ||theta||_2 <= max_norm, on
+    the fresh batch or on all labels so far (pooled). The reference never changes; refreshing the sampler is not
+    refreshing the reference. Without an informative pair and without ridge theta_{k+1} = theta_k.
+
+    Args:
+        sampler: (env, log_policy) -> pair law (S, A, A); see `banditlab.samplers`.
+        num_pairs: labels bought per round, a whole number >= 1; inf fits the outcome law itself.
+        labeller: win probabilities; see `banditlab.preferences`.
+        ridge: non-negative weight against the sum of losses.
+        center: of the ridge: theta_k ("previous") or 0, the reference ("reference").
+        max_norm: cap R on ||theta||_2; inf for none.
+        pooled: fit all labels so far instead of the fresh batch.
+        name: for tables and plots.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
+    """
+    pairs = validation.count("num_pairs", validation.whole("num_pairs", num_pairs, infinite=True))
+    validation.positive("ridge", ridge, zero=True)
+    validation.positive("max_norm", max_norm, infinite=True)
+    validation.choice("center", center, ("previous", "reference"))
+    capacity = 1 << (int(pairs) - 1).bit_length() if pairs <= _DIRECT_LIMIT else None
+    return Algorithm.create(
+        name,
+        init=_init,
+        step=_step,
+        log_policy=_log_policy,
+        settings={
+            "sampler": sampler if isinstance(sampler, Partial | samplers.Prepared) else Partial(sampler),
+            "labeller": labeller if isinstance(labeller, Partial) else Partial(labeller),
+            "num_pairs": pairs,
+            "ridge": float(ridge),
+            "max_norm": float(max_norm),
+        },
+        options=Options(bool(pooled), center, math.isfinite(max_norm), math.isinf(pairs), capacity),
+    )
+
+
+def offline_dpo(num_pairs: float, **options) -> Algorithm:
+    """Offline DPO: `num_pairs` labels a round from the never-refreshed pi_0, refitted on all of them.
+
+    After k rounds it has fitted one data set of k num_pairs labels. Options as in `dpo`.
+    """
+    return dpo(samplers.initial, num_pairs, **{"pooled": True, "name": "offline_dpo", **options})
+
+
+def on_policy_dpo(num_pairs: float, ridge: float = 0.0, pooled: bool = False, **options) -> Algorithm:
+    """On-policy DPO: both actions from pi_k; fresh batches by default. Options as in `dpo`."""
+    return dpo(samplers.on_policy, num_pairs, ridge=ridge, pooled=pooled, **{"name": "on_policy_dpo", **options})
+
+
+def uniform_dpo(num_pairs: float, **options) -> Algorithm:
+    """DPO on uniform pairs, refitted on all labels so far. Options as in `dpo`."""
+    return dpo(samplers.uniform, num_pairs, **{"pooled": True, "name": "uniform_dpo", **options})
+
+
+def hybrid_dpo(
+    num_pairs: float,
+    scheme: Literal["paired", "mixture", "design"] = "paired",
+    design: designs.Design | None = None,
+    **options,
+) -> Algorithm:
+    """The hybrid sampler on a preferential G-optimal design, in its three readings.
+
+    Args:
+        num_pairs: labels per round.
+        scheme: "paired" (y ~ pi_k against y' ~ nu(.|x)), "mixture" (half on-policy pairs, half design pairs) or
+            "design" (design pairs only).
+        design: from `banditlab.designs`; None computes `designs.joint(env)` when a run starts.
+        options: as in `dpo`; batches are fresh by default for the first two and pooled for "design".
+    """
+    law = _SCHEMES[validation.choice("scheme", scheme, tuple(_SCHEMES))]
+    sampler = samplers.Prepared(Partial(designs.joint), Partial(law)) if design is None else Partial(law, design)
+    return dpo(sampler, num_pairs, **{"pooled": scheme == "design", "name": f"hybrid_dpo_{scheme}", **options})
+
+
+def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
+    del key
+    wins = None
+    if algorithm.options.pooled:
+        wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
+    sampler = samplers.prepare(algorithm.settings["sampler"], env)
+    return State(env.start_params, env.log_initial, wins, sampler)
+
+
+def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
+    settings, options = algorithm.settings, algorithm.options
+    pair_law = state.sampler(env, state.log_policy)
+    law = preferences.outcome_law(env, pair_law, settings["labeller"])
+    if options.population:
+        wins = law
+    else:
+        capacity = options.capacity and multinomial.choose_capacity(options.capacity, law.size)
+        wins = preferences.draw_counts(key, law, settings["num_pairs"], capacity=capacity)
+    if state.wins is not None:
+        wins = wins + state.wins
+    fit = estimators.fit(
+        env,
+        wins,
+        ridge=settings["ridge"],
+        center=state.params if options.center == "previous" else None,
+        max_norm=settings["max_norm"] if options.capped else math.inf,
+        warm_start=state.params,
+    )
+    info = RoundInfo(settings["num_pairs"], fit.status, fit.existence)
+    next_wins = wins if options.pooled else None
+    return State(fit.params, env.log_policy(fit.params), next_wins, state.sampler), info
+
+
+def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
+    del algorithm, env
+    return state.log_policy

@@ -1,0 +1,122 @@
+"""Coverage coefficients (docs/theory.md, section 3). Generalised ratios: +inf where a needed direction is missing.
+
+V, M and H average over contexts; density ratios and leverages take the worst context of positive probability.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from banditlab import linalg, policies, validation
+from banditlab.environment import Environment
+
+
+def operator(env: Environment, log_policy: Array) -> Array:
+    """C_op(pi) = lambda_max(V(pi)^{-1} V*), () for log_policy (S, A); 1 when there is nothing to learn (rank 0)."""
+    if env.rank == 0:
+        return jnp.ones_like(env.beta)
+    whitened, missing = relative_to(policies.feature_covariance(env, log_policy), target_covariance(env))
+    return jnp.where(missing, jnp.inf, jnp.linalg.eigvalsh(whitened)[-1])
+
+
+def trace(env: Environment, log_policy: Array) -> Array:
+    """C_tr(pi) = tr(V(pi)^{-1} V*), () for log_policy (S, A); equal to the rank at pi*."""
+    return trace_ratio(policies.feature_covariance(env, log_policy), target_covariance(env))
+
+
+def density_ratio(env: Environment, log_policy: Array) -> Array:
+    """C_inf(pi) = max pi*/pi over the contexts of positive probability, () for log_policy (S, A)."""
+    log_target = env.log_target
+    needed = (env.context_probs[:, None] > 0) & jnp.isfinite(log_target)
+    ratio = jnp.where(needed, log_target, 0.0) - jnp.where(needed, log_policy, 0.0)
+    return jnp.exp(jnp.max(jnp.where(needed, ratio, -jnp.inf)))
+
+
+def kl_ball(env: Environment, radius: Array | float) -> Array:
+    """C_kl(e): the largest pi/pi_ref over the full simplex of policies with E_x KL(pi || pi_ref) <= radius.
+
+    max over (x, y) of q/p, with q in [p, 1] the root of kl(q || p) = radius / rho(x). radius = inf gives
+    the global coefficient C_glo = 1 / min pi_ref, +inf where pi_ref misses an action of the class.
+    For a linear class both are upper bounds.
+    """
+    if validation.is_concrete(radius):
+        validation.positive("radius", radius, zero=True, infinite=True)
+    p = jnp.exp(env.log_reference)
+    reachable = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
+    supported = reachable & (p > 0)
+    safe_p = jnp.where(supported, p, 0.5)
+    safe_rho = jnp.where(env.context_probs > 0, env.context_probs, 1.0)
+    budget = jnp.broadcast_to((jnp.asarray(radius, p.dtype) / safe_rho)[:, None], p.shape)
+    ratio = jnp.max(jnp.where(supported, _largest_mass(safe_p, budget) / safe_p, 1.0))
+    # An action without reference mass costs infinite KL: only the unconstrained supremum sees it.
+    missing = jnp.any(reachable & (p == 0)) & jnp.isinf(jnp.asarray(radius, p.dtype))
+    return jnp.where(missing, jnp.inf, ratio)
+
+
+def leverage(env: Environment, second_moment: Array) -> Array:
+    """max_z z' M^{-1} z, () for M (rank, rank), over all differences of the class with rho(x) > 0.
+
+    From the per-context Gram table q_ii + q_jj - 2 q_ij of the whitened features.
+    """
+    if env.rank == 0:
+        return jnp.zeros_like(env.beta)
+    rows, in_range = linalg.inverse_root(second_moment)
+    allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
+    features = env.reduced_features
+    centred = features - features[:, :1]  # a common shift per context would only cost digits
+    coordinates = jnp.einsum("rs,xas->xar", rows, centred)
+    # Any difference along a null direction of M has infinite leverage.
+    null = jnp.where(in_range[None, None, :], 0.0, coordinates)
+    spread = jnp.where(allowed[..., None], null, -jnp.inf).max(1) - jnp.where(allowed[..., None], null, jnp.inf).min(1)
+    magnitude = jnp.max(jnp.where(allowed[..., None], jnp.abs(null), 0.0))
+    missing = jnp.any(spread > 1e-9 * magnitude)
+    whitened = jnp.where(in_range[None, None, :], coordinates, 0.0)
+    gram = jnp.einsum("xar,xbr->xab", whitened, whitened)
+    square = jnp.einsum("xaa->xa", gram)
+    table = square[:, :, None] + square[:, None, :] - 2 * gram
+    pairs = allowed[:, :, None] & allowed[:, None, :]
+    return jnp.where(missing, jnp.inf, jnp.max(jnp.where(pairs, table, 0.0)))
+
+
+def target_covariance(env: Environment) -> Array:
+    """V* = V(pi*), (rank, rank) in reduced coordinates."""
+    return policies.feature_covariance(env, env.log_target)
+
+
+def trace_ratio(covering: Array, covered: Array) -> Array:
+    """tr(covering^{-1} covered) of two (n, n) positive semi-definite matrices, +inf where a direction is missing."""
+    if covering.shape[-1] == 0:
+        return jnp.zeros((), covering.dtype)
+    whitened, missing = relative_to(covering, covered)
+    return jnp.where(missing, jnp.inf, jnp.trace(whitened))
+
+
+def relative_to(covering: Array, covered: Array) -> tuple[Array, Array]:
+    """R covered R' with R covering R' = I on the range of `covering`, and whether `covered` leaves that range."""
+    rows, in_range = linalg.inverse_root(covering)
+    whitened = jnp.einsum("ij,jk,lk->il", rows, covered, rows)
+    # For a null vector v of `covering`, v' covered v against its own scale: above rounding, it is missing.
+    scale = jnp.einsum("ij,jj,ij->i", rows, covered, rows)
+    missing = jnp.any(~in_range & (jnp.diagonal(whitened) > 1e-10 * scale))
+    return jnp.where(in_range[:, None] & in_range[None, :], whitened, 0.0), missing
+
+
+def _largest_mass(p: Array, budget: Array) -> Array:
+    """q in [p, 1] with kl(q || p) = budget by bisection (kl increases in q there); 1 if budget >= log 1/p."""
+
+    def divergence(q: Array) -> Array:
+        return jax.scipy.special.xlogy(q, q / p) + jax.scipy.special.xlogy(1 - q, (1 - q) / (1 - p))
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        inside = divergence(middle) <= budget
+        return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
+
+    whole = (p >= 1) | (budget >= -jnp.log(p))
+    safe_p = jnp.where(whole, 0.5, p)
+    p, budget = safe_p, jnp.where(whole, 0.0, budget)
+    low, _ = jax.lax.fori_loop(0, 60, halve, (p, jnp.ones_like(p)))
+    return jnp.where(whole, 1.0, low)

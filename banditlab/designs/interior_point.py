@@ -1,0 +1,185 @@
+"""Primal-dual interior point for design problems: one solver for every criterion and both constraint sets.
+
+Minimise a convex `loss(w)` over weights `w >= 0` whose sums within each group are given. With q = -grad loss
+(the leverages), the optimality conditions are
+
+    prices[group(i)] - q_i(w) = slack_i >= 0,    w_i slack_i = 0,    sum of w over group g = mass_g,
+
+and any w in the constraint set is certified by the duality gap sum_g mass_g max_{i in g} q_i / sum_i w_i q_i - 1.
+Free prompts are one group of mass 1; prompts from rho are one group per context, of mass rho(x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+# Fraction of the way to the boundary of the positive orthant that one step may go.
+_TO_BOUNDARY = 0.99
+# A step is halved until the leverages agree with prices and slacks to within this multiple of the total product
+# of weights and slacks (both in units of leverage), or agree better than before.
+_RESIDUAL_FACTOR = 10.0
+_MAX_HALVINGS = 30
+# A start keeps its prices at least this fraction above the leverages, and its weights at least this fraction
+# of their central values.
+_SMALLEST_MARGIN = 1e-12
+_LEAST_CENTRED = 0.1
+
+
+class Constraint(NamedTuple):
+    """`membership @ w = masses`: membership (G, n) zero-one, zero in the columns of masked atoms; masses (G,)."""
+
+    membership: Array
+    masses: Array
+
+
+class Criterion(NamedTuple):
+    """A loss through two functions of the weights (n,).
+
+    `leverages(w)` is -grad loss (n,). `newton(w)` returns `factor(diagonal)`, which returns `solve(b)`:
+    (Hessian(w) + diag(diagonal))^{-1} b for b (n,) or (n, k).
+    """
+
+    leverages: Callable[[Array], Array]
+    newton: Callable[[Array], Callable[[Array], Callable[[Array], Array]]]
+
+
+class Iterate(NamedTuple):
+    """Feasible weights (n,), prices (G,) and slacks (n,). Masked atoms have weight 0 and slack 1."""
+
+    weights: Array
+    prices: Array
+    slacks: Array
+
+
+def duality_gap(weights: Array, leverages: Array, constraint: Constraint) -> Array:
+    """The gap () that certifies feasible `weights` (n,) against every other weighting of the same atoms."""
+    return constraint.masses @ group_max(leverages, constraint) / (weights @ leverages) - 1
+
+
+def group_max(values: Array, constraint: Constraint) -> Array:
+    """(G,) largest of the non-negative values (n,) in each group; 0 for a group without atoms."""
+    return jnp.max(constraint.membership * values[None, :], axis=1)
+
+
+def normalise(weights: Array, constraint: Constraint) -> Array:
+    """Weights (n,) rescaled within each group to its mass exactly."""
+    totals = constraint.membership @ weights
+    scale = constraint.masses / jnp.where(totals > 0, totals, 1.0)
+    return weights * (scale @ constraint.membership)
+
+
+def minimise(
+    weights: Array, criterion: Criterion, constraint: Constraint, tolerance: Array, max_steps: Array
+) -> tuple[Array, Array]:
+    """Feasible weights (n,) whose gap over these atoms is at most `tolerance`, and the steps taken (<= max_steps).
+
+    The start need not be positive, only give a regular moment matrix.
+    """
+
+    def unfinished(carry: tuple[Iterate, Array, Array]) -> Array:
+        _, gap, count = carry
+        return (gap > tolerance) & (count < max_steps)
+
+    def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
+        iterate = _step(carry[0], criterion, constraint)
+        leverages = criterion.leverages(iterate.weights)
+        return iterate, duality_gap(iterate.weights, leverages, constraint), carry[2] + 1
+
+    infinite = jnp.full((), jnp.inf, weights.dtype)
+    carry = (_start(weights, criterion, constraint), infinite, jnp.zeros((), jnp.int32))
+    iterate, _, count = jax.lax.while_loop(unfinished, advance, carry)
+    return normalise(iterate.weights, constraint), count
+
+
+def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iterate:
+    """Prices above the leverages by the current gap, and weights raised towards the central path.
+
+    On the path the product of weight and slack is the same for all atoms.
+    """
+    active = _is_active(constraint)
+    weights = normalise(weights, constraint)
+    leverages = criterion.leverages(weights)
+    margin = jnp.maximum(duality_gap(weights, leverages, constraint), _SMALLEST_MARGIN) * (weights @ leverages)
+    prices = group_max(leverages, constraint) + margin
+    slacks = jnp.where(active, prices @ constraint.membership - leverages, 1.0)
+    mean = jnp.sum(jnp.where(active, weights * slacks, 0.0)) / jnp.sum(constraint.membership)
+    weights = jnp.where(active, jnp.maximum(weights, _LEAST_CENTRED * mean / slacks), 0.0)
+    return Iterate(normalise(weights, constraint), prices, slacks)
+
+
+def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Iterate:
+    """One predictor-corrector step: w_i slack_i moves towards a common, smaller value."""
+    weights, _, slacks = iterate
+    member = constraint.membership
+    active = _is_active(constraint)
+    safe = jnp.where(active, weights, 1.0)
+    solve = criterion.newton(weights)(slacks / safe)
+    through = solve(member.T)
+    # A group without atoms has price change zero.
+    empty = jnp.where(jnp.sum(member, axis=1) > 0, 0.0, 1.0).astype(weights.dtype)
+    schur = jnp.linalg.cholesky(member @ through + jnp.diag(empty))
+
+    def direction(complementarity: Array) -> Iterate:
+        free = solve(jnp.where(active, complementarity / safe - residual, 0.0))
+        prices = jax.scipy.linalg.cho_solve((schur, True), member @ free)
+        change = free - through @ prices
+        return Iterate(change, prices, jnp.where(active, (complementarity - slacks * change) / safe, 0.0))
+
+    product = jnp.where(active, weights * slacks, 0.0)
+    residual = _residual(iterate, criterion, constraint)
+    predictor = direction(-product)
+    reach = _step_length(iterate, predictor, 1.0)
+    after = (weights + reach * predictor.weights) @ (slacks + reach * predictor.slacks)
+    total = jnp.sum(product)
+    centring = (after / total) ** 3 * total / jnp.sum(member)
+    corrector = direction(jnp.where(active, centring, 0.0) - product - predictor.weights * predictor.slacks)
+    return _move(iterate, corrector, criterion, constraint)
+
+
+def _move(iterate: Iterate, change: Iterate, criterion: Criterion, constraint: Constraint) -> Iterate:
+    """Go along a direction as far as the boundary and the curvature of the leverages allow.
+
+    The leverages of a context that loses all its mass are far from linear in its weights, whose ratios decide
+    where its centre is: without the test the product would fall and leave the residual behind.
+    """
+    active = _is_active(constraint)
+    before = jnp.max(jnp.abs(_residual(iterate, criterion, constraint)))
+
+    def moved(length: Array) -> Iterate:
+        return jax.tree.map(lambda value, move: value + length * move, iterate, change)
+
+    def too_far(carry: tuple[Array, Array]) -> Array:
+        length, halvings = carry
+        trial = moved(length)
+        product = jnp.sum(jnp.where(active, trial.weights * trial.slacks, 0.0))
+        allowed = jnp.maximum(_RESIDUAL_FACTOR * product, (1 - 0.1 * length) * before)
+        after = jnp.max(jnp.abs(_residual(trial, criterion, constraint)))
+        return ~(after <= allowed) & (halvings < _MAX_HALVINGS)
+
+    def halve(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        return 0.5 * carry[0], carry[1] + 1
+
+    full = _step_length(iterate, change, _TO_BOUNDARY)
+    return moved(jax.lax.while_loop(too_far, halve, (full, jnp.zeros((), jnp.int32)))[0])
+
+
+def _residual(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Array:
+    """(n,) price - leverage - slack of the active atoms: zero at the optimum."""
+    slacks = iterate.prices @ constraint.membership - criterion.leverages(iterate.weights)
+    return jnp.where(_is_active(constraint), slacks - iterate.slacks, 0.0)
+
+
+def _step_length(iterate: Iterate, change: Iterate, fraction: float) -> Array:
+    """The longest step <= 1 that keeps weights and slacks at least 1 - fraction of what they were."""
+    positive = jnp.where(iterate.weights > 0, iterate.weights, 1.0)
+    shrink = jnp.maximum(jnp.max(-change.weights / positive), jnp.max(-change.slacks / iterate.slacks))
+    return fraction / jnp.maximum(shrink, fraction)
+
+
+def _is_active(constraint: Constraint) -> Array:
+    return jnp.sum(constraint.membership, axis=0) > 0

@@ -1,0 +1,175 @@
+"""The convex objective sum_x,i,j W[x,i,j] loss(h_ij) of a linear policy, in two equivalent layouts.
+
+With u = phi w + log_base - log_reference the margin of "i beats j" is h_ij = beta (u_i - u_j). I7 gives
+gradient and Hessian at a cost that does not depend on the number of labels. `PairForm` lists the unordered
+differences, so that a batch of seeds shares them in matrix products; `LaplacianForm` never forms them and
+wins once there are more than a few hundred.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from banditlab import linalg
+from banditlab.environment import Environment
+from banditlab.losses import Loss, derivatives, pair_derivatives
+
+# Above this many ordered cells S A^2 the (pairs, rank^2) products outweigh the two thin products of I7.
+PAIR_FORM_LIMIT = 2048
+
+
+class PairForm(NamedTuple):
+    """Unordered pairs i < j as rows; the second outcome of a pair has margin -h.
+
+    Attributes:
+        differences: (P, r) beta (phi_i - phi_j).
+        products: (P, r(r+1)/2) upper triangles of their outer products.
+        offsets: (P,) beta times the difference of log_base - log_reference.
+        wins: (2, P) W_ij and W_ji.
+        targets: (2, P) regression targets of the two outcomes, or None.
+    """
+
+    differences: Array
+    products: Array
+    offsets: Array
+    wins: Array
+    targets: Array | None
+
+    @property
+    def observed(self) -> Array:
+        """(P,) whether the pair was labelled at all."""
+        return self.wins[0] + self.wins[1] > 0
+
+    def margins(self, coordinates: Array) -> Array:
+        return self.change(coordinates) + self.offsets
+
+    def change(self, direction: Array) -> Array:
+        """(P,) change of the margins along `direction` (r,)."""
+        return jnp.einsum("r,pr->p", direction, self.differences)
+
+    def derivatives(self, loss: Loss, margins: Array) -> tuple[Array, Array]:
+        """Gradient (r,) and Hessian (r, r) of the sum of losses at margins (P,)."""
+        targets = () if self.targets is None else (self.targets[0], self.targets[1])
+        slopes, bends = pair_derivatives(loss, margins, (self.wins[0], self.wins[1]), targets)
+        rank = self.differences.shape[-1]
+        upper = jnp.einsum("p,pk->k", bends, self.products)
+        rows, columns = np.triu_indices(rank)
+        position = np.zeros((rank, rank), int)
+        position[rows, columns] = position[columns, rows] = np.arange(len(rows))
+        return jnp.einsum("p,pr->r", slopes, self.differences), upper[position]
+
+    def worst_margin(self, margins: Array) -> Array:
+        """The smallest margin of an observed outcome; +inf without any."""
+        first = jnp.where(self.wins[0] > 0, margins, jnp.inf)
+        second = jnp.where(self.wins[1] > 0, -margins, jnp.inf)
+        return jnp.minimum(jnp.min(first, initial=jnp.inf), jnp.min(second, initial=jnp.inf))
+
+    def largest_leverage(self, rows: Array) -> Array:
+        """max over observed pairs of ||rows (beta z)||^2, for whitening rows (r, r)."""
+        whitened = jnp.einsum("sr,pr->ps", rows, self.differences)
+        return jnp.max(jnp.where(self.observed, jnp.sum(whitened**2, axis=-1), 0.0), initial=0.0)
+
+
+class LaplacianForm(NamedTuple):
+    """Ordered cells as (S, A, A) tables; every quantity is a product with the weighted graph's Laplacian.
+
+    Attributes:
+        features: (S, A, r) beta phi, centred per context (only differences matter).
+        node_offsets: (S, A) beta (log_base - log_reference).
+        wins: (S, A, A), zero on the diagonal.
+        targets: (S, A, A) or None.
+    """
+
+    features: Array
+    node_offsets: Array
+    wins: Array
+    targets: Array | None
+
+    @property
+    def observed(self) -> Array:
+        """(S, A, A) whether the pair was labelled, in either outcome."""
+        return self.wins + jnp.swapaxes(self.wins, 1, 2) > 0
+
+    def margins(self, coordinates: Array) -> Array:
+        return self.change(coordinates) + _node_gaps(self.node_offsets)
+
+    def change(self, direction: Array) -> Array:
+        """(S, A, A) change of the margins along `direction` (r,)."""
+        return _node_gaps(jnp.einsum("r,xar->xa", direction, self.features))
+
+    def derivatives(self, loss: Loss, margins: Array) -> tuple[Array, Array]:
+        """Gradient (r,) and Hessian (r, r): phi' g and phi' (diag(K 1) - K) phi (I7)."""
+        first, second = derivatives(loss, margins, *(() if self.targets is None else (self.targets,)))
+        slopes = self.wins * first
+        flow = jnp.sum(slopes, axis=2) - jnp.sum(slopes, axis=1)
+        bends = self.wins * second
+        edges = bends + jnp.swapaxes(bends, 1, 2)
+        degrees = jnp.sum(edges, axis=2)
+        applied = degrees[..., None] * self.features - jnp.einsum("xij,xjr->xir", edges, self.features)
+        return jnp.einsum("xa,xar->r", flow, self.features), jnp.einsum("xar,xas->rs", self.features, applied)
+
+    def worst_margin(self, margins: Array) -> Array:
+        """The smallest margin of an observed outcome; +inf without any."""
+        return jnp.min(jnp.where(self.wins > 0, margins, jnp.inf))
+
+    def largest_leverage(self, rows: Array) -> Array:
+        """max over observed pairs of ||rows (beta z)||^2, from the per-context Gram table."""
+        whitened = jnp.einsum("sr,xar->xas", rows, self.features)
+        gram = jnp.einsum("xas,xbs->xab", whitened, whitened)
+        square = jnp.einsum("xaa->xa", gram)
+        table = square[:, :, None] + square[:, None, :] - 2 * gram
+        return jnp.max(jnp.where(self.observed, table, 0.0))
+
+
+Objective = PairForm | LaplacianForm
+
+
+def build(env: Environment, wins: Array, target: Array | None) -> Objective:
+    """The objective of a win matrix (S, A, A) and optional regression targets (S, A, A), in the cheaper layout.
+
+    Outcomes that involve an action outside the support of the reference or of the class have no finite
+    margin and carry no weight.
+    """
+    comparable = jnp.isfinite(env.log_reference) & jnp.isfinite(env.log_base)
+    offsets = jnp.where(comparable, env.log_base, 0.0) - jnp.where(comparable, env.log_reference, 0.0)
+    both = comparable[:, :, None] & comparable[:, None, :] & ~jnp.eye(env.num_actions, dtype=bool)[None]
+    wins = jnp.where(both, wins, 0.0)
+    if env.num_contexts * env.num_actions**2 > PAIR_FORM_LIMIT:
+        features = env.reduced_features
+        centred = features - jnp.mean(features, axis=1, keepdims=True)
+        return LaplacianForm(env.beta * centred, env.beta * offsets, wins, target)
+    differences = env.beta * _upper_rows(_node_gaps(env.reduced_features)).reshape(-1, env.rank)
+    rows, columns = np.triu_indices(env.rank)
+    return PairForm(
+        differences=differences,
+        products=differences[:, rows] * differences[:, columns],
+        offsets=env.beta * _upper_rows(_node_gaps(offsets)).reshape(-1),
+        wins=_both_outcomes(wins),
+        targets=None if target is None else _both_outcomes(target),
+    )
+
+
+def whitening(hessian: Array) -> tuple[Array, Array]:
+    """Rows R with R H R' = I, and whether H is invertible to rounding."""
+    rows, in_range = linalg.inverse_root(hessian)
+    return rows, jnp.all(in_range)
+
+
+def _node_gaps(nodes: Array) -> Array:
+    """(S, A, A, ...) differences within a context of nodes (S, A, ...)."""
+    return nodes[:, :, None] - nodes[:, None, :]
+
+
+def _both_outcomes(table: Array) -> Array:
+    """(2, P) entries (i, j) and (j, i), i < j, of a table (S, A, A)."""
+    return jnp.stack([_upper_rows(table).reshape(-1), _upper_rows(jnp.swapaxes(table, 1, 2)).reshape(-1)])
+
+
+def _upper_rows(table: Array) -> Array:
+    """(S, A(A-1)/2, ...) the strict upper triangle of (S, A, A, ...), sliced: a gather would cost more than the fit."""
+    num_actions = table.shape[1]
+    return jnp.concatenate([table[:, i, i + 1 :] for i in range(num_actions)], axis=1)

@@ -1,0 +1,125 @@
+"""The named instances of docs/theory.md, section 9: small bandits, each made to show one thing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from banditlab import validation
+from banditlab.environment import Environment
+
+
+def chain(target: float = 1.0, start: float = 0.0, beta: float = 1.0) -> Environment:
+    """Two actions, phi in {0, 1}, uniform reference: pi_theta(1) = sigma(theta), so every law is exact.
+
+    Args:
+        target: theta*.
+        start: theta_0 of the first sampling policy.
+        beta: KL temperature.
+    """
+    return Environment.create([[[0.0], [1.0]]], target_params=[target], initial_params=[start], beta=beta)
+
+
+def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: float = 1.0) -> Environment:
+    """L+1 actions, phi(j) = e_1 + .. + e_j, theta*_i = step; sampling starts at theta_0,i = -start.
+
+    C_tr(pi_0) grows like e^{start L} and the label price like e^{(start + min(start, beta step)) L}:
+    each batch can reveal only a few more stairs.
+    """
+    num_stairs = int(validation.whole("num_stairs", num_stairs))
+    features = np.tril(np.ones((num_stairs + 1, num_stairs + 1)))[:, 1:]
+    return Environment.create(
+        features[None],
+        target_params=np.full(num_stairs, step),
+        initial_params=np.full(num_stairs, -start),
+        beta=beta,
+    )
+
+
+def needle(num_needles: int = 4, rare_mass: float = 0.01, beta: float = 1.0) -> Environment:
+    """Arm 0 holds 1 - eps of pi_ref, d needles share eps, and the reward lifts them to half of pi*.
+
+    C_op and C_inf grow like 1/eps, the label price like eps^{-(1+beta)} as the lifted reward saturates sigma'.
+    """
+    num_needles = int(validation.whole("num_needles", num_needles))
+    eps = validation.positive("rare_mass", rare_mass)
+    if eps >= 1:
+        raise ValueError(f"rare_mass must be below 1; got {rare_mass}")
+    features = np.vstack([np.zeros(num_needles), np.eye(num_needles)])
+    log_reference = np.log([1 - eps] + [eps / num_needles] * num_needles)
+    lift = math.log1p(-eps) - math.log(eps)
+    return Environment.create(
+        features[None], target_params=np.full(num_needles, lift), log_reference=log_reference[None], beta=beta
+    )
+
+
+def partial_coverage(
+    num_actions: int = 10, covered_mass: float = 1.0, uncovered_reward: float = 1.0, beta: float = 1.0
+) -> Environment:
+    """Tabular, one context: the first half of the actions shares `covered_mass` of pi_ref, the others the rest.
+
+    With covered_mass = 1 the others have no reference mass at all. The covered rewards rise from 0 to 1/2;
+    the uncovered actions all get `uncovered_reward`. Free softmax, so a policy can move where pi_ref is not.
+    """
+    num_actions = int(validation.whole("num_actions", num_actions))
+    if num_actions < 2:
+        raise ValueError(f"num_actions must be at least 2; got {num_actions}")
+    mass = validation.positive("covered_mass", covered_mass)
+    if mass > 1:
+        raise ValueError(f"covered_mass must be at most 1; got {covered_mass}")
+    covered = (num_actions + 1) // 2
+    uncovered = num_actions - covered
+    reference = np.array([mass / covered] * covered + [(1 - mass) / uncovered] * uncovered)
+    with np.errstate(divide="ignore"):
+        log_reference = np.log(reference)
+    reward = np.concatenate([np.linspace(0.0, 0.5, covered), np.full(uncovered, uncovered_reward)])
+    return tabular(reward[None], log_reference[None], beta=beta)
+
+
+def random_features(
+    num_contexts: int = 8,
+    num_actions: int = 10,
+    num_features: int = 4,
+    seed: int = 0,
+    target_norm: float = 1.0,
+    beta: float = 1.0,
+) -> Environment:
+    """Gaussian features scaled to unit norm, theta* uniform on a sphere, uniform reference: the honest null.
+
+    C_tr(pi_ref) is close to d, so on-policy data have nothing to improve.
+    """
+    shape = tuple(
+        int(validation.whole(name, value))
+        for name, value in (
+            ("num_contexts", num_contexts),
+            ("num_actions", num_actions),
+            ("num_features", num_features),
+        )
+    )
+    rng = np.random.default_rng(validation.index("seed", seed))
+    features = rng.standard_normal(shape)
+    features /= np.linalg.norm(features, axis=-1, keepdims=True)
+    target = rng.standard_normal(num_features)
+    return Environment.create(features, target_params=target_norm * target / np.linalg.norm(target), beta=beta)
+
+
+def zhu_jordan_jiao() -> Environment:
+    """d = 2, features (1,1), (1,0), (0,0), (0,1), theta* = (-1, .1), beta = 1: the greedy MLE's counterexample."""
+    features = [[[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]]
+    return Environment.create(features, target_params=[-1.0, 0.1])
+
+
+def tabular(reward: ArrayLike, log_reference: ArrayLike | None = None, beta: float = 1.0) -> Environment:
+    """The tabular class: one-hot features, free softmax, any reward (S, A) and reference (S, A)."""
+    table = validation.array("reward", reward, ("num_contexts", "num_actions"))
+    features = np.eye(table.size).reshape(*table.shape, table.size)
+    return Environment.create(
+        features,
+        reward=table,
+        log_reference=log_reference,
+        log_base=np.zeros_like(table),
+        beta=beta,
+        unidentified="allow",
+    )

@@ -1,0 +1,78 @@
+"""Elementwise losses of the margin h = beta [log(pi/pi_ref)(chosen) - log(pi/pi_ref)(rejected)].
+
+One definition serves the bandit, which weighs a table of margins by the win matrix, and the language
+model, which averages over a batch of sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+Loss = Callable[..., Array]
+
+
+def dpo(margin: Array) -> Array:
+    """DPO, the logistic loss: -log sigma(h). Any shape, elementwise."""
+    return jax.nn.softplus(-margin)
+
+
+def ipo(margin: Array, target: Array) -> Array:
+    """IPO: (h - target)^2, the margin regressed on a constant (beta / (2 tau) in the notation of its paper)."""
+    return jnp.square(margin - target)
+
+
+def distillation(margin: Array, target: Array) -> Array:
+    """Reward distillation: (h - [r(chosen) - r(rejected)])^2, the margin regressed on the observed reward gap."""
+    return jnp.square(margin - target)
+
+
+def is_quadratic(loss: Loss) -> bool:
+    """Whether the loss is one of the regressions, quadratic in the margin: one Newton step then is exact."""
+    return loss is ipo or loss is distillation
+
+
+def pair_derivatives(
+    loss: Loss, margin: Array, wins: tuple[Array, Array], targets: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    """First and second derivative in h of W_ij loss(h) + W_ji loss(-h); elementwise, the shape of `margin` both.
+
+    Args:
+        margin: h of outcome (i beats j); the other outcome has -h.
+        wins: W_ij and W_ji.
+        targets: () or the regression targets of the two outcomes.
+    """
+    if loss is dpo:  # one exponential serves both outcomes
+        win, lose = _sigmoids(margin)
+        return wins[1] * win - wins[0] * lose, (wins[0] + wins[1]) * _curvature(win, lose)
+    slope, bend = derivatives(loss, margin, *targets[:1])
+    other_slope, other_bend = derivatives(loss, -margin, *targets[1:])
+    return wins[0] * slope - wins[1] * other_slope, wins[0] * bend + wins[1] * other_bend
+
+
+def derivatives(loss: Loss, margin: Array, *targets: Array) -> tuple[Array, Array]:
+    """First and second derivative of an elementwise loss in the margin; the shape of `margin` both."""
+    if loss is dpo:
+        win, lose = _sigmoids(margin)
+        return -lose, _curvature(win, lose)
+    ones = jnp.ones_like(margin)
+
+    def slope(h: Array) -> Array:
+        return jax.jvp(lambda m: loss(m, *targets), (h,), (ones,))[1]
+
+    return jax.jvp(slope, (margin,), (ones,))
+
+
+def _sigmoids(margin: Array) -> tuple[Array, Array]:
+    """sigma(h) and sigma(-h), neither by subtraction from one: both keep their digits in the tails."""
+    small = jnp.exp(-jnp.abs(margin))
+    large = 1.0 / (1.0 + small)
+    return jnp.where(margin >= 0, large, small * large), jnp.where(margin >= 0, small * large, large)
+
+
+def _curvature(win: Array, lose: Array) -> Array:
+    """sigma(h) sigma(-h), kept from underflow: where it vanished a Newton step would stop short of the optimum."""
+    return jnp.maximum(win * lose, 1e8 * jnp.finfo(win.dtype).tiny)

@@ -1,0 +1,247 @@
+"""The jit boundary: runs of an algorithm over rounds and seeds, in blocks of one fixed shape.
+
+A run is a pure function of (algorithm, environment, key). Seeds run in blocks whose size depends on S, A and d
+only; a call hands one block to every local device. How many blocks there are, how many devices share them and
+in which order they come changes no bit of the result, because rounding depends on the compiled batch shape.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from banditlab import validation
+from banditlab.algorithms.base import Algorithm
+from banditlab.environment import Environment
+from banditlab.estimators import Existence, Status
+from banditlab.metrics import METRICS, measure
+
+RECORDS = (*METRICS, "existence")
+
+Devices = tuple[Any, ...]  # of jax.Device, which is no type to the checker
+
+_PRNG = "threefry2x32"
+_DEVICE_AXIS = "devices"
+_BLOCK_CELLS = 2**17
+_BLOCK_LIMITS = (8, 128)
+
+
+class Run(NamedTuple):
+    """Results of `simulate`; NumPy arrays. `simulate_grid` puts a settings axis in front of every array.
+
+    Attributes:
+        metrics: name -> (num_seeds, num_rounds); column k holds the value after k+1 rounds. The names of
+            `banditlab.metrics.METRICS`, existence (int8 `Existence` of the optimum of the round's data), and
+            always num_labels (cumulative) and status (int8 `Status`).
+        initial: name -> (num_seeds,), the same measures of pi_0.
+        params: pytree of (num_seeds, num_rounds, ...), or None if not recorded.
+    """
+
+    metrics: Mapping[str, Any]
+    initial: Mapping[str, Any]
+    params: Any
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Seed-rounds per status other than converged and, if recorded, per verdict other than `exists`."""
+        failed = [("status", s) for s in Status if s is not Status.converged]
+        failed += [("existence", e) for e in Existence if e is not Existence.exists and "existence" in self.metrics]
+        return {case.name: int((self.metrics[column] == case).sum()) for column, case in failed}
+
+
+def simulate(
+    algorithm: Algorithm,
+    env: Environment,
+    *,
+    num_rounds: int,
+    num_seeds: int,
+    seed: int = 0,
+    record_params: bool = True,
+    metrics: Sequence[str] = RECORDS,
+    first_seed: int = 0,
+    progress: bool = False,
+) -> Run:
+    """Run `num_seeds` independent seeds for `num_rounds` rounds.
+
+    Args:
+        algorithm: from `banditlab.algorithms`, or your own.
+        env: the environment.
+        num_rounds: rounds per run, at least 1.
+        num_seeds: seeds, at least 1. Seed i depends on (seed, i) only, so a longer run repeats a shorter one.
+        seed: root of all randomness. Algorithms run with the same seed share their random numbers.
+        record_params: keep the parameters of every round.
+        metrics: which of `RECORDS` (the names in `banditlab.metrics.METRICS`, and existence) to compute.
+        first_seed: index of the first seed, to continue an earlier run.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        ValueError: for counts below 1 or unknown metrics.
+    """
+    runs = simulate_grid(
+        [algorithm], [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, record_params=record_params,
+        metrics=metrics, first_seed=first_seed, progress=progress,
+    )  # fmt: skip
+    return jax.tree.map(lambda leaf: leaf[0], runs)
+
+
+def simulate_grid(
+    algorithms: Sequence[Algorithm],
+    envs: Sequence[Environment],
+    *,
+    num_rounds: int,
+    num_seeds: int,
+    seed: int = 0,
+    record_params: bool = True,
+    metrics: Sequence[str] = RECORDS,
+    first_seed: int = 0,
+    progress: bool = False,
+) -> Run:
+    """`simulate` for settings (algorithms[i], envs[i]) of equal structure, in ONE compilation.
+
+    A list of length one is paired with every setting of the other. Arguments as in `simulate`; every array of the
+    result has a leading settings axis.
+
+    Raises:
+        ValueError: if the lengths do not match, or the settings differ in structure, shape or static options.
+    """
+    num_rounds = int(validation.whole("num_rounds", num_rounds))
+    num_seeds = int(validation.whole("num_seeds", num_seeds))
+    seed, first_seed = validation.index("seed", seed), validation.index("first_seed", first_seed)
+    settings = _pair_up(algorithms, envs)
+    metrics = tuple(metrics)
+    if unknown := [name for name in metrics if name not in RECORDS]:
+        raise ValueError(f"metrics must be among {', '.join(RECORDS)}; got {', '.join(map(repr, unknown))}")
+    devices = tuple(jax.local_devices())
+    block = block_size(envs[0])
+    blocks_per_setting = math.ceil(num_seeds / block)
+    program = _program(devices, num_rounds, record_params, metrics)
+    tasks = [(s, first_seed + b * block) for s in range(len(settings)) for b in range(blocks_per_setting)]
+    results: list[Any] = []
+    for owners, seeds in _progress(
+        _batches(tasks, len(devices), block), progress, math.ceil(len(tasks) / len(devices))
+    ):
+        stacked = _place(settings, owners, devices)
+        results.append(program(*stacked, _shard(seeds, devices), jnp.uint32(seed)))
+        # Two calls in flight keep the devices busy; older ones move to the host, which bounds the memory.
+        if len(results) > 2:
+            results[-3] = jax.device_get(results[-3])
+    gathered = [jax.device_get(result) for result in results]
+
+    def assemble(*leaves: np.ndarray) -> np.ndarray:
+        lanes = np.concatenate(leaves)[: len(tasks)]
+        per_setting = lanes.reshape(len(settings), blocks_per_setting * block, *lanes.shape[2:])
+        return per_setting[:, :num_seeds]
+
+    return jax.tree.map(assemble, *gathered)
+
+
+def block_size(env: Environment) -> int:
+    """Seeds per block: a function of S and A alone, so that results do not depend on the machine."""
+    smallest, largest = _BLOCK_LIMITS
+    cells = env.num_contexts * env.num_actions**2
+    return max(smallest, min(largest, 2 ** int(math.log2(max(1, _BLOCK_CELLS // cells)))))
+
+
+def trajectory(
+    algorithm: Algorithm,
+    env: Environment,
+    key: Array,
+    *,
+    num_rounds: int,
+    record_params: bool,
+    metrics: tuple[str, ...],
+) -> Run:
+    """One run as a pure function of its key; arrays (num_rounds,) in `metrics`, () in `initial`."""
+    key_init, key_rounds = jax.random.split(key)
+    state = algorithm.init(key_init, env)
+    of_policy = tuple(name for name in metrics if name in METRICS)
+
+    def play(carry: tuple[Any, Array], index: Array) -> tuple[tuple[Any, Array], Any]:
+        state, bought = carry
+        state, info = algorithm.step(jax.random.fold_in(key_rounds, index), state, env)
+        bought = bought + info.num_labels
+        row = measure(env, algorithm.log_policy(state, env), of_policy)
+        row |= {"num_labels": bought, "status": info.status}
+        row |= {"existence": info.existence} if "existence" in metrics else {}
+        return (state, bought), (row, state.params if record_params else None)
+
+    initial = measure(env, algorithm.log_policy(state, env), of_policy)
+    _, (rows, params) = jax.lax.scan(play, (state, jnp.zeros_like(env.beta)), jnp.arange(num_rounds))
+    return Run(rows, initial, params)
+
+
+@functools.lru_cache(maxsize=64)
+def _program(devices: Devices, num_rounds: int, record_params: bool, metrics: tuple[str, ...]):
+    """The compiled unit: one block of seeds on every device."""
+    one = functools.partial(trajectory, num_rounds=num_rounds, record_params=record_params, metrics=metrics)
+
+    def on_device(algorithm: Algorithm, env: Environment, seeds: Array, seed: Array) -> Run:
+        algorithm, env, seeds = jax.tree.map(lambda leaf: leaf[0], (algorithm, env, seeds))
+        root = jax.random.key(seed, impl=_PRNG)
+        runs = jax.vmap(lambda index: one(algorithm, env, jax.random.fold_in(root, index)))(seeds)
+        return jax.tree.map(lambda leaf: leaf[None], runs)
+
+    own, shared = PartitionSpec(_DEVICE_AXIS), PartitionSpec()
+    return jax.jit(
+        jax.shard_map(on_device, mesh=_mesh(devices), in_specs=(own, own, own, shared), out_specs=own, check_vma=False)
+    )
+
+
+def _mesh(devices: Devices) -> Mesh:
+    return Mesh(np.asarray(devices), (_DEVICE_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _shard(leaf: Any, devices: Devices) -> Array:
+    return jax.device_put(leaf, NamedSharding(_mesh(devices), PartitionSpec(_DEVICE_AXIS)))
+
+
+def _place(settings: list[tuple[Algorithm, Environment]], owners: tuple[int, ...], devices: Devices):
+    """The settings of one call, stacked over devices."""
+    chosen = [settings[owner] for owner in owners]
+    return jax.tree.map(lambda *leaves: _shard(np.stack([np.asarray(leaf) for leaf in leaves]), devices), *chosen)
+
+
+def _batches(
+    tasks: list[tuple[int, int]], num_devices: int, block: int
+) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Tasks (setting, first seed) in groups of one per device; the last group repeats its last task."""
+    for start in range(0, len(tasks), num_devices):
+        group = tasks[start : start + num_devices]
+        group = group + [group[-1]] * (num_devices - len(group))
+        seeds = np.asarray([first for _, first in group], np.uint32)[:, None] + np.arange(block, dtype=np.uint32)
+        yield tuple(owner for owner, _ in group), seeds
+
+
+def _pair_up(algorithms: Sequence[Algorithm], envs: Sequence[Environment]) -> list[tuple[Algorithm, Environment]]:
+    count = max(len(algorithms), len(envs))
+    if not algorithms or not envs or not {len(algorithms), len(envs)} <= {1, count}:
+        raise ValueError(
+            "algorithms and envs must have equal lengths, or one of them length 1; "
+            f"got {len(algorithms)} algorithms and {len(envs)} envs"
+        )
+    pairs = [(algorithms[i % len(algorithms)], envs[i % len(envs)]) for i in range(count)]
+    structures = {
+        (jax.tree.structure(pair), tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(pair))) for pair in pairs
+    }
+    if len(structures) > 1:
+        raise ValueError(
+            "algorithms and envs of a grid must share structure, shapes and static options, so that one compilation "
+            f"serves all; got {len(structures)} different ones"
+        )
+    return pairs
+
+
+def _progress(batches: Iterator[Any], shown: bool, total: int) -> Iterator[Any]:
+    if not shown:
+        return batches
+    from rich.progress import track
+
+    return iter(track(batches, total=total, description="simulating", transient=True))

@@ -1,0 +1,22 @@
+"""What a result is on disk: immutable shards, tables with full precision, and the record of their origin.
+
+Only NumPy and the standard library are imported here, and every file appears by an atomic rename: a reader
+never sees half of one.
+"""
+
+from banditlab.store.files import sha256_of_bytes, write_atomically
+from banditlab.store.provenance import config_hash, origin_record, plain
+from banditlab.store.shards import Shards
+from banditlab.store.sources import source_hash
+from banditlab.store.tables import Table
+
+__all__ = [
+    "Shards",
+    "Table",
+    "config_hash",
+    "origin_record",
+    "plain",
+    "sha256_of_bytes",
+    "source_hash",
+    "write_atomically",
+]

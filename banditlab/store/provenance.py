@@ -1,0 +1,99 @@
+"""Where a result came from: configuration, sources, commit, versions, device, seeds, failures, checksum."""
+
+import dataclasses
+import json
+import math
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from banditlab.store.files import sha256_of_bytes
+
+PACKAGES = ("banditlab", "jax", "jaxlib", "numpy", "scipy")
+
+
+def plain(value: object) -> object:
+    """``value`` as strict JSON data: dataclasses become objects, infinities text; ValueError for the rest."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {part.name: plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and value == value):
+        return value
+    raise ValueError(f"config and meta must hold numbers other than nan, text and containers; got {value!r}")
+
+
+def config_hash(config: object) -> str:
+    """SHA-256 of the configuration's values by field name; the order of the fields does not matter."""
+    return sha256_of_bytes(json.dumps(plain(config), sort_keys=True, allow_nan=False).encode())
+
+
+def origin_record(
+    *,
+    experiment: str,
+    preset: str,
+    config: object,
+    source_hash: str,
+    csv: bytes,
+    checkout: Path,
+    meta: Mapping[str, object],
+    **facts: object,
+) -> dict[str, object]:
+    """The provenance record of one table, as JSON data.
+
+    Args:
+      experiment, preset, config: what was asked for.
+      source_hash: of the sources that the result depends on (`banditlab.store.source_hash`).
+      csv: the bytes of the table; their checksum ties the two files together.
+      checkout: folder whose commit is recorded; None where there is no repository.
+      meta: the table's own; its "failures" become the record's failure counts.
+      facts: what else is worth keeping: device, dtype, seeds, seconds, shards.
+    """
+    rest = {name: value for name, value in meta.items() if name != "failures"}
+    record = {
+        "experiment": experiment,
+        "preset": preset,
+        "config": config,
+        "config_hash": config_hash(config),
+        "source_hash": source_hash,
+        "sha256": sha256_of_bytes(csv),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_commit(checkout),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        **facts,
+        "failures": meta.get("failures", {}),
+        "meta": rest,
+    }
+    return {name: plain(value) for name, value in record.items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit(checkout: Path) -> dict[str, object]:
+    """The commit of ``checkout`` and whether tracked files differ from it; both None without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": git("status", "--porcelain", "--untracked-files=no") != ""}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}

@@ -1,0 +1,170 @@
+"""Predictions of docs/theory.md. They read the environment's arrays and nothing else: no import of algorithms.
+
+Matrices are (rank, rank), in the coordinates of `env.difference_basis` (the feature coordinates when identified).
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from banditlab import coverage, linalg, policies, preferences, validation
+from banditlab.environment import Environment
+
+
+def second_moment(env: Environment, pair_law: Array) -> Array:
+    """M(mu) = E_mu zz', (rank, rank), for a pair law (S, A, A)."""
+    return _weighted_moment(env, pair_law, jnp.ones_like(pair_law))
+
+
+def fisher_information(env: Environment, pair_law: Array) -> Array:
+    """H(mu) = beta^2 E_mu[sigma'(r*_i - r*_j) zz'], (rank, rank): information of one labelled pair (I4)."""
+    return env.beta**2 * _weighted_moment(env, pair_law, _label_variance(env))
+
+
+def leverage(env: Environment, pair_law: Array) -> Array:
+    """G(mu) = max_z z' M(mu)^{-1} z, () for a pair law (S, A, A); +inf where a difference is never sampled."""
+    return coverage.leverage(env, second_moment(env, pair_law))
+
+
+def target_leverage(env: Environment) -> Array:
+    """G* = max_z z' V*^{-1} z, ()."""
+    return coverage.leverage(env, coverage.target_covariance(env))
+
+
+def label_price(env: Environment, pair_law: Array) -> Array:
+    """C_F(mu) = tr(V* H(mu)^{-1}), (): labels times KL, up to the factor 2 (I6)."""
+    return coverage.trace_ratio(fisher_information(env, pair_law), coverage.target_covariance(env))
+
+
+def predicted_kl(env: Environment, pair_law: Array, num_pairs: Array | float) -> Array:
+    """E_x KL(pi* || pi_hat) ≈ C_F(mu) / (2 n) for n labels from mu (I6): no free constant."""
+    _check_labels(num_pairs)
+    return label_price(env, pair_law) / (2.0 * num_pairs)
+
+
+def predicted_kl_pooled(env: Environment, information: Array) -> Array:
+    """KL ≈ (1/2) tr(V* I^{-1}), () for pooled data of total information I = sum_j n_j H(mu_j), (rank, rank)."""
+    return 0.5 * coverage.trace_ratio(information, coverage.target_covariance(env))
+
+
+def labels_needed(env: Environment, pair_law: Array, kl: float) -> Array:
+    """Labels from mu for E_x KL(pi* || pi_hat) <= kl, to first order: C_F(mu) / (2 kl)."""
+    return label_price(env, pair_law) / (2.0 * validation.positive("kl", kl))
+
+
+def oscillation(env: Environment, params: Array) -> Array:
+    """osc = max_z (theta - theta*)'z, () for params (d,); needs `target_params`. |log C_op| <= osc (Proposition 1)."""
+    gap = jnp.einsum("xad,d->xa", env.features, params - _target_params(env))
+    allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
+    high = jnp.max(jnp.where(allowed, gap, -jnp.inf), axis=1)
+    low = jnp.min(jnp.where(allowed, gap, jnp.inf), axis=1)
+    return jnp.max(jnp.where(env.context_probs > 0, high - low, 0.0))
+
+
+def kl_bounds(env: Environment, params: Array) -> tuple[Array, Array]:
+    """Proposition 2: lower and upper bound on E_x KL(pi* || pi_theta) from osc and ||theta - theta*||_{V*}."""
+    osc = oscillation(env, params)
+    shift = jnp.einsum("dr,d->r", env.difference_basis, params - _target_params(env))
+    square = shift @ coverage.target_covariance(env) @ shift
+    small, bounded = osc < 1e-4, osc <= 700.0  # e^u overflows beyond: the upper bound is infinite for every purpose
+    safe = jnp.where(small | ~bounded, 1.0, osc)
+    lower = jnp.where(small, 0.5 - osc / 6, (jnp.expm1(-safe) + safe) / safe**2)
+    lower = jnp.where(bounded, lower, (osc - 1.0) / osc**2)
+    upper = jnp.where(small, 0.5 + osc / 6, (jnp.expm1(safe) - safe) / safe**2)
+    return lower * square, jnp.where(bounded, upper * square, jnp.inf)
+
+
+def smallest_label_variance(env: Environment) -> Array:
+    """kappa = min_z sigma'(r* gap), () over pairs of the class with rho(x) > 0."""
+    allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
+    pairs = allowed[:, :, None] & allowed[:, None, :]
+    return jnp.min(jnp.where(pairs, _label_variance(env), 0.25))
+
+
+def statistical_radius(env: Environment) -> Array:
+    """Gam = d / (2 beta^2 kappa), (): n ||theta_hat - theta*||^2_{V*} on-policy, up to logs (Proposition 4)."""
+    if env.rank == 0:
+        return jnp.zeros_like(env.beta)
+    return env.rank / (2.0 * env.beta**2 * smallest_label_variance(env))
+
+
+def batch_threshold(env: Environment, start: Array | float = 2.0) -> Array:
+    """Labels per round above which Proposition 4's recursion converges from u_0 = start, ().
+
+    G* Gam e^v / v^2 with v = max(start, 2); at start <= 2 it is n_c = (e^2 / 4) G* Gam. An upper bound of the
+    recursion alone, loose by construction; for beta v > 1/2 the recursion itself needs more (see the proposition).
+    """
+    v = jnp.maximum(jnp.asarray(start, env.beta.dtype), 2.0)
+    return target_leverage(env) * statistical_radius(env) * jnp.exp(v) / v**2
+
+
+def recursion(env: Environment, start: Array | float, num_pairs: Array | float, num_rounds: int) -> Array:
+    """u_1 .. u_K of Proposition 4, (num_rounds,): u_{k+1} = sqrt(G* Gam / n) e^{u_k / 2} from u_0 = start."""
+    rate = jnp.sqrt(target_leverage(env) * statistical_radius(env) / num_pairs)
+
+    def contract(u: Array, _: None) -> tuple[Array, Array]:
+        # Past 700 the bound is infinite for every purpose.
+        following = rate * jnp.exp(0.5 * jnp.minimum(u, 1400.0))
+        return following, following
+
+    return jax.lax.scan(contract, jnp.asarray(start, env.beta.dtype), None, length=num_rounds)[1]
+
+
+def offline_lower_bound(env: Environment, num_pairs: Array | float, radius: float) -> Array:
+    """Proposition 5: inf sup E ||theta_hat - theta*||^2_{V*} >= sum_i [N beta^2 / (2 c_i) + pi^2 / radius^2]^{-1}.
+
+    N labels on pairs from pi_0 x pi_0; c_i the eigenvalues of V(pi_0)^{-1} V*, theta* the centre of a box of
+    half-width `radius` in w = U'V*^{1/2}(theta - theta*), U the eigenvectors of V*^{-1/2} V(pi_0) V*^{-1/2}. A
+    direction pi_0 never shows contributes radius^2 / pi^2.
+    """
+    radius = validation.positive("radius", radius)
+    _check_labels(num_pairs)
+    if env.rank == 0:
+        return jnp.zeros_like(env.beta)
+    # 1/c_i are the eigenvalues of V(pi_0) relative to V*, which exists even where V(pi_0) is singular.
+    rows, in_range = linalg.inverse_root(coverage.target_covariance(env))
+    initial = policies.feature_covariance(env, env.log_initial)
+    relative = jnp.where(in_range[:, None] & in_range[None, :], rows @ initial @ rows.T, 0.0)
+    # A null direction of V* adds nothing to the error that is bounded: as if it were known without labels.
+    relative = relative + jnp.diag(jnp.where(in_range, 0.0, 1e300))
+    information = num_pairs * env.beta**2 * jnp.maximum(jnp.linalg.eigvalsh(relative), 0.0) / 2.0
+    return jnp.sum(1.0 / (information + (math.pi / radius) ** 2))
+
+
+def _weighted_moment(env: Environment, pair_law: Array, weights: Array) -> Array:
+    """E_mu[w zz'] as a graph Laplacian: phi' (diag(K 1) - K) phi, K = w + w', never listing the differences."""
+    validation.shape("pair_law", pair_law, (env.num_contexts, env.num_actions, env.num_actions))
+    weights = pair_law * weights
+    loops = jnp.eye(env.num_actions, dtype=bool)[None]
+    edges = jnp.where(loops, 0.0, weights + jnp.swapaxes(weights, 1, 2))
+    features = env.reduced_features
+    # Centring on the best-connected action keeps the small entries of a graded moment accurate.
+    degrees = jnp.sum(edges, axis=2)
+    anchor = jnp.take_along_axis(features, jnp.argmax(degrees, axis=1)[:, None, None], axis=1)
+    features = features - anchor
+    applied = degrees[..., None] * features - jnp.einsum("xij,xjr->xir", edges, features)
+    moment = jnp.einsum("xar,xas->rs", features, applied)
+    return 0.5 * (moment + moment.T)
+
+
+def _label_variance(env: Environment) -> Array:
+    """(S, A, A) sigma'(r*_i - r*_j), the variance of a Bradley-Terry label."""
+    gaps = preferences.reward_gaps(env)
+    return jax.nn.sigmoid(gaps) * jax.nn.sigmoid(-gaps)
+
+
+def _check_labels(num_pairs: Array | float) -> None:
+    if validation.is_concrete(num_pairs):
+        for value in np.ravel(np.asarray(num_pairs)):
+            validation.positive("num_pairs", value, infinite=True)
+
+
+def _target_params(env: Environment) -> Array:
+    if env.target_params is None:
+        raise ValueError("env must be created with target_params for this prediction; got a reward table")
+    return env.target_params

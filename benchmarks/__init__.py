@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` prints every ratio of the README, measured in one process."""

@@ -1,0 +1,82 @@
+"""How much a fresh table differs from a committed one."""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from banditlab.store import Table
+
+# XLA orders the additions of a reduction by the machine's vector width, and another release compiles another
+# order: n terms then differ by n units of the last place at most, 1e-10 at the sizes used here.
+ROUNDING = 1e-9
+Kind = Literal["bitwise", "within tolerance", "statistical", "different"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The class of the largest difference, and a few words on it."""
+
+    kind: Kind
+    detail: str
+
+
+def compare(fresh: Table, committed: Table) -> Comparison:
+    """Compare two tables of one experiment.
+
+    "bitwise": the same CSV. "within tolerance": numbers differ by rounding, relatively by at most 1e-9.
+    "statistical": so do all but the columns ``c`` with a standard error ``c_se``, and those differ by at most
+    z combined standard errors (another release of JAX may draw other numbers from the same seeds); z is 4, or
+    more where many cells are compared, so that a whole table raises a false alarm with probability 1e-4.
+    "different": anything else.
+    """
+    if fresh.to_csv() == committed.to_csv():
+        return Comparison("bitwise", f"{len(fresh)} rows")
+    if list(fresh.columns) != list(committed.columns):
+        names = sorted(set(fresh.columns) ^ set(committed.columns)) or "their order"
+        return Comparison("different", f"columns differ: {names}")
+    if len(fresh) != len(committed):
+        return Comparison("different", f"{len(fresh)} rows against {len(committed)}")
+    errors = {name: _relative(fresh[name], committed[name]) for name in fresh.columns}
+    beyond = [name for name, error in errors.items() if error > ROUNDING]
+    if not beyond:
+        worst = max(errors, key=lambda name: errors[name])
+        return Comparison("within tolerance", f"{worst} by {errors[worst]:.1e}, rounding allows {ROUNDING:g}")
+    estimated = [name for name in fresh.columns if f"{name}_se" in fresh.columns]
+    exact = [name for name in beyond if name not in estimated and name.removesuffix("_se") not in estimated]
+    if exact:
+        return Comparison("different", f"{exact[0]} by {errors[exact[0]]:.1e}, rounding allows {ROUNDING:g}")
+    z = max(4.0, NormalDist().inv_cdf(1 - 1e-4 / (2 * len(estimated) * len(fresh))))
+    sizes = {name: _standard_errors(fresh, committed, name) for name in estimated}
+    worst = max(sizes, key=lambda name: sizes[name])
+    detail = f"{worst} by {sizes[worst]:.1f} standard errors, {z:.1f} allowed"
+    return Comparison("statistical" if sizes[worst] <= z else "different", detail)
+
+
+def _relative(fresh: np.ndarray, committed: np.ndarray) -> float:
+    """Largest relative difference; infinite where text, or one infinity and one number, differ."""
+    if fresh.dtype.kind == "U" or committed.dtype.kind == "U":
+        return 0.0 if fresh.tolist() == committed.tolist() else math.inf
+    differ = fresh != committed
+    first, second = fresh[differ].astype(float), committed[differ].astype(float)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return math.inf
+    return float(np.max(np.abs(first - second) / np.maximum(np.abs(first), np.abs(second)), initial=0.0))
+
+
+def _standard_errors(fresh: Table, committed: Table, name: str) -> float:
+    """Largest difference of a column in combined standard errors; infinite when those differ fourfold."""
+    first, second = fresh[f"{name}_se"], committed[f"{name}_se"]
+    # The standard error of a quantile over 256 seeds is itself known to about 25%: a factor of four cannot be
+    # chance, and an error that had grown by more would excuse any difference.
+    if np.any((first > 4 * second) | (second > 4 * first)):
+        return math.inf
+    # Exact rows, of standard error zero, may differ by rounding.
+    differ = ~np.isclose(fresh[name], committed[name], rtol=ROUNDING, atol=0.0)
+    combined = np.sqrt(np.square(first[differ]) + np.square(second[differ]))
+    difference = np.abs(fresh[name][differ] - committed[name][differ])
+    if not (np.isfinite(difference).all() and np.isfinite(combined).all() and np.all(combined > 0)):
+        return math.inf
+    return float(np.max(difference / combined, initial=0.0))

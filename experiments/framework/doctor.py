@@ -1,0 +1,64 @@
+"""What the results depend on outside the sources: interpreter, packages against the lock, device, folders."""
+
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import jax
+
+from experiments import CHECKOUT
+from experiments.framework.arguments import CommandLineError, require_writable
+from experiments.framework.session import describe_device, usable_cores
+from experiments.framework.verification import Verdict
+
+_PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
+
+
+def examine(output: Path) -> Iterator[Verdict]:
+    """One verdict per thing looked at; a failed one says what to do."""
+    yield Verdict(sys.version_info >= (3, 11), f"python {platform.python_version()} (3.11 or newer)")
+    yield _against_lock(CHECKOUT / "locks" / "py{}{}.txt".format(*sys.version_info[:2]))
+    device = describe_device()
+    yield Verdict(True, f"device {device['num_devices']} x {device['device']} ({device['platform']})")
+    yield Verdict(True, f"cores {usable_cores()} usable by this process")
+    yield Verdict(device["dtype"] == "float64", f"precision {device['dtype']} (results are float64)")
+    yield _writable("compilation cache", Path(str(jax.config.values["jax_compilation_cache_dir"])))
+    yield _writable("output", output)
+
+
+def mismatches(lock: str) -> tuple[int, list[str]]:
+    """Packages of the lock's text that are installed, and those installed in another version than it pins.
+
+    A package that is not installed is no mismatch: the lock covers every platform and extra.
+    """
+    found, wrong = 0, []
+    for name, pinned in _PINNED.findall(lock):
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue
+        found += 1
+        if installed != pinned:
+            wrong.append(f"{name} {installed} (lock: {pinned})")
+    return found, wrong
+
+
+def _against_lock(lock: Path) -> Verdict:
+    if not lock.is_file():
+        return Verdict(False, f"lock {lock.name} is not there: no lock for this Python; `make PYTHON=...`")
+    found, wrong = mismatches(lock.read_text())
+    if wrong:
+        return Verdict(False, f"lock {lock.name}: {', '.join(wrong)}; run `make clean env`")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy", "scipy"))
+    return Verdict(True, f"lock {lock.name}: {found} installed packages match, among them {packages}")
+
+
+def _writable(what: str, folder: Path) -> Verdict:
+    try:
+        require_writable(what, folder)
+    except CommandLineError as error:
+        return Verdict(False, str(error))
+    return Verdict(True, f"{what} {folder} is writable")

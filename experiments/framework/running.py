@@ -1,0 +1,89 @@
+"""Running one experiment: its shards under a progress bar, then its table and provenance record."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from banditlab.store import Shards, config_hash, origin_record, write_atomically
+from banditlab.store.shards import Event, Listener
+from experiments import CHECKOUT
+from experiments.framework import places
+from experiments.framework.experiment import Experiment
+from experiments.framework.session import describe_device
+
+
+def run_experiment(experiment: Experiment, preset: str, output: Path, *, fresh: bool) -> str:
+    """Run into ``output``, reusing finished shards unless ``fresh``; returns a line to print."""
+    started = time.perf_counter()
+    config = experiment.presets[preset]
+    hashed = config_hash(config)
+    source_hash = experiment.source_hash()
+    with progress(experiment.name) as listener:
+        shards = Shards(
+            places.shards_folder(output, experiment.name, hashed),
+            experiment.name,
+            hashed,
+            source_hash,
+            fresh=fresh,
+            listener=listener,
+        )
+        table = experiment.run(config, shards)
+    seconds = time.perf_counter() - started
+    record = origin_record(
+        experiment=experiment.name,
+        preset=preset,
+        config=config,
+        source_hash=source_hash,
+        csv=table.to_csv(),
+        checkout=CHECKOUT,
+        meta=table.meta,
+        **describe_device(),
+        seeds=shards.seeds,
+        wall_seconds=seconds,
+        shards={"reused": shards.reused, "computed": shards.computed, "seconds": shards.compute_seconds},
+    )
+    result = places.fresh(output, preset, experiment.name)
+    # The record comes last, and holds the table's checksum: a table of a run that was cut short is seen.
+    table.write(result.file(".csv"))
+    write_atomically(result.file(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    reuse = f"{shards.computed} shards computed, {shards.reused} reused"
+    return f"{experiment.name}: {seconds:.1f} s, {reuse}, {len(table)} rows -> {result.file('.csv')}"
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Listener]:
+    """A progress bar over the arms on a terminal, nothing elsewhere; warnings of bad shards everywhere."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+
+        def listen(event: Event, detail: str) -> None:
+            if event == "corrupt":
+                console.print(f"warning: {detail}", markup=False)
+            elif event == "expected":
+                bar.update(task, total=float(detail))
+            elif event == "started":
+                bar.update(task, description=f"{name}: {detail}")
+            else:
+                bar.advance(task)
+
+        yield listen

@@ -1,0 +1,25 @@
+"""Strict numerics for every test: no silent dtype or rank promotion; warnings are errors."""
+
+import os
+import warnings
+
+os.environ.setdefault("BANDITLAB_DEVICES", "2")
+
+import jax
+import pytest
+
+from experiments.framework import session
+
+session.configure()
+
+import banditlab  # noqa: F401  (sets the precision)
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield

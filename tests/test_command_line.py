@@ -1,0 +1,369 @@
+"""The command line on a toy experiment: the whole life of a result, and every way it can go wrong."""
+
+import dataclasses
+import importlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import experiments
+from banditlab.store import Table
+from banditlab.store import sources as source_walk
+from experiments import CHECKOUT
+from experiments.framework import places, registry
+from experiments.framework.checks import interval
+from experiments.framework.commands import main
+from experiments.framework.comparison import compare
+from experiments.framework.doctor import mismatches
+from experiments.framework.experiment import Experiment
+
+TOY = '''
+"""The mean of n fair coins is 1/2."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from banditlab import plotting
+from banditlab.store import Shards, Table
+from experiments.framework.checks import interval
+from experiments.framework.experiment import Experiment
+
+HEADS = 0.5
+
+
+@dataclass(frozen=True)
+class Config:
+    num_seeds: int
+    sizes: tuple[int, ...] = (400, 10_000)
+
+
+def run(config, shards):
+    tables = []
+    shards.expect(len(config.sizes))
+    for size in config.sizes:
+        def draw():
+            return {"mean": np.random.default_rng(size).binomial(size, HEADS, config.num_seeds) / size}
+        mean = shards.get(f"n={size}", (0, config.num_seeds), draw)["mean"]
+        error = mean.std(ddof=1) / np.sqrt(mean.size)
+        tables.append(Table({"arm": "coin", "n": [size], "mean": [mean.mean()], "mean_se": [error]}))
+    return Table.stack(tables, meta={"failures": {"nonfinite": 0}})
+
+
+def check(table):
+    largest = table.where(n=int(table["n"].max()))
+    return [interval("mean of a fair coin", 0.5, largest["mean"][0], largest["mean_se"][0])]
+
+
+def plot(table):
+    figure, ax = plotting.figure()
+    ax.plot(table["n"], table["mean"])
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="toy",
+    claim="The mean of n fair coins tends to 1/2",
+    family="coins",
+    presets={"smoke": Config(64), "default": Config(256), "paper": Config(1024)},
+    run=run,
+    check=check,
+    plot=plot,
+)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Register the toy experiment, and keep its results and figures under a temporary folder.
+
+    Returns a function: command line -> exit code. ``toy.py`` in the folder is its source.
+    """
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(registry, "FOUNDATION", ("toy",))
+    monkeypatch.setattr(places, "FIGURES", tmp_path / "figures")
+    source_walk._file.cache_clear()
+
+    def command(line):
+        verb, *rest = line.split()
+        output = [] if verb == "list" or "--output" in rest else ["--output", str(tmp_path / "results")]
+        return main([verb, *rest, *output])
+
+    yield command
+    sys.modules.pop("experiments.toy", None)
+    vars(experiments).pop("toy", None)
+    source_walk._file.cache_clear()
+
+
+def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
+    assert toy("list") == 0
+    assert "toy (coins; smoke, default, paper): The mean of n fair coins tends to 1/2" in capsys.readouterr().out
+
+    assert toy("run") == 0
+    assert "2 shards computed, 0 reused" in capsys.readouterr().out
+    first = (tmp_path / "results/default/toy.csv").read_bytes()
+    record = json.loads((tmp_path / "results/default/toy.json").read_text())
+    assert record["config"] == {"num_seeds": 256, "sizes": [400, 10_000]}
+    assert record["seeds"] == {"n=400": [0, 256], "n=10000": [0, 256]}
+    assert record["failures"] == {"nonfinite": 0}
+    assert {"platform", "device", "dtype", "wall_seconds", "commit", "versions"} <= set(record)
+
+    assert toy("verify") == 1
+    assert "committed table: missing; run it, look at it, then" in capsys.readouterr().out
+    assert toy("figures --update") == 0
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        f"toy.{kind}" for kind in ("csv", "json", "pdf", "png", "svg")
+    ]
+
+    capsys.readouterr()
+    assert toy("run toy") == 0
+    assert "0 shards computed, 2 reused" in capsys.readouterr().out
+    assert toy("run toy --fresh") == 0
+    assert "2 shards computed, 0 reused" in capsys.readouterr().out
+    assert (tmp_path / "results/default/toy.csv").read_bytes() == first
+
+    assert toy("verify toy") == 0
+    passed, committed, total = capsys.readouterr().out.splitlines()
+    assert passed.startswith("pass  toy [default]: mean of a fair coin: predicted 0.5, measured ")
+    assert "interval [" in passed
+    assert "catches an error of" in passed
+    assert committed == "pass  toy [default] committed table: bitwise (2 rows)"
+    assert total == "2 passed, 0 failed"
+
+    assert toy("show toy") == 0
+    assert "mean_se" in capsys.readouterr().out
+    assert toy("status") == 0
+    assert "toy [default]: results present; committed present; 2 shards to reuse" in capsys.readouterr().out
+
+
+def test_a_wrong_constant_fails_verification(toy, monkeypatch, capsys):
+    assert toy("run --preset smoke") == 0
+    assert toy("verify --preset smoke") == 0
+    module = importlib.import_module("experiments.toy")
+    (check,) = module.check(Table({"n": [1], "mean": [0.5], "mean_se": [0.001]}))
+    wrong = 0.5 * (1 + 1.01 * check.power)
+    broken = dataclasses.replace(
+        module.EXPERIMENT, check=lambda table: [interval("mean of a fair coin", wrong, 0.5, 0.001)]
+    )
+    monkeypatch.setattr(module, "EXPERIMENT", broken)
+    capsys.readouterr()
+    assert toy("verify --preset smoke") == 1
+    failed, total = capsys.readouterr().out.splitlines()
+    assert failed.startswith("FAIL  toy [smoke]: mean of a fair coin: predicted 0.508")
+    assert total == "0 passed, 1 failed"
+
+
+def test_a_changed_source_makes_results_stale_but_a_changed_check_does_not(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    source = tmp_path / "toy.py"
+    source.write_text(TOY.replace('"mean of a fair coin"', '"mean of the coin"'))
+    assert toy("verify") == 0
+    source.write_text(TOY.replace("HEADS = 0.5", "HEADS = 0.25"))
+    capsys.readouterr()
+    assert toy("verify") == 1
+    assert "results stale: its sources have changed; run `python -m experiments run" in capsys.readouterr().out
+    assert toy("figures --update") == 2
+    assert "stale" in capsys.readouterr().err
+    # Fresh results of the changed source do not excuse the committed ones.
+    sys.modules.pop("experiments.toy")
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("verify") == 1
+    out = capsys.readouterr().out
+    assert "FAIL  toy [default]: mean of a fair coin" in out
+    assert "FAIL  toy [default] committed table: stale" in out
+
+
+def test_an_altered_table_fails_fresh_or_committed(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    committed = tmp_path / "figures/toy.csv"
+    committed.write_text(committed.read_text().replace("coin", "dice"))
+    assert toy("verify") == 1
+    (tmp_path / "results/default/toy.json").write_text("{")
+    assert toy("verify") == 1
+    out = capsys.readouterr().out
+    assert "committed table: the table is not the one of its record (checksum)" in out
+    assert "results the record is not JSON" in out
+
+
+def test_a_committed_paper_table_is_verified_without_running_it(toy, tmp_path, capsys):
+    for preset in ("default", "paper"):
+        assert toy(f"run --preset {preset}") == 0
+        assert toy(f"figures --update --preset {preset}") == 0
+    assert (tmp_path / "figures/paper/toy.csv").exists()
+    for path in (tmp_path / "results/paper").iterdir():
+        path.unlink()
+    capsys.readouterr()
+    assert toy("verify") == 0
+    assert "pass  toy [paper]: mean of a fair coin" in capsys.readouterr().out
+
+
+def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsys):
+    monkeypatch.setenv("BANDITLAB_DEVICES", "0")
+    assert toy("list") == 2
+    assert capsys.readouterr().err == "error: BANDITLAB_DEVICES must be a positive integer; got '0'\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("run toi", "NAME must be one of toy; got 'toi'; did you mean 'toy'?"),
+        ("show zebra", "NAME must be one of toy; got 'zebra'"),
+        (
+            "run --preset papr",
+            "--preset must be one of smoke, default, paper; got 'papr'; did you mean 'paper'?",
+        ),
+        ("figures toy", "NAME toy must have a table of the present sources (`python -m experiments run toy"),
+        ("show toy", "NAME toy must have results at preset default; got none in "),
+        ("run --output FILE/results", "--output must be a writable folder; got "),
+        ("figures --output FILE", "--output must be a writable folder; got "),
+    ],
+)
+def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, capsys, line, message):
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    assert toy(line.replace("FILE", str(file))) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {message}")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert file.read_text() == "not a folder"
+
+
+def test_the_smoke_preset_cannot_be_committed(toy, tmp_path, capsys):
+    assert toy("run --preset smoke") == 0
+    assert toy("figures --update --preset smoke") == 2
+    assert "--update must come with --preset default or paper; got smoke" in capsys.readouterr().err
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_run_that_fails_keeps_its_finished_shards_and_writes_no_table(toy, tmp_path, monkeypatch, capsys):
+    module = importlib.import_module("experiments.toy")
+
+    def interrupted(config, shards):
+        module.run(config, shards)
+        raise KeyboardInterrupt
+
+    interrupted.__module__, interrupted.__qualname__ = "experiments.toy", "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, run=interrupted))
+        assert toy("run") == 130
+    assert not (tmp_path / "results/default/toy.csv").exists()
+    capsys.readouterr()
+    assert toy("run") == 0
+    assert "0 shards computed, 2 reused" in capsys.readouterr().out
+
+
+MEANS = {
+    "arm": ["a", "b"],
+    "n": [1, 2],
+    "mean": [1.0, float("inf")],
+    "mean_se": [0.1, 0.1],
+    "exact": [3.0, 4.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, "bitwise"),
+        ({"exact": [3.0 + 1e-12, 4.0]}, "within tolerance"),
+        ({"exact": [3.0 + 1e-7, 4.0]}, "different"),
+        ({"mean": [1.3, float("inf")]}, "statistical"),
+        ({"mean": [1.3, float("inf")], "mean_se": [0.12, 0.1]}, "statistical"),
+        ({"mean": [1.8, float("inf")]}, "different"),
+        ({"mean": [1.8, float("inf")], "mean_se": [0.5, 0.1]}, "different"),
+        ({"mean": [1.0, 5.0]}, "different"),
+        ({"n": [1, 3]}, "different"),
+        ({"arm": ["a", "c"]}, "different"),
+        ({"arm": ["a"], "n": [1], "mean": [1.0], "mean_se": [0.1], "exact": [3.0]}, "different"),
+        ({"extra": [0, 0]}, "different"),
+    ],
+)
+def test_tables_are_compared_by_class(change, kind):
+    # 4 sqrt(0.1^2 + 0.1^2) = 0.57: a difference of 0.3 is noise, one of 0.8 is not.
+    assert compare(Table(MEANS | change), Table(MEANS)).kind == kind
+
+
+def test_doctor_finds_a_package_that_differs_from_the_lock():
+    found, wrong = mismatches("numpy==0.0.1 \\\n    --hash=sha256:ab\nno-such-package==1.0 ; os_name == 'nt' \\\n")
+    assert found == 1
+    assert len(wrong) == 1
+    assert wrong[0].startswith("numpy ")
+    assert wrong[0].endswith("(lock: 0.0.1)")
+
+
+def test_an_experiment_declares_all_presets_of_one_dataclass():
+    functions = {"run": print, "check": print, "plot": print}
+    with pytest.raises(ValueError, match="presets must be smoke, default, paper; got smoke"):
+        Experiment(name="x", claim="x", family="x", presets={"smoke": 1}, **functions)
+    with pytest.raises(ValueError, match="presets must be of one dataclass"):
+        Experiment(
+            name="x",
+            claim="x",
+            family="x",
+            presets=dict.fromkeys(("smoke", "default", "paper"), 1),
+            **functions,
+        )
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env=os.environ | environment,
+        timeout=60,
+    )
+
+
+def test_help_and_completion_answer_without_jax():
+    found = run_python(
+        """
+        import sys
+        from experiments.framework.commands import main
+        for words in (["--help"], ["run", "--help"]):
+            try:
+                main(words)
+            except SystemExit as stop:
+                assert stop.code == 0
+        assert "jax" not in sys.modules
+        sys.argv = ["experiments", "--tyro-print-completion", "bash"]
+        """
+    )
+    assert found.returncode == 0, found.stderr
+    assert all(word in found.stdout for word in ("list", "run", "figures", "verify", "status", "show", "doctor"))
+    script = subprocess.run(
+        [sys.executable, "-m", "experiments", "--tyro-print-completion", "bash"],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=60,
+    )
+    assert script.returncode == 0
+    assert "paper" in script.stdout
+
+
+def test_configure_sets_devices_and_cache_and_refuses_nonsense(tmp_path):
+    code = """
+        from experiments.framework.session import configure, describe_device
+        configure()
+        configure()
+        import jax
+        print(jax.device_count(), jax.config.values["jax_compilation_cache_dir"])
+    """
+    found = run_python(code, BANDITLAB_DEVICES="3", JAX_COMPILATION_CACHE_DIR=str(tmp_path), JAX_PLATFORMS="cpu")
+    assert found.stdout.split() == ["3", str(tmp_path)], found.stderr
+    assert not found.stderr
+    found = run_python(code, BANDITLAB_DEVICES="none")
+    assert "BANDITLAB_DEVICES must be a positive integer; got 'none'" in found.stderr

@@ -1,0 +1,132 @@
+"""Dependencies point one way, modules stay small, and importing the library costs no plotting."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).parents[1]
+LIBRARY = CHECKOUT / "banditlab"
+
+# Lowest layer first; a module may import its own layer and the ones before it.
+LAYERS = [
+    {"validation", "vectorised", "binomial", "multinomial", "linalg"},
+    {"environment", "losses", "exact_chain"},
+    {"policies", "instances", "preferences", "coverage", "theory", "metrics"},
+    {"designs", "samplers", "estimators"},
+    {"algorithms"},
+    {"simulate"},
+    {"store", "plotting", "testing"},
+    {"llm"},
+]
+LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+
+
+def modules(package):
+    return {
+        path.relative_to(CHECKOUT): ast.parse(path.read_text()) for path in sorted((CHECKOUT / package).rglob("*.py"))
+    }
+
+
+def imported(tree):
+    """Dotted names a module imports, at whatever depth; `from a import b` as a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def top(path):
+    """The layered name of a library file: its package or module just below banditlab."""
+    return path.with_suffix("").parts[1]
+
+
+LIBRARY_MODULES = modules("banditlab")
+
+
+@pytest.mark.parametrize("path", LIBRARY_MODULES, ids=str)
+def test_a_module_imports_its_own_layer_and_lower_ones_only(path):
+    if path == pathlib.Path("banditlab/__init__.py"):
+        return  # the front door names everything
+    assert top(path) in LEVEL, f"{path} is in no layer: place it in LAYERS"
+    for name in imported(LIBRARY_MODULES[path]):
+        parts = name.split(".")
+        if parts[0] == "banditlab":
+            assert parts[1] in LEVEL, f"{path} imports {name} from the front door"
+            assert LEVEL[parts[1]] <= LEVEL[top(path)], f"{path} imports {name} from a higher layer"
+
+
+def test_predictions_know_nothing_of_what_they_predict():
+    producers = {"algorithms", "estimators", "samplers", "designs", "simulate", "multinomial"}
+    for path, tree in LIBRARY_MODULES.items():
+        if top(path) in {"theory", "coverage", "metrics", "policies"}:
+            used = {name.split(".")[1] for name in imported(tree) if name.startswith("banditlab.")}
+            assert not used & producers, f"{path} imports {used & producers}"
+
+
+@pytest.mark.parametrize("path", LIBRARY_MODULES, ids=str)
+def test_the_library_imports_neither_experiments_nor_benchmarks_nor_tests(path):
+    roots = {name.split(".")[0] for name in imported(LIBRARY_MODULES[path])}
+    assert not roots & {"experiments", "benchmarks", "tests", "notebooks"}
+    if top(path) != "llm":
+        assert not any(name.startswith("banditlab.llm") for name in imported(LIBRARY_MODULES[path]))
+
+
+def test_layers_below_the_store_do_no_input_or_output():
+    for path, tree in LIBRARY_MODULES.items():
+        if LEVEL.get(top(path), len(LAYERS)) < LEVEL["store"]:
+            calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+            assert not calls & {"open", "print", "input"}, f"{path} calls {calls & {'open', 'print', 'input'}}"
+            assert not {name.split(".")[0] for name in imported(tree)} & {"pathlib", "shutil", "tempfile", "csv"}
+
+
+def test_the_package_alone_sets_a_global_option_and_only_the_precision():
+    for path, tree in LIBRARY_MODULES.items():
+        updates = [
+            node.args[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("config.update")
+            and isinstance(node.args[0], ast.Constant)
+        ]
+        assert updates == (["jax_enable_x64"] if str(path) == "banditlab/__init__.py" else []), path
+
+
+def test_experiments_and_benchmarks_use_the_public_surface():
+    for package in ("experiments", "benchmarks"):
+        for path, tree in modules(package).items():
+            roots = {name.split(".")[0] for name in imported(tree)}
+            assert "tests" not in roots, path
+
+
+def test_no_module_is_over_300_lines_nor_called_utils():
+    for package in ("banditlab", "experiments", "benchmarks"):
+        for path in modules(package):
+            assert "util" not in path.stem
+            assert len((CHECKOUT / path).read_text().splitlines()) <= 300, path
+
+
+def test_importing_the_library_leaves_plotting_and_progress_bars_out():
+    program = "import sys, banditlab; print(sorted({'matplotlib', 'rich', 'tyro', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_precision_is_chosen_by_one_variable():
+    program = "import banditlab, jax.numpy as jnp; print(jnp.zeros(()).dtype)"
+    for precision, expected in (("float32", "float32"), ("float64", "float64"), ("half", None)):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            cwd=CHECKOUT,
+            env={"BANDITLAB_PRECISION": precision, "JAX_PLATFORMS": "cpu"},
+        )
+        if expected:
+            assert done.stdout.strip() == expected, done.stderr
+        else:
+            assert "BANDITLAB_PRECISION must be 'float32' or 'float64'; got 'half'" in done.stderr

@@ -1,0 +1,26 @@
+"""The README's Python runs as printed, and its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.framework import registry
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=["twelve_lines", "own_algorithm"])
+def test_code_blocks_run(block):
+    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_every_experiment_is_in_the_claims_table():
+    rows = re.findall(r"^\|.*\| `(\w+)` \|", README, flags=re.MULTILINE)
+    assert tuple(rows) == registry.names()
+
+
+def test_make_targets_exist():
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in ("reproduce", "test"))
