@@ -138,6 +138,25 @@ def band(
         ax.plot(x, middle, color=color or COLORS[key], marker=MARKERS[key], label=name or None)
 
 
+def point(ax: "Axes", x: float, quantiles: np.ndarray, key: str) -> None:
+    """A single measurement: the middle of three quantiles (3,) as a marker, the outer two as a bar."""
+    _require_key(key)
+    low, middle, high = np.asarray(quantiles, float)
+    with style():
+        bar = [[middle - low], [high - middle]]
+        ax.errorbar(
+            [x],
+            [middle],
+            bar,
+            color=COLORS[key],
+            marker=MARKERS[key],
+            markersize=6,
+            linestyle="",
+            label=LABELS[key],
+            zorder=4,
+        )
+
+
 def shades(key: str, count: int) -> list[str]:
     """``count`` shades of the algorithm's colour, light to dark, for one algorithm at several settings."""
     _require_key(key)

@@ -162,20 +162,24 @@ def trajectory(
     """One run as a pure function of its key; arrays (num_rounds,) in `metrics`, () in `initial`."""
     key_init, key_rounds = jax.random.split(key)
     state = algorithm.init(key_init, env)
-    of_policy = tuple(name for name in metrics if name in METRICS)
+    start = algorithm.log_policy(state, env)
 
     def play(carry: tuple[Any, Array], index: Array) -> tuple[tuple[Any, Array], Any]:
         state, bought = carry
         state, info = algorithm.step(jax.random.fold_in(key_rounds, index), state, env)
         bought = bought + info.num_labels
-        row = measure(env, algorithm.log_policy(state, env), of_policy)
-        row |= {"num_labels": bought, "status": info.status}
+        row = {"num_labels": bought, "status": info.status}
         row |= {"existence": info.existence} if "existence" in metrics else {}
-        return (state, bought), (row, state.params if record_params else None)
+        return (state, bought), (row, algorithm.log_policy(state, env), state.params if record_params else None)
 
-    initial = measure(env, algorithm.log_policy(state, env), of_policy)
-    _, (rows, params) = jax.lax.scan(play, (state, jnp.zeros_like(env.beta)), jnp.arange(num_rounds))
-    return Run(rows, initial, params)
+    _, (rows, policies, params) = jax.lax.scan(play, (state, jnp.zeros_like(env.beta)), jnp.arange(num_rounds))
+    # One loop over pi_0 and the policies of all rounds, so that the measures are compiled once.
+    of_policy = tuple(name for name in metrics if name in METRICS)
+    measured = jax.lax.map(
+        lambda log_policy: measure(env, log_policy, of_policy), jnp.concatenate([start[None], policies])
+    )
+    initial = {name: values[0] for name, values in measured.items()}
+    return Run({name: values[1:] for name, values in measured.items()} | rows, initial, params)
 
 
 @functools.lru_cache(maxsize=64)

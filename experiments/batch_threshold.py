@@ -28,7 +28,7 @@ class Config:
     num_stairs: int = 6
     step: float = 0.5
     start: float = 3.0
-    batches: tuple[int, ...] = (50, 200, 400, 800, 1600, 3200, 12800)
+    batches: tuple[int, ...] = (50, 200, 800, 3200, 12800)
     num_rounds: int = 12
     num_seeds: int = 1024
     ridge: float = 1.0

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting
@@ -40,28 +44,42 @@ class Budget:
     large_seeds: int
 
 
+COMPONENTS = ("initial", "uniform", "on_policy", "designed", "paired")
+
+
+def blend(design: "bl.designs.Design", weights: dict[str, Array], env: bl.Environment, log_policy: Array) -> Array:
+    """A mixture of the library's samplers: the arms then differ in numbers only, and share one compilation."""
+    b = bl.samplers
+    laws = {name: getattr(b, name)(env, log_policy) for name in ("initial", "uniform", "on_policy")}
+    laws |= {name: getattr(b, name)(design, env, log_policy) for name in ("designed", "paired")}
+    return sum((weights[name] * laws[name] for name in COMPONENTS), jnp.zeros_like(laws["initial"]))
+
+
 def algorithms(
-    num_pairs: float, num_rounds: int, ridge: float, design: "bl.designs.Design"
+    num_pairs: float, num_rounds: int, ridge: float, design: "bl.designs.Design", *, pooled_hybrids: bool = True
 ) -> dict[str, tuple[bl.Algorithm, int]]:
     """Arm -> (algorithm, rounds). All buy num_pairs labels a round, but for the one that buys all in one round."""
-    options: dict[str, Any] = {"ridge": ridge}
-    a = bl.algorithms
+
+    def arm(weights: dict[str, float], pooled: bool, pairs: float = num_pairs) -> bl.Algorithm:
+        sampler = Partial(blend, design, {name: jnp.asarray(weights.get(name, 0.0)) for name in COMPONENTS})
+        return bl.algorithms.dpo(sampler, pairs, ridge=ridge, pooled=pooled)
+
     return {
-        "offline": (a.offline_dpo(num_pairs, **options), num_rounds),
-        "uniform": (a.uniform_dpo(num_pairs, **options), num_rounds),
-        "on_policy": (a.on_policy_dpo(num_pairs, **options), num_rounds),
-        "on_policy_pooled": (a.on_policy_dpo(num_pairs, pooled=True, **options), num_rounds),
-        "design": (a.hybrid_dpo(num_pairs, "design", design, pooled=False, **options), num_rounds),
-        "design_one_round": (a.hybrid_dpo(num_pairs * num_rounds, "design", design, **options), 1),
-        "hybrid_paired": (a.hybrid_dpo(num_pairs, "paired", design, pooled=True, **options), num_rounds),
-        "hybrid_mixture": (a.hybrid_dpo(num_pairs, "mixture", design, pooled=True, **options), num_rounds),
-        "hybrid_design": (a.hybrid_dpo(num_pairs, "design", design, **options), num_rounds),
+        "offline": (arm({"initial": 1.0}, pooled=True), num_rounds),
+        "uniform": (arm({"uniform": 1.0}, pooled=True), num_rounds),
+        "on_policy": (arm({"on_policy": 1.0}, pooled=False), num_rounds),
+        "on_policy_pooled": (arm({"on_policy": 1.0}, pooled=True), num_rounds),
+        "design": (arm({"designed": 1.0}, pooled=False), num_rounds),
+        "design_one_round": (arm({"designed": 1.0}, pooled=False, pairs=num_pairs * num_rounds), 1),
+        "hybrid_paired": (arm({"paired": 1.0}, pooled=pooled_hybrids), num_rounds),
+        "hybrid_mixture": (arm({"on_policy": 0.5, "designed": 0.5}, pooled=pooled_hybrids), num_rounds),
+        "hybrid_design": (arm({"designed": 1.0}, pooled=pooled_hybrids), num_rounds),
     }
 
 
 def measure(env: bl.Environment, budget: Budget, shards: Shards) -> Table:
     """One row per regime, arm and round (round 0 is pi_0), with the predictor at the realised policies."""
-    design = bl.designs.joint(env)
+    design = jax.jit(bl.designs.joint)(env)
     price_start = float(bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial)))
     price_target = float(bl.theory.label_price(env, bl.samplers.on_policy(env, env.log_target)))
     regimes = (
@@ -117,8 +135,12 @@ def plot(table: Table, height: float = 4.6) -> "Figure":
     ):
         for arm in arms:
             rows = drawn.where(arm=arm)
-            plotting.band(ax, rows["labels"], np.stack([rows[f"kl_{level}"] for level in statistics.BAND]), arm)
-            plotting.theory(ax, rows["labels"], rows["predicted_median"], arm)
+            quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
+            if arm == "design_one_round":  # two points are no curve
+                plotting.point(ax, rows["labels"][-1], quantiles[:, -1], arm)
+                continue
+            plotting.band(ax, rows["labels"], quantiles, arm)
+            plotting.theory(ax, rows["labels"][1:], rows["predicted_median"][1:], arm)
         ax.set_title(title)
         ax.set_ylabel(r"KL($\pi^*\|\pi$)")
     axes[1].set_xlabel("labels bought in total")
@@ -134,7 +156,7 @@ def caption(what: str, drawn: Table) -> str:
     return (
         f"{what}: median and 10-90% band over {drawn['seeds'][0]} seeds, {batch:.0f} labels a round; ridge "
         f"{drawn['ridge'][0]:g} on the sum of losses, centred at the last iterate. On-policy (fresh) and design "
-        "fit the last batch, the others all labels so far."
+        "fit the last batch, the others all labels so far. Dashed: the predicted mean, where it means something."
     )
 
 

@@ -1,7 +1,5 @@
 """The constant-free predictors of docs/theory.md, section 4, at the policies that a run realised."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,19 +14,16 @@ def realised(env: bl.Environment, algorithm: bl.Algorithm, run: bl.Run) -> np.nd
     is left out.
     """
     settings = algorithm.settings
-    return np.asarray(
-        _realised(env, settings["sampler"], settings["num_pairs"], run.params, pooled=algorithm.options.pooled)
-    )
+    return np.asarray(_realised(env, settings["sampler"], settings["num_pairs"], settings["memory"], run.params))
 
 
-@partial(jax.jit, static_argnames="pooled")
-def _realised(env, sampler, num_pairs, params, *, pooled):
+@jax.jit
+def _realised(env, sampler, num_pairs, memory, params):
     def one_run(params):
         sampling = jnp.concatenate([env.log_initial[None], jax.vmap(env.log_policy)(params[:-1])])
         laws = jax.vmap(lambda log_policy: sampler(env, log_policy))(sampling)
         information = num_pairs * jax.vmap(lambda law: bl.theory.fisher_information(env, law))(laws)
-        if pooled:
-            information = jnp.cumsum(information, axis=0)
+        information = jnp.where(memory > 0, jnp.cumsum(information, axis=0), information)
         return jax.vmap(lambda total: bl.theory.predicted_kl_pooled(env, total))(information)
 
     # A chunk at a time: the pair laws of all seeds at once would fill the memory.

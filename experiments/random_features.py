@@ -51,7 +51,11 @@ def plot(table: Table):
     made = equal_labels.plot(table)
     drawn = table.where(regime=equal_labels.FINITE)
     plotting.caption(
-        made, equal_labels.caption("Random features (8 contexts, 10 actions, d = 4), linear softmax", drawn)
+        made,
+        equal_labels.caption(
+            "Random features (8 contexts, 10 actions, d = 4), linear softmax, pi_0 uniform as is uniform",
+            drawn,
+        ),
     )
     return made
 

@@ -21,18 +21,17 @@ _SCHEMES = {"paired": samplers.paired, "mixture": samplers.half_designed, "desig
 
 
 class State(NamedTuple):
-    """Parameters (d,) of the current policy, its table (S, A), the pooled wins (S, A, A) or None, the sampler."""
+    """Parameters (d,) of the current policy, its table (S, A), the wins (S, A, A) last fitted, the sampler."""
 
     params: Array
     log_policy: Array
-    wins: Array | None
+    wins: Array
     sampler: Partial
 
 
 class Options(NamedTuple):
-    """Static choices: pooled data, the ridge's centre, whether the norm is capped, n = inf, the direct capacity."""
+    """Static choices: the ridge's centre, whether the norm is capped, n = inf, the direct capacity."""
 
-    pooled: bool
     center: str
     capped: bool
     population: bool
@@ -85,8 +84,9 @@ def dpo(
             "num_pairs": pairs,
             "ridge": float(ridge),
             "max_norm": float(max_norm),
+            "memory": float(pooled),  # weight of earlier labels: a number, so that both share one program
         },
-        options=Options(bool(pooled), center, math.isfinite(max_norm), math.isinf(pairs), capacity),
+        options=Options(center, math.isfinite(max_norm), math.isinf(pairs), capacity),
     )
 
 
@@ -130,9 +130,7 @@ def hybrid_dpo(
 
 def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
     del key
-    wins = None
-    if algorithm.options.pooled:
-        wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
+    wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
     sampler = samplers.prepare(algorithm.settings["sampler"], env)
     return State(env.start_params, env.log_initial, wins, sampler)
 
@@ -146,8 +144,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
     else:
         capacity = options.capacity and multinomial.choose_capacity(options.capacity, law.size)
         wins = preferences.draw_counts(key, law, settings["num_pairs"], capacity=capacity)
-    if state.wins is not None:
-        wins = wins + state.wins
+    wins = wins + settings["memory"] * state.wins
     fit = estimators.fit(
         env,
         wins,
@@ -157,8 +154,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
         warm_start=state.params,
     )
     info = RoundInfo(settings["num_pairs"], fit.status, fit.existence)
-    next_wins = wins if options.pooled else None
-    return State(fit.params, env.log_policy(fit.params), next_wins, state.sampler), info
+    return State(fit.params, env.log_policy(fit.params), wins, state.sampler), info
 
 
 def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:

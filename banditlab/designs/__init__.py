@@ -19,6 +19,8 @@ from banditlab.designs.pairs import Problem
 from banditlab.environment import Environment
 
 MAX_STEPS = 300
+# Masses below this are rounding.
+_ROUNDING = 1e-14
 
 __all__ = ["Design", "conditional_nodes", "conditional_pairs", "joint", "l_optimal", "triple"]
 
@@ -129,11 +131,11 @@ def _pair_scale(allowed: Array, features: Array) -> Array:
 def _pair_design(env: Environment, allowed: Array, problem: Problem, gap: float | Array, max_steps: int) -> Design:
     solution = active_set.solve(problem, jnp.asarray(gap, problem.scale.dtype), jnp.int32(max_steps))
     law = solution.pair_law
-    if problem.masses.shape[0] > 1:
-        # A context with a single action has no pair to ask about: its prompts are spent on the self-pair.
-        left = jnp.maximum(env.context_probs - jnp.sum(law, axis=(1, 2)), 0.0)
-        first = jnp.argmax(allowed, axis=1)
-        law = law.at[jnp.arange(law.shape[0]), first, first].add(left)
+    # Prompts without an informative pair to ask about (a single action, say) are spent on a self-pair.
+    free = problem.masses.shape[0] == 1
+    left = env.context_probs * (1 - jnp.sum(law)) if free else env.context_probs - jnp.sum(law, axis=(1, 2))
+    first = jnp.argmax(allowed, axis=1)
+    law = law.at[jnp.arange(law.shape[0]), first, first].add(jnp.where(left > _ROUNDING, left, 0.0))
     law = law / jnp.sum(law)
     return _finish(allowed, law, law, jnp.sum(law, axis=2), solution.duality_gap, solution.num_steps, gap)
 

@@ -67,9 +67,7 @@ def solve(problem: Problem, gap: Array, max_steps: Array, num_entering: int | No
     indices, weights = seeds.seed_pairs(problem, capacity)
     nothing = jnp.zeros(num_entering, indices.dtype)
     infinite = jnp.full((), jnp.inf, weights.dtype)
-    state = _State(
-        indices, weights > 0, weights, weights < 0, nothing, nothing > 0, infinite, jnp.zeros((), jnp.int32)
-    )
+    state = _State(indices, weights > 0, weights, weights < 0, nothing, nothing > 0, infinite, jnp.zeros((), jnp.int32))
     state = jax.lax.while_loop(unfinished, advance, state)
     law = jnp.zeros(problem.scale.size, weights.dtype).at[state.indices].add(state.weights)
     law = law.reshape(problem.scale.shape)

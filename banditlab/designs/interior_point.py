@@ -78,7 +78,8 @@ def minimise(
 ) -> tuple[Array, Array]:
     """Feasible weights (n,) whose gap over these atoms is at most `tolerance`, and the steps taken (<= max_steps).
 
-    The start need not be positive, only give a regular moment matrix.
+    The start need not be positive, only give a regular moment matrix. What is returned is finite if the start is:
+    a step that breaks down is not taken, and ends the iteration.
     """
 
     def unfinished(carry: tuple[Iterate, Array, Array]) -> Array:
@@ -86,20 +87,24 @@ def minimise(
         return (gap > tolerance) & (count < max_steps)
 
     def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
-        iterate = _step(carry[0], criterion, constraint)
-        leverages = criterion.leverages(iterate.weights)
-        return iterate, duality_gap(iterate.weights, leverages, constraint), carry[2] + 1
+        moved = _step(carry[0], criterion, constraint)
+        gap = duality_gap(moved.weights, criterion.leverages(moved.weights), constraint)
+        sound = jnp.isfinite(gap) & jnp.all(jnp.isfinite(moved.slacks))
+        iterate = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moved, carry[0])
+        # nan is not above the tolerance, so it ends the loop.
+        return iterate, jnp.where(sound, gap, jnp.nan), carry[2] + 1
 
     infinite = jnp.full((), jnp.inf, weights.dtype)
     carry = (_start(weights, criterion, constraint), infinite, jnp.zeros((), jnp.int32))
     iterate, _, count = jax.lax.while_loop(unfinished, advance, carry)
-    return normalise(iterate.weights, constraint), count
+    started = jnp.all(jnp.isfinite(iterate.weights))
+    return normalise(jnp.where(started, iterate.weights, weights), constraint), count
 
 
 def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iterate:
     """Prices above the leverages by the current gap, and weights raised towards the central path.
 
-    On the path the product of weight and slack is the same for all atoms.
+    On the path the products of weight and slack are in proportion to `_shares`.
     """
     active = _is_active(constraint)
     weights = normalise(weights, constraint)
@@ -107,13 +112,13 @@ def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iter
     margin = jnp.maximum(duality_gap(weights, leverages, constraint), _SMALLEST_MARGIN) * (weights @ leverages)
     prices = group_max(leverages, constraint) + margin
     slacks = jnp.where(active, prices @ constraint.membership - leverages, 1.0)
-    mean = jnp.sum(jnp.where(active, weights * slacks, 0.0)) / jnp.sum(constraint.membership)
-    weights = jnp.where(active, jnp.maximum(weights, _LEAST_CENTRED * mean / slacks), 0.0)
+    central = jnp.sum(jnp.where(active, weights * slacks, 0.0)) * _shares(constraint) / slacks
+    weights = jnp.where(active, jnp.maximum(weights, _LEAST_CENTRED * central), 0.0)
     return Iterate(normalise(weights, constraint), prices, slacks)
 
 
 def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Iterate:
-    """One predictor-corrector step: w_i slack_i moves towards a common, smaller value."""
+    """One predictor-corrector step: the products w_i slack_i move towards smaller ones in proportion to `_shares`."""
     weights, _, slacks = iterate
     member = constraint.membership
     active = _is_active(constraint)
@@ -136,8 +141,8 @@ def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Ite
     reach = _step_length(iterate, predictor, 1.0)
     after = (weights + reach * predictor.weights) @ (slacks + reach * predictor.slacks)
     total = jnp.sum(product)
-    centring = (after / total) ** 3 * total / jnp.sum(member)
-    corrector = direction(jnp.where(active, centring, 0.0) - product - predictor.weights * predictor.slacks)
+    centring = (after / total) ** 3 * total * _shares(constraint)
+    corrector = direction(centring - product - predictor.weights * predictor.slacks)
     return _move(iterate, corrector, criterion, constraint)
 
 
@@ -183,3 +188,9 @@ def _step_length(iterate: Iterate, change: Iterate, fraction: float) -> Array:
 
 def _is_active(constraint: Constraint) -> Array:
     return jnp.sum(constraint.membership, axis=0) > 0
+
+
+def _shares(constraint: Constraint) -> Array:
+    """(n,) each group's mass, spread over its atoms: so a context that is hardly ever drawn is solved as well."""
+    member, masses = constraint
+    return (masses / jnp.maximum(jnp.sum(member, axis=1), 1.0)) @ member

@@ -19,9 +19,7 @@ from banditlab.designs import interior_point, leverage
 from banditlab.designs.interior_point import Constraint, Criterion
 
 
-def solve(
-    features: Array, allowed: Array, masses: Array, gap: Array, max_steps: Array
-) -> tuple[Array, Array, Array]:
+def solve(features: Array, allowed: Array, masses: Array, gap: Array, max_steps: Array) -> tuple[Array, Array, Array]:
     """Optimal weights (S, A) over the allowed nodes (S, A), their duality gap () and the steps taken ().
 
     `features` (S, A, d) are whitened; `masses` is (1,) = 1 for free prompts and (S,) = rho for prompts from rho.
@@ -29,9 +27,7 @@ def solve(
     num_contexts, num_actions, _ = features.shape
     groups = jnp.minimum(jnp.arange(num_contexts), masses.shape[0] - 1)
     member = (groups[None, :, None] == jnp.arange(masses.shape[0])[:, None, None]) & allowed[None]
-    constraint = Constraint(
-        jnp.where(member, 1.0, 0.0).astype(features.dtype).reshape(masses.shape[0], -1), masses
-    )
+    constraint = Constraint(jnp.where(member, 1.0, 0.0).astype(features.dtype).reshape(masses.shape[0], -1), masses)
     loss = criterion(features, allowed)
     uniform = jnp.where(allowed, 1.0, 0.0).astype(features.dtype).reshape(-1)
     weights, count = interior_point.minimise(uniform, loss, constraint, gap, max_steps)
@@ -91,18 +87,14 @@ def _low_rank(rows: Array, within: Array) -> Callable[[Array], Callable[[Array],
         lower = jnp.linalg.cholesky(blocks, symmetrize_input=False)
         half = jax.lax.linalg.triangular_solve(lower, basis, left_side=True, lower=True)
         flat = half.reshape(-1, half.shape[-1])
-        outer = jnp.linalg.cholesky(
-            jnp.eye(flat.shape[1], dtype=rows.dtype) + flat.T @ flat, symmetrize_input=False
-        )
+        outer = jnp.linalg.cholesky(jnp.eye(flat.shape[1], dtype=rows.dtype) + flat.T @ flat, symmetrize_input=False)
 
         def solve(right: Array) -> Array:
             columns = right.reshape(num_contexts, num_actions, -1)
             scaled = jax.lax.linalg.triangular_solve(lower, columns, left_side=True, lower=True)
             inner = jax.scipy.linalg.cho_solve((outer, True), flat.T @ scaled.reshape(flat.shape[0], -1))
             remainder = scaled - (flat @ inner).reshape(scaled.shape)
-            full = jax.lax.linalg.triangular_solve(
-                lower, remainder, left_side=True, lower=True, transpose_a=True
-            )
+            full = jax.lax.linalg.triangular_solve(lower, remainder, left_side=True, lower=True, transpose_a=True)
             return full.reshape(right.shape)
 
         return solve

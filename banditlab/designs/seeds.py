@@ -45,12 +45,15 @@ def multiplicative_steps(problem: Problem) -> Array:
     def normalised(law: Array) -> Array:
         totals = jnp.sum(law, axis=(1, 2))
         if problem.masses.shape[0] == 1:
-            return law / jnp.sum(totals)
+            totals = jnp.sum(totals)
+            return law / jnp.where(totals > 0, totals, 1.0)
         return law * (problem.masses / jnp.where(totals > 0, totals, 1.0))[:, None, None]
 
     def step(_: int, law: Array) -> Array:
         moment = leverage.pair_moment(problem.features, problem.scale * law)
-        return normalised(law * pairs.leverage_table(problem, moment))
+        stepped = normalised(law * pairs.leverage_table(problem, moment))
+        # Where even the uniform law has a singular moment matrix, stay there.
+        return jnp.where(jnp.all(jnp.isfinite(stepped)), stepped, law)
 
     uniform = normalised(jnp.where(problem.scale > 0, 1.0, 0.0).astype(problem.scale.dtype))
     return jax.lax.fori_loop(0, _NUM_STEPS, step, uniform)
@@ -75,9 +78,7 @@ def spanning_pairs(problem: Problem) -> Array:
         residual = unspanned @ (problem.features[context, first] - problem.features[context, second])
         square = residual @ residual
         outer = residual[:, None] * residual[None, :] / jnp.where(square > 0, square, 1.0)
-        ordered = (
-            context * num_actions**2 + jnp.minimum(first, second) * num_actions + jnp.maximum(first, second)
-        )
+        ordered = context * num_actions**2 + jnp.minimum(first, second) * num_actions + jnp.maximum(first, second)
         return chosen.at[step].set(ordered), unspanned - outer
 
     start = (jnp.zeros(size, jnp.arange(1).dtype), jnp.eye(size, dtype=problem.features.dtype))
