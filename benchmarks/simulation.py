@@ -71,9 +71,11 @@ def flatness() -> list[dict[str, Any]]:
 
 
 def _reference(env: bl.Environment, labels: int, rounds: int, seed: int) -> dict[str, np.ndarray]:
-    arrays = [np.asarray(a) for a in (env.features, env.target_params, env.log_reference, env.context_probs)]
     return reference.simulate(
-        *arrays,
+        np.asarray(env.features),
+        np.asarray(env.target_params),
+        np.asarray(env.log_reference),
+        np.asarray(env.context_probs),
         float(env.beta),
         sampler="on_policy",
         num_pairs=labels,

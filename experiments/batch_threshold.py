@@ -39,7 +39,7 @@ class Config:
 def run(config: Config, shards: Shards) -> Table:
     env = bl.instances.staircase(config.num_stairs, config.step, config.start)
     floor = bl.theory.predicted_kl(env, bl.samplers.on_policy(env, env.log_target), 1.0)
-    arms = [(n, config.num_seeds, config.ridge) for n in config.batches]
+    arms = [(float(n), config.num_seeds, config.ridge) for n in config.batches]
     arms.append((config.large_batch, config.large_seeds, 0.0))
     shards.expect(len(arms))
     rows, failures = [], {}
@@ -71,7 +71,7 @@ def _step_over_bound(env: bl.Environment, num_pairs, params):
     """u_{k+1}^2 over (G* Gam / n) e^{u_k}, the square of Proposition 4's recursion; (num_seeds, num_rounds + 1)."""
     spread = coverage.target_covariance(env)
     start = jnp.broadcast_to(env.start_params[None, None, :], (params.shape[0], 1, params.shape[2]))
-    error = jnp.concatenate([start, params], axis=1) - env.target_params[None, None, :]
+    error = jnp.concatenate([start, params], axis=1) - jnp.asarray(env.target_params)[None, None, :]
     leverage = bl.theory.target_leverage(env)
     square = leverage * jnp.einsum("ski,ij,skj->sk", error, spread, error)
     allowed = leverage * bl.theory.statistical_radius(env) / num_pairs * jnp.exp(jnp.sqrt(square[:, :-1]))
@@ -92,7 +92,7 @@ def check(table: Table) -> list[Check]:
     checks.append(interval(claim, end["floor"][0] * scale, end["kl_mean"][0] * scale, end["kl_mean_se"][0] * scale))
     rounds = [_rounds_to_floor(table.where(num_pairs=n)) for n in batches]
     claim = "rounds until half the runs are within twice the floor: largest rise from one batch size to a larger one"
-    return [*checks, upper(claim, 0.0, max(np.diff(rounds)), why="counts of rounds; medians over all seeds")]
+    return [*checks, upper(claim, 0.0, float(np.diff(rounds).max()), why="counts of rounds; medians over all seeds")]
 
 
 def _rounds_to_floor(rows: Table) -> int:
