@@ -28,7 +28,7 @@ class Config:
     num_seeds: int = 1024
     ridge: float = 1.0
     large_pairs: float = 1e8
-    large_rounds: int = 3
+    large_rounds: int = 2
     large_seeds: int = 32768
 
 

@@ -248,11 +248,11 @@ def test_tabular_design_is_uniform_on_the_rank_coordinates():
 
 
 def test_a_full_buffer_is_reduced_and_the_design_still_certified():
-    features = _degenerate("a grid full of ties")
+    features = _degenerate("repeated contexts")
     allowed = np.ones(SHAPE[:2], bool)
     scale = np.broadcast_to(1.0 - np.eye(SHAPE[1]), (SHAPE[0], SHAPE[1], SHAPE[1]))
     problem = Problem(leverage.whiten(jnp.array(features), jnp.array(allowed)), jnp.array(scale), jnp.ones(1), None)
-    # One slot beyond the support bound: ties fill the buffer at once.
+    # One slot beyond the support bound: copies of the optimal pairs fill the buffer at once.
     solution = jax.jit(active_set.solve, static_argnames="num_entering")(problem, GAP, jnp.int32(300), num_entering=1)
     assert abs(certificate("triple", features, solution.pair_law, None)) < GAP + ROUNDING
 

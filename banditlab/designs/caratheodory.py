@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab.designs import factorise
 from banditlab.designs.interior_point import Constraint
 
 # Singular directions of the constraint Gram matrix, scaled to unit diagonal, below this are rounding.
@@ -31,7 +32,7 @@ def reduce_support(weights: Array, rows: Array, constraint: Constraint, bound: i
     root = jnp.sqrt(jnp.where(used, jnp.diagonal(gram), 1.0))
     identity = jnp.eye(weights.shape[0], dtype=gram.dtype)
     gram = jnp.where(used[:, None] & used[None, :], gram / (root[:, None] * root[None, :]), identity)
-    eigenvalues, vectors = jnp.linalg.eigh(gram)
+    eigenvalues, vectors = factorise.eigenvectors(gram)
     null = jnp.where(used[:, None] & (eigenvalues < _NULL)[None, :], vectors / root[:, None], 0.0)
 
     def remove(step: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:

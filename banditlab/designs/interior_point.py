@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab.designs import factorise
+
 # Fraction of the way to the boundary of the positive orthant that one step may go.
 _TO_BOUNDARY = 0.99
 # A step is halved until the leverages agree with prices and slacks to within this multiple of the total product
@@ -127,11 +129,11 @@ def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Ite
     through = solve(member.T)
     # A group without atoms has price change zero.
     empty = jnp.where(jnp.sum(member, axis=1) > 0, 0.0, 1.0).astype(weights.dtype)
-    schur = jnp.linalg.cholesky(member @ through + jnp.diag(empty))
+    schur = factorise.cholesky(member @ through + jnp.diag(empty))
 
     def direction(complementarity: Array) -> Iterate:
         free = solve(jnp.where(active, complementarity / safe - residual, 0.0))
-        prices = jax.scipy.linalg.cho_solve((schur, True), member @ free)
+        prices = factorise.solve_factored(schur, member @ free)
         change = free - through @ prices
         return Iterate(change, prices, jnp.where(active, (complementarity - slacks * change) / safe, 0.0))
 

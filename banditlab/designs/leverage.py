@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jax import Array
+
+from banditlab.designs import factorise
 
 
 def whiten(features: Array, allowed: Array) -> Array:
@@ -18,8 +19,7 @@ def whiten(features: Array, allowed: Array) -> Array:
     counts = jnp.maximum(jnp.sum(weights, axis=1), 1.0)
     means = jnp.einsum("xa,xad->xd", weights, features) / counts[:, None]
     centred = jnp.where(allowed[..., None], features - means[:, None, :], 0.0)
-    orthonormal, _ = jnp.linalg.qr(centred.reshape(-1, features.shape[-1]))
-    return orthonormal.reshape(features.shape)
+    return factorise.orthonormal_columns(centred.reshape(-1, features.shape[-1])).reshape(features.shape)
 
 
 def pair_moment(features: Array, pair_law: Array) -> Array:
@@ -31,9 +31,9 @@ def pair_moment(features: Array, pair_law: Array) -> Array:
 
 def in_metric(moment: Array, features: Array) -> Array:
     """(..., d) features in coordinates where the positive definite moment matrix (d, d) is the identity."""
-    lower = jnp.linalg.cholesky(moment)
+    lower = factorise.cholesky(moment)
     flat = features.reshape(-1, features.shape[-1])
-    return jax.scipy.linalg.solve_triangular(lower, flat.T, lower=True).T.reshape(features.shape)
+    return factorise.solve_lower(lower, flat.T).T.reshape(features.shape)
 
 
 def gram_table(left: Array, right: Array) -> Array:

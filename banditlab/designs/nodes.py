@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab.designs import interior_point, leverage
+from banditlab.designs import factorise, interior_point, leverage
 from banditlab.designs.interior_point import Constraint, Criterion
 
 
@@ -69,8 +69,8 @@ def _dense(rows: Array, within: Array) -> Callable[[Array], Callable[[Array], Ar
     hessian = (flat @ flat.T) ** 2 + blocks
 
     def factor(diagonal: Array) -> Callable[[Array], Array]:
-        lower = jnp.linalg.cholesky(hessian + jnp.diag(diagonal), symmetrize_input=False)
-        return lambda right: jax.scipy.linalg.cho_solve((lower, True), right)
+        lower = factorise.cholesky(hessian + jnp.diag(diagonal))
+        return lambda right: factorise.solve_factored(lower, right)
 
     return factor
 
@@ -84,18 +84,17 @@ def _low_rank(rows: Array, within: Array) -> Callable[[Array], Callable[[Array],
 
     def factor(diagonal: Array) -> Callable[[Array], Array]:
         blocks = within + jax.vmap(jnp.diag)(diagonal.reshape(num_contexts, num_actions))
-        lower = jnp.linalg.cholesky(blocks, symmetrize_input=False)
-        half = jax.lax.linalg.triangular_solve(lower, basis, left_side=True, lower=True)
+        lower = jax.vmap(factorise.cholesky)(blocks)
+        half = jax.vmap(factorise.solve_lower)(lower, basis)
         flat = half.reshape(-1, half.shape[-1])
-        outer = jnp.linalg.cholesky(jnp.eye(flat.shape[1], dtype=rows.dtype) + flat.T @ flat, symmetrize_input=False)
+        outer = factorise.cholesky(jnp.eye(flat.shape[1], dtype=rows.dtype) + flat.T @ flat)
 
         def solve(right: Array) -> Array:
             columns = right.reshape(num_contexts, num_actions, -1)
-            scaled = jax.lax.linalg.triangular_solve(lower, columns, left_side=True, lower=True)
-            inner = jax.scipy.linalg.cho_solve((outer, True), flat.T @ scaled.reshape(flat.shape[0], -1))
+            scaled = jax.vmap(factorise.solve_lower)(lower, columns)
+            inner = factorise.solve_factored(outer, flat.T @ scaled.reshape(flat.shape[0], -1))
             remainder = scaled - (flat @ inner).reshape(scaled.shape)
-            full = jax.lax.linalg.triangular_solve(lower, remainder, left_side=True, lower=True, transpose_a=True)
-            return full.reshape(right.shape)
+            return jax.vmap(factorise.solve_upper)(lower, remainder).reshape(right.shape)
 
         return solve
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.designs import leverage
+from banditlab.designs import factorise, leverage
 from banditlab.designs.interior_point import Constraint, Criterion
 
 
@@ -81,8 +80,8 @@ def criterion(problem: Problem, z: Array) -> Criterion:
         hessian = gram * gram if problem.cost is None else 2 * gram * (rows @ images.T)
 
         def factor(diagonal: Array) -> Callable[[Array], Array]:
-            lower = jnp.linalg.cholesky(hessian + jnp.diag(diagonal), symmetrize_input=False)
-            return lambda right: jax.scipy.linalg.cho_solve((lower, True), right)
+            lower = factorise.cholesky(hessian + jnp.diag(diagonal))
+            return lambda right: factorise.solve_factored(lower, right)
 
         return factor
 
