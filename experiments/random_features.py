@@ -53,7 +53,7 @@ def plot(table: Table):
     plotting.caption(
         made,
         equal_labels.caption(
-            "Random features (8 contexts, 10 actions, d = 4), linear softmax, pi_0 uniform as is uniform",
+            "Random features (8 contexts, 10 actions, d = 4), linear softmax, pi_0 uniform (so offline = uniform)",
             drawn,
         ),
     )
