@@ -117,7 +117,7 @@ def simulate_grid(
     num_rounds = int(validation.whole("num_rounds", num_rounds))
     num_seeds = int(validation.whole("num_seeds", num_seeds))
     seed, first_seed = validation.index("seed", seed), validation.index("first_seed", first_seed)
-    settings = _pair_up(algorithms, envs)
+    settings = [(algorithm.prepare(env), env) for algorithm, env in _pair_up(algorithms, envs)]
     metrics = tuple(metrics)
     if unknown := [name for name in metrics if name not in RECORDS]:
         raise ValueError(f"metrics must be among {', '.join(RECORDS)}; got {', '.join(map(repr, unknown))}")

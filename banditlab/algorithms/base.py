@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab import samplers
 from banditlab.environment import Environment
 
 State = Any
@@ -66,6 +67,15 @@ class Algorithm:
         dtype = jnp.result_type(float)
         converted = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), dict(settings or {}))
         return cls(name, init, step, log_policy, converted, options)
+
+    def prepare(self, env: Environment) -> Algorithm:
+        """The algorithm with its samplers set up for `env`: what no seed changes, done once for all of them."""
+
+        def ready(leaf: Any) -> Any:
+            return samplers.prepare(leaf, env) if isinstance(leaf, samplers.Prepared) else leaf
+
+        settings = jax.tree.map(ready, self.settings, is_leaf=lambda leaf: isinstance(leaf, samplers.Prepared))
+        return dataclasses.replace(self, settings=settings)
 
     def init(self, key: Array, env: Environment) -> State:
         """The state before the first round."""

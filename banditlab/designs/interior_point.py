@@ -51,7 +51,19 @@ class Criterion(NamedTuple):
 
 
 class Iterate(NamedTuple):
-    """Feasible weights (n,), prices (G,) and slacks (n,). Masked atoms have weight 0 and slack 1."""
+    """Feasible weights (n,), their leverages (n,), prices (G,) and slacks (n,).
+
+    Masked atoms have weight 0 and slack 1.
+    """
+
+    weights: Array
+    leverages: Array
+    prices: Array
+    slacks: Array
+
+
+class Direction(NamedTuple):
+    """Changes of the weights (n,), prices (G,) and slacks (n,)."""
 
     weights: Array
     prices: Array
@@ -90,7 +102,7 @@ def minimise(
 
     def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
         moved = _step(carry[0], criterion, constraint)
-        gap = duality_gap(moved.weights, criterion.leverages(moved.weights), constraint)
+        gap = duality_gap(moved.weights, moved.leverages, constraint)
         sound = jnp.isfinite(gap) & jnp.all(jnp.isfinite(moved.slacks))
         iterate = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moved, carry[0])
         # nan is not above the tolerance, so it ends the loop.
@@ -115,13 +127,13 @@ def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iter
     prices = group_max(leverages, constraint) + margin
     slacks = jnp.where(active, prices @ constraint.membership - leverages, 1.0)
     central = jnp.sum(jnp.where(active, weights * slacks, 0.0)) * _shares(constraint) / slacks
-    weights = jnp.where(active, jnp.maximum(weights, _LEAST_CENTRED * central), 0.0)
-    return Iterate(normalise(weights, constraint), prices, slacks)
+    weights = normalise(jnp.where(active, jnp.maximum(weights, _LEAST_CENTRED * central), 0.0), constraint)
+    return Iterate(weights, criterion.leverages(weights), prices, slacks)
 
 
 def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Iterate:
     """One predictor-corrector step: the products w_i slack_i move towards smaller ones in proportion to `_shares`."""
-    weights, _, slacks = iterate
+    weights, slacks = iterate.weights, iterate.slacks
     member = constraint.membership
     active = _is_active(constraint)
     safe = jnp.where(active, weights, 1.0)
@@ -131,14 +143,14 @@ def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Ite
     empty = jnp.where(jnp.sum(member, axis=1) > 0, 0.0, 1.0).astype(weights.dtype)
     schur = factorise.cholesky(member @ through + jnp.diag(empty))
 
-    def direction(complementarity: Array) -> Iterate:
+    def direction(complementarity: Array) -> Direction:
         free = solve(jnp.where(active, complementarity / safe - residual, 0.0))
         prices = factorise.solve_factored(schur, member @ free)
         change = free - through @ prices
-        return Iterate(change, prices, jnp.where(active, (complementarity - slacks * change) / safe, 0.0))
+        return Direction(change, prices, jnp.where(active, (complementarity - slacks * change) / safe, 0.0))
 
     product = jnp.where(active, weights * slacks, 0.0)
-    residual = _residual(iterate, criterion, constraint)
+    residual = _residual(iterate, constraint)
     predictor = direction(-product)
     reach = _step_length(iterate, predictor, 1.0)
     after = (weights + reach * predictor.weights) @ (slacks + reach * predictor.slacks)
@@ -148,40 +160,46 @@ def _step(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Ite
     return _move(iterate, corrector, criterion, constraint)
 
 
-def _move(iterate: Iterate, change: Iterate, criterion: Criterion, constraint: Constraint) -> Iterate:
+def _move(iterate: Iterate, change: Direction, criterion: Criterion, constraint: Constraint) -> Iterate:
     """Go along a direction as far as the boundary and the curvature of the leverages allow.
 
     The leverages of a context that loses all its mass are far from linear in its weights, whose ratios decide
     where its centre is: without the test the product would fall and leave the residual behind.
     """
     active = _is_active(constraint)
-    before = jnp.max(jnp.abs(_residual(iterate, criterion, constraint)))
+    before = jnp.max(jnp.abs(_residual(iterate, constraint)))
 
-    def moved(length: Array) -> Iterate:
-        return jax.tree.map(lambda value, move: value + length * move, iterate, change)
-
-    def too_far(carry: tuple[Array, Array]) -> Array:
-        length, halvings = carry
-        trial = moved(length)
+    def too_far(carry: tuple[Iterate, Array, Array]) -> Array:
+        trial, length, halvings = carry
         product = jnp.sum(jnp.where(active, trial.weights * trial.slacks, 0.0))
         allowed = jnp.maximum(_RESIDUAL_FACTOR * product, (1 - 0.1 * length) * before)
-        after = jnp.max(jnp.abs(_residual(trial, criterion, constraint)))
-        return ~(after <= allowed) & (halvings < _MAX_HALVINGS)
+        after = jnp.max(jnp.abs(_residual(trial, constraint)))
+        return (halvings < 0) | (~(after <= allowed) & (halvings < _MAX_HALVINGS))
 
-    def halve(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        return 0.5 * carry[0], carry[1] + 1
+    def shorten(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
+        _, length, halvings = carry
+        length = jnp.where(halvings < 0, length, 0.5 * length)
+        weights = iterate.weights + length * change.weights
+        trial = Iterate(
+            weights,
+            criterion.leverages(weights),
+            iterate.prices + length * change.prices,
+            iterate.slacks + length * change.slacks,
+        )
+        return trial, length, halvings + 1
 
-    full = _step_length(iterate, change, _TO_BOUNDARY)
-    return moved(jax.lax.while_loop(too_far, halve, (full, jnp.zeros((), jnp.int32)))[0])
+    # The first pass, from -1 halvings to 0, tries the full length: the loop holds the only evaluation of a trial.
+    begin = (iterate, _step_length(iterate, change, _TO_BOUNDARY), -jnp.ones((), jnp.int32))
+    return jax.lax.while_loop(too_far, shorten, begin)[0]
 
 
-def _residual(iterate: Iterate, criterion: Criterion, constraint: Constraint) -> Array:
+def _residual(iterate: Iterate, constraint: Constraint) -> Array:
     """(n,) price - leverage - slack of the active atoms: zero at the optimum."""
-    slacks = iterate.prices @ constraint.membership - criterion.leverages(iterate.weights)
-    return jnp.where(_is_active(constraint), slacks - iterate.slacks, 0.0)
+    residual = iterate.prices @ constraint.membership - iterate.leverages - iterate.slacks
+    return jnp.where(_is_active(constraint), residual, 0.0)
 
 
-def _step_length(iterate: Iterate, change: Iterate, fraction: float) -> Array:
+def _step_length(iterate: Iterate, change: Direction, fraction: float) -> Array:
     """The longest step <= 1 that keeps weights and slacks at least 1 - fraction of what they were."""
     positive = jnp.where(iterate.weights > 0, iterate.weights, 1.0)
     shrink = jnp.maximum(jnp.max(-change.weights / positive), jnp.max(-change.slacks / iterate.slacks))

@@ -23,7 +23,7 @@ PAIR_FORM_LIMIT = 2048
 
 
 class PairForm(NamedTuple):
-    """Unordered pairs i < j as rows; the second outcome of a pair has margin -h.
+    """Unordered pairs {i, j} as rows; the second outcome of a pair has margin -h.
 
     Attributes:
         differences: (P, r) beta (phi_i - phi_j).
@@ -142,12 +142,12 @@ def build(env: Environment, wins: Array, target: Array | None) -> Objective:
         features = env.reduced_features
         centred = features - jnp.mean(features, axis=1, keepdims=True)
         return LaplacianForm(env.beta * centred, env.beta * offsets, wins, target)
-    differences = env.beta * _upper_rows(_node_gaps(env.reduced_features)).reshape(-1, env.rank)
+    differences = env.beta * _one_of_each_pair(_node_gaps(env.reduced_features)).reshape(-1, env.rank)
     rows, columns = np.triu_indices(env.rank)
     return PairForm(
         differences=differences,
         products=differences[:, rows] * differences[:, columns],
-        offsets=env.beta * _upper_rows(_node_gaps(offsets)).reshape(-1),
+        offsets=env.beta * _one_of_each_pair(_node_gaps(offsets)).reshape(-1),
         wins=_both_outcomes(wins),
         targets=None if target is None else _both_outcomes(target),
     )
@@ -165,11 +165,24 @@ def _node_gaps(nodes: Array) -> Array:
 
 
 def _both_outcomes(table: Array) -> Array:
-    """(2, P) entries (i, j) and (j, i), i < j, of a table (S, A, A)."""
-    return jnp.stack([_upper_rows(table).reshape(-1), _upper_rows(jnp.swapaxes(table, 1, 2)).reshape(-1)])
+    """(2, P) entries (i, j) and (j, i) of a table (S, A, A), one column a pair."""
+    return _one_of_each_pair(jnp.stack([table, jnp.swapaxes(table, 1, 2)], axis=3)).reshape(-1, 2).T
 
 
-def _upper_rows(table: Array) -> Array:
-    """(S, A(A-1)/2, ...) the strict upper triangle of (S, A, A, ...), sliced: a gather would cost more than the fit."""
-    num_actions = table.shape[1]
-    return jnp.concatenate([table[:, i, i + 1 :] for i in range(num_actions)], axis=1)
+def _one_of_each_pair(table: Array) -> Array:
+    """(S, A(A-1)/2, ...) entries (i, i + k mod A) of (S, A, A, ...), k = 1, 2, ...: every unordered pair once.
+
+    Read off the table written one and a half times side by side, in rows one longer than that: slices of whole
+    tables, where a gather would cost more than the fit and a slice per row more compilation than all the rest.
+    """
+    contexts, actions, rest = table.shape[0], table.shape[1], table.shape[3:]
+    width = actions + actions // 2
+    wrapped = jnp.concatenate([table, table[:, :, : actions // 2]], axis=2).reshape(contexts, actions * width, *rest)
+    padded = jnp.concatenate([wrapped, jnp.zeros((contexts, actions, *rest), table.dtype)], axis=1)
+    shifted = padded.reshape(contexts, actions, width + 1, *rest)
+    whole = (actions - 1) // 2
+    pairs = shifted[:, :, 1 : whole + 1].reshape(contexts, actions * whole, *rest)
+    if actions % 2:
+        return pairs
+    # Half way round, (i, i + A/2) and (i + A/2, i) are the same pair.
+    return jnp.concatenate([pairs, shifted[:, : actions // 2, actions // 2]], axis=1)

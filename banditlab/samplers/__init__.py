@@ -1,14 +1,15 @@
 """Samplers: which pair is labelled next. A sampler maps (env, log pi_k (S, A)) to a pair law (S, A, A) of total mass 1.
 
 A sampler is a function, or a `jax.tree_util.Partial` that carries arrays. One that needs to be set up for an
-environment is wrapped in `Prepared`, whose setup runs once per run.
+environment is wrapped in `Prepared`, whose setup `simulate` runs once per environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 from jax import Array
 from jax.tree_util import Partial
 
@@ -57,8 +58,13 @@ class Prepared(NamedTuple):
 def prepare(sampler: Partial | Prepared, env: Environment) -> Partial:
     """The sampler ready for `env`."""
     if isinstance(sampler, Prepared):
-        return Partial(sampler.law.func, *sampler.law.args, sampler.setup(env), **sampler.law.keywords)
+        return Partial(sampler.law.func, *sampler.law.args, _set_up(sampler.setup, env), **sampler.law.keywords)
     return sampler
+
+
+@jax.jit  # else a setup called outside a run would compile its loops anew
+def _set_up(setup: Partial, env: Environment) -> Any:
+    return setup(env)
 
 
 def _l_optimal_conditional(env: Environment) -> designs.Design:

@@ -33,7 +33,7 @@ class Config:
     num_seeds: int = 1024
     ridge: float = 1.0
     large_pairs: float = 1e12
-    large_seeds: int = 10240
+    large_seeds: int = 28672
 
 
 def run(config: Config, shards: Shards) -> Table:
@@ -148,7 +148,7 @@ EXPERIMENT = Experiment(
     presets={
         "smoke": Config(num_stairs=2, memories=(0.0, 0.5, 1.0), num_rounds=4, num_seeds=64, large_seeds=256),
         "default": Config(),
-        "paper": Config(num_seeds=10240, large_seeds=102400),
+        "paper": Config(num_seeds=10240, large_seeds=286720),
     },
     run=run,
     check=check,

@@ -42,7 +42,7 @@ class Config:
     num_pairs: float = 1e10
     num_rounds: int = 8
     num_seeds: int = 256
-    sandwich_seeds: int = 16384
+    sandwich_seeds: int = 32768
 
 
 def win_probs(env: bl.Environment, noise: str, strength: float) -> np.ndarray:
@@ -181,7 +181,7 @@ EXPERIMENT = Experiment(
             sandwich_seeds=256,
         ),
         "default": Config(),
-        "paper": Config(num_seeds=2560, sandwich_seeds=163840),
+        "paper": Config(num_seeds=2560, sandwich_seeds=327680),
     },
     run=run,
     check=check,

@@ -36,7 +36,7 @@ class Config:
     num_seeds: int = 256
     num_steps: int = 8
     final_seeds: int = 1024
-    finest_seeds: int = 8192
+    finest_seeds: int = 24576
 
 
 def run(config: Config, shards: Shards) -> Table:
@@ -158,7 +158,7 @@ EXPERIMENT = Experiment(
             finest_seeds=256,
         ),
         "default": Config(),
-        "paper": Config(num_seeds=1024, num_steps=14, final_seeds=10240, finest_seeds=81920),
+        "paper": Config(num_seeds=1024, num_steps=14, final_seeds=10240, finest_seeds=245760),
     },
     run=run,
     check=check,
