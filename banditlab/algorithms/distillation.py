@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -11,14 +10,12 @@ from jax import Array
 from jax.tree_util import Partial
 from numpy.typing import ArrayLike
 
-from banditlab import multinomial, preferences, samplers, validation
+from banditlab import samplers, validation
+from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.estimators.regression import least_squares
-
-# As for labels: batches up to this size may be drawn pair by pair, larger ones by conditional binomials.
-_DIRECT_LIMIT = 4096
 
 
 class State(NamedTuple):
@@ -39,13 +36,6 @@ class State(NamedTuple):
     sampler: Partial
 
 
-class Options(NamedTuple):
-    """Static choices: n = inf, the direct capacity."""
-
-    population: bool
-    capacity: int | None
-
-
 def reward_distillation(
     num_pairs: float,
     noise: float = 0.0,
@@ -54,7 +44,7 @@ def reward_distillation(
     sampler: samplers.Sampler | samplers.Prepared | None = None,
     teacher: ArrayLike | None = None,
     damping: float = 1.0,
-    pooled: bool = False,
+    pooled: bool | float = False,
     name: str = "reward_distillation",
 ) -> Algorithm:
     """Reward distillation: each round regresses the margin on `num_pairs` observed reward differences.
@@ -72,13 +62,13 @@ def reward_distillation(
         sampler: (env, log_policy) -> pair law (S, A, A), instead of these two.
         teacher: (S, A) rewards; the true ones by default.
         damping: share in (0, 1] of the way to the solution that is gone.
-        pooled: fit all pairs so far instead of the fresh batch.
+        pooled: fit all pairs so far instead of the fresh batch; or the weight they keep a round, as in `dpo`.
         name: for tables and plots.
 
     Raises:
         ValueError: naming the argument that is out of range; at the first round for a teacher of another shape.
     """
-    pairs = validation.count("num_pairs", validation.whole("num_pairs", num_pairs, infinite=True))
+    pairs, branch = batches.size(num_pairs)
     validation.positive("noise", noise, zero=True)
     if validation.positive("damping", damping) > 1:
         raise ValueError(f"damping must be at most 1; got {damping}")
@@ -87,21 +77,20 @@ def reward_distillation(
     elif not on_policy:
         raise ValueError(f"on_policy must be left out when a sampler is given; got {on_policy} and {sampler}")
     rewards = None if teacher is None else validation.array("teacher", teacher, ("num_contexts", "num_actions"))
-    capacity = 1 << (int(pairs) - 1).bit_length() if pairs <= _DIRECT_LIMIT else None
     return Algorithm.create(
         name,
         init=_init,
         step=_step,
         log_policy=_log_policy,
         settings={
-            "sampler": sampler if isinstance(sampler, Partial | samplers.Prepared) else Partial(sampler),
+            "sampler": batches.as_sampler(sampler),
             "teacher": rewards,
             "num_pairs": pairs,
             "noise": float(noise),
             "damping": float(damping),
-            "memory": float(pooled),  # weight of earlier pairs: a number, so that both share one program
+            "memory": batches.memory(pooled),
         },
-        options=Options(math.isinf(pairs), capacity),
+        options=branch,
     )
 
 
@@ -115,17 +104,14 @@ def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
 
 
 def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
-    settings, options = algorithm.settings, algorithm.options
+    settings, branch = algorithm.settings, algorithm.options
     key_pairs, key_noise = jax.random.split(key)
-    drawn = state.sampler(env, state.log_policy)
-    if not options.population:
-        capacity = options.capacity and multinomial.choose_capacity(options.capacity, drawn.size)
-        drawn = preferences.draw_counts(key_pairs, drawn, settings["num_pairs"], capacity=capacity)
+    drawn = batches.draw(key_pairs, state.sampler(env, state.log_policy), settings["num_pairs"], branch)
     # The difference of a pair has one value, up to its sign, whichever action comes first.
     drawn = jnp.triu(drawn + jnp.swapaxes(drawn, 1, 2), k=1)
     counts = drawn + settings["memory"] * state.counts
     noise = settings["memory"] * state.noise
-    if not options.population:
+    if not branch.population:
         noise = noise + jnp.sqrt(drawn) * jax.random.normal(key_noise, drawn.shape, drawn.dtype)
     reward = env.reward if settings["teacher"] is None else settings["teacher"]
     mean_noise = settings["noise"] * noise / jnp.where(counts > 0, counts, 1.0)

@@ -9,13 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from banditlab import designs, estimators, multinomial, preferences, samplers, validation
+from banditlab import designs, estimators, preferences, samplers, validation
+from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
 from banditlab.environment import Environment
-
-# Batches up to this size may be drawn label by label; the capacity is then compiled in, rounded up to a power of
-# two. Larger ones always use conditional binomials, whose code does not depend on the number of labels.
-_DIRECT_LIMIT = 4096
 
 _SCHEMES = {"paired": samplers.paired, "mixture": samplers.half_designed, "design": samplers.designed}
 
@@ -30,12 +27,11 @@ class State(NamedTuple):
 
 
 class Options(NamedTuple):
-    """Static choices: the ridge's centre, whether the norm is capped, n = inf, the direct capacity."""
+    """Static choices: the ridge's centre, whether the norm is capped, how a batch is drawn."""
 
     center: str
     capped: bool
-    population: bool
-    capacity: int | None
+    branch: batches.Branch
 
 
 def dpo(
@@ -72,30 +68,24 @@ def dpo(
     Raises:
         ValueError: naming the argument that is out of range.
     """
-    pairs = validation.count("num_pairs", validation.whole("num_pairs", num_pairs, infinite=True))
+    pairs, branch = batches.size(num_pairs, max_pairs)
     validation.positive("ridge", ridge, zero=True)
     validation.positive("max_norm", max_norm, infinite=True)
     validation.choice("center", center, ("previous", "reference"))
-    if not 0 <= float(pooled) <= 1:
-        raise ValueError(f"pooled must be True, False or a weight between 0 and 1; got {pooled}")
-    most = pairs if max_pairs is None else validation.count("max_pairs", validation.whole("max_pairs", max_pairs))
-    if most < pairs < math.inf:
-        raise ValueError(f"max_pairs must be at least num_pairs = {pairs:g}; got {max_pairs}")
-    capacity = 1 << (int(most) - 1).bit_length() if most <= _DIRECT_LIMIT else None
     return Algorithm.create(
         name,
         init=_init,
         step=_step,
         log_policy=_log_policy,
         settings={
-            "sampler": sampler if isinstance(sampler, Partial | samplers.Prepared) else Partial(sampler),
+            "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),
             "num_pairs": pairs,
             "ridge": float(ridge),
             "max_norm": float(max_norm),
-            "memory": float(pooled),  # a number, so that fresh and pooled share one program
+            "memory": batches.memory(pooled),
         },
-        options=Options(center, math.isfinite(max_norm), math.isinf(pairs), capacity),
+        options=Options(center, math.isfinite(max_norm), branch),
     )
 
 
@@ -148,12 +138,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
     settings, options = algorithm.settings, algorithm.options
     pair_law = state.sampler(env, state.log_policy)
     law = preferences.outcome_law(env, pair_law, settings["labeller"])
-    if options.population:
-        wins = law
-    else:
-        capacity = options.capacity and multinomial.choose_capacity(options.capacity, law.size)
-        wins = preferences.draw_counts(key, law, settings["num_pairs"], capacity=capacity)
-    wins = wins + settings["memory"] * state.wins
+    wins = batches.draw(key, law, settings["num_pairs"], options.branch) + settings["memory"] * state.wins
     fit = estimators.fit(
         env,
         wins,
