@@ -4,20 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import chi2
+from tables import broken_claims, committed, failing
 
 import banditlab as bl
-from banditlab.store import Shards, Table
+from banditlab.store import Shards
 from experiments.coverage import data_reuse, label_search, misspecification, phase_cells, phase_diagram, pseudo_true
-from experiments.framework import places
-
-
-def committed(module):
-    """The committed table of an experiment; whether it is stale is what `verify` says."""
-    return places.committed("default", module.EXPERIMENT.name).table()
-
-
-def failing(module, table):
-    return [check.claim for check in module.EXPERIMENT.check(table) if not check.passed]
 
 
 def test_the_median_of_a_sum_of_chi_squares():
@@ -90,12 +81,11 @@ def test_the_cycles_are_no_reward_differences():
 def test_exact_cells_of_the_chain_agree_with_a_small_simulation(tmp_path):
     config = phase_diagram.EXPERIMENT.presets["smoke"]
     table = phase_diagram.run(config, Shards(tmp_path, "phase_diagram", "0" * 16, "0" * 16))
-    assert failing(phase_diagram, table) == []
-    wrong = Table({**table.columns, "exact_success": 0.5 * table["exact_success"]}, table.meta)
-    assert any("success" in claim for claim in failing(phase_diagram, wrong))
-    promised = np.where(table["guarantee"] > 0, 0.5 * table["guarantee"], table["success"])
-    broken = Table({**table.columns, "success": promised}, table.meta)
-    assert any("guarantee" in claim for claim in failing(phase_diagram, broken))
+    assert broken_claims("phase_diagram", table) == []
+    wrong = {"exact_success": 0.5 * table["exact_success"]}
+    assert any("success" in claim for claim in broken_claims("phase_diagram", table, **wrong))
+    promised = {"success": np.where(table["guarantee"] > 0, 0.5 * table["guarantee"], table["success"])}
+    assert any("guarantee" in claim for claim in broken_claims("phase_diagram", table, **promised))
 
 
 def test_a_run_is_a_success_when_it_ends_within_the_factor_of_the_floor():
@@ -106,12 +96,6 @@ def test_a_run_is_a_success_when_it_ends_within_the_factor_of_the_floor():
     assert phase_cells.floor(env) > 0
 
 
-@pytest.mark.parametrize(
-    ("module", "column"),
-    [(data_reuse, "ideal"), (misspecification, "predicted")],
-    ids=["data_reuse", "misspecification"],
-)
-def test_a_prediction_wrong_by_ten_percent_is_caught(module, column):
-    table = committed(module)
-    assert failing(module, table) == []
-    assert failing(module, Table({**table.columns, column: 1.1 * table[column]}, table.meta))
+@pytest.mark.parametrize(("name", "column"), [("data_reuse", "ideal"), ("misspecification", "predicted")])
+def test_a_prediction_wrong_by_ten_percent_is_caught(name, column):
+    assert failing(name, **{column: 1.1 * committed(name)[column]})

@@ -7,16 +7,15 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tables import committed, failing
 
 import banditlab as bl
 from banditlab import coverage, function_classes
-from banditlab.store import Shards, Table, config_hash
 from experiments.coverage import function_class_runs as runs
-from experiments.coverage import function_classes as experiment
-from experiments.framework import places
 from tests.random_environments import random_environment, random_policy
 
 SHAPE = (3, 4, 3)
+NAME = "function_classes"
 
 
 def maximising_direction(env, log_policy):
@@ -155,42 +154,20 @@ def test_error_messages():
         function_classes.survivor_law(env, rewards, truth, good[None], 3, 1)
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """The committed table where it is that of the present sources, else a smoke run."""
-    this = experiment.EXPERIMENT
-    kept = places.committed("default", this.name)
-    hashes = this.source_hash(), config_hash(this.presets["default"])
-    if kept is not None and kept.exists() and kept.problem(*hashes) is None:
-        return kept.table()
-    return this.run(this.presets["smoke"], Shards(tmp_path_factory.mktemp("shards"), this.name, "0" * 16, hashes[0]))
-
-
-def failing(table, **changes):
-    return [check.claim for check in experiment.check(Table({**table.columns, **changes})) if not check.passed]
-
-
-def test_every_check_passes_and_none_of_the_laws_is_off_by_more_than_its_power(table):
-    checks = experiment.check(table)
-    assert [check.claim for check in checks if not check.passed] == []
-    for check in checks:
-        if check.predicted and math.isfinite(check.low) and math.isfinite(check.high):
-            assert not check.plant(1.001 * check.power).passed, check.claim
-            assert not check.plant(-1.001 * check.power).passed, check.claim
-
-
 @pytest.mark.parametrize(
     ("part", "words"),
     [("noiseless", "a wrong function survives"), ("two functions", "two functions"), ("rate", "tr(V* M^-1)")],
 )
-def test_a_measurement_that_is_wrong_by_eight_standard_errors_and_the_allowance_is_caught(table, part, words):
+def test_a_measurement_that_is_wrong_by_eight_standard_errors_and_the_allowance_is_caught(part, words):
+    table = committed(NAME)
     wrong = table["value"] + (table["part"] == part) * (8.1 * table["value_se"] + table["allowance"])
-    assert any(words in claim for claim in failing(table, value=wrong))
+    assert any(words in claim for claim in failing(NAME, value=wrong))
 
 
-def test_a_bound_broken_once_is_caught(table):
+def test_a_bound_broken_once_is_caught():
+    table = committed(NAME)
     bound = table["bound"].copy()
     bound[(table["part"] == "noiseless") & (table["arm"] == "off-policy")] *= 0.9
-    assert any("exact failure probability over" in claim for claim in failing(table, bound=bound))
+    assert any("exact failure probability over" in claim for claim in failing(NAME, bound=bound))
     exceed = np.where(table["part"] == "whole class", 0.2, table["exceed"])
-    assert any("8 tau^2" in claim for claim in failing(table, exceed=exceed))
+    assert any("8 tau^2" in claim for claim in failing(NAME, exceed=exceed))

@@ -9,14 +9,13 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import expit, lambertw
+from tables import committed, failing
 
 import banditlab as bl
 from banditlab import coverage, policies
 from banditlab.estimators import chi_po
-from banditlab.store import Shards, Table, config_hash
 from experiments.coverage import offline_estimators, offline_predictions
 from experiments.coverage import offline_lower_bound as experiment
-from experiments.framework import places
 
 CHAIN = bl.instances.chain(target=0.5, start=-1.0)
 STAIRCASE = bl.instances.staircase(3, 0.5, 1.0)
@@ -108,61 +107,34 @@ def test_the_price_under_the_prior_is_the_label_price_at_its_centre():
     np.testing.assert_allclose(offline_predictions.prices(STAIRCASE, target), price, rtol=1e-12)
 
 
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory):
-    """(table, preset): the committed table where it is that of the present sources, else a smoke run."""
-    made = experiment.EXPERIMENT
-    kept = places.committed("default", made.name)
-    hashes = made.source_hash(), config_hash(made.presets["default"])
-    if kept is not None and kept.exists() and kept.problem(*hashes) is None:
-        return kept.table(), "default"
-    shards = Shards(tmp_path_factory.mktemp(made.name), made.name, "0" * 16, hashes[0])
-    return made.run(made.presets["smoke"], shards), "smoke"
-
-
-def _failing(table, **changes):
-    changed = Table({**table.columns, **changes})
-    return [check.claim for check in experiment.check(changed) if not check.passed]
-
-
-def test_every_check_passes_and_a_five_percent_error_in_any_constant_is_caught(tested):
-    table, preset = tested
-    assert _failing(table) == []
-    for check in experiment.check(table):
-        error = 0.05 if preset == "default" else max(0.05, 1.001 * check.power)
-        if check.predicted and not math.isinf(check.low) and not math.isinf(check.high):
-            assert not check.plant(error).passed, check.claim
-            assert not check.plant(-error).passed, check.claim
-
-
-def test_a_learner_that_knows_something_of_the_target_is_caught(tested):
+def test_a_learner_that_knows_something_of_the_target_is_caught():
     """It averages theta_hat with theta*: a quarter of the error of the honest one."""
-    table, _ = tested
+    table = committed("offline_lower_bound")
     told = (table["kind"] == experiment.BAYES) & (table["estimator"] == "prior_ridge")
     scale = np.where(told, 0.25, 1.0)
-    claims = _failing(table, risk=scale * table["risk"], risk_se=scale * table["risk_se"])
+    claims = failing("offline_lower_bound", risk=scale * table["risk"], risk_se=scale * table["risk_se"])
     assert claims
     assert all("Bayes risk" in claim and "prior_ridge" in claim for claim in claims)
     assert len(claims) == len(set(table["instance"].tolist()))
 
 
-def test_a_bound_without_its_prior_term_is_caught(tested):
+def test_a_bound_without_its_prior_term_is_caught():
     """sum 2 c_i/(N beta^2) alone is no bound at few labels: the prior's ridge beats it."""
-    table, _ = tested
+    table = committed("offline_lower_bound")
     wrong = table["bound"].copy()
     for instance in set(table["instance"].tolist()):
         env = experiment.INSTANCES[instance]()
         for row in np.flatnonzero((table["kind"] == experiment.BAYES) & (table["instance"] == instance)):
             wrong[row] = float(bl.theory.offline_lower_bound(env, table["num_pairs"][row], 1e9))
-    assert any("prior_ridge" in claim for claim in _failing(table, bound=wrong))
+    assert any("prior_ridge" in claim for claim in failing("offline_lower_bound", bound=wrong))
 
 
 @pytest.mark.parametrize(("column", "words"), [("margins_off", "margins differ"), ("failed", "did not converge")])
-def test_one_failure_is_caught(tested, column, words):
-    table, _ = tested
+def test_one_failure_is_caught(column, words):
+    table = committed("offline_lower_bound")
     count = table[column].copy()
     count[0] = 1
-    (claim,) = _failing(table, **{column: count})
+    (claim,) = failing("offline_lower_bound", **{column: count})
     assert words in claim
 
 

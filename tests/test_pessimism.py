@@ -11,13 +11,12 @@ from random_environments import random_environment, random_policy, random_wins
 from scipy.optimize import minimize
 from scipy.special import expit, lambertw, logsumexp, wrightomega
 from scipy.stats import binom
+from tables import committed, failing
 
 import banditlab as bl
 from banditlab.estimators import chi_po, pessimism
-from banditlab.store import Shards, Table, config_hash
 from experiments.coverage import pessimism as experiment
 from experiments.coverage import zhu_jordan_jiao_law as exact
-from experiments.framework import places
 
 ENV = random_environment(3)
 WINS = random_wins(3, (3, 4))
@@ -260,53 +259,26 @@ def test_the_exact_law_refuses_too_few_labels():
 # The experiment's checks
 
 
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory):
-    """(table, preset): the committed table where it is that of the present sources, else a smoke run."""
-    made = experiment.EXPERIMENT
-    kept = places.committed("default", made.name)
-    hashes = made.source_hash(), config_hash(made.presets["default"])
-    if kept is not None and kept.exists() and kept.problem(*hashes) is None:
-        return kept.table(), "default"
-    shards = Shards(tmp_path_factory.mktemp(made.name), made.name, "0" * 16, hashes[0])
-    return made.run(made.presets["smoke"], shards), "smoke"
-
-
-def _failing(table, **changes):
-    changed = Table({**table.columns, **changes})
-    return [check.claim for check in experiment.check(changed) if not check.passed]
-
-
-def test_every_check_passes_and_a_five_percent_error_in_any_constant_is_caught(tested):
-    table, preset = tested
-    assert _failing(table) == []
-    for check in experiment.check(table):
-        error = 0.05 if preset == "default" else max(0.05, 1.001 * check.power)
-        if check.predicted and not math.isinf(check.low) and not math.isinf(check.high):
-            assert not check.plant(error).passed, check.claim
-            assert not check.plant(-error).passed, check.claim
-
-
-def test_one_data_set_on_which_uniform_pessimism_acts_is_caught(tested):
-    table, _ = tested
+def test_one_data_set_on_which_uniform_pessimism_acts_is_caught():
+    table = committed("pessimism")
     share = table["unlike_greedy"].copy()
     share[(table["arm"] == experiment.UNIFORM) & (table["kind"] == experiment.SIMULATED)] = 1e-5
-    (claim,) = _failing(table, unlike_greedy=share)
+    (claim,) = failing("pessimism", unlike_greedy=share)
     assert "measured from the uniform policy" in claim
 
 
-def test_a_gap_far_from_its_exact_value_is_caught_in_every_arm(tested):
-    table, _ = tested
+def test_a_gap_far_from_its_exact_value_is_caught_in_every_arm():
+    table = committed("pessimism")
     simulated = table["kind"] == experiment.SIMULATED
     error = table["deviation"] / np.sqrt(np.maximum(table["seeds"], 1))
     moved = np.where(simulated, table["gap"] + 8 * error + 1e-9, table["gap"])
-    claims = _failing(table, gap=moved)
+    claims = failing("pessimism", gap=moved)
     for arm in (experiment.GREEDY, *experiment.COMPARISONS):
         assert any(f"expected gap, {arm}," in claim for claim in claims)
 
 
-def test_a_failed_fit_is_caught(tested):
-    table, _ = tested
+def test_a_failed_fit_is_caught():
+    table = committed("pessimism")
     failed = table["failed"].copy()
     failed[0] = 1
-    assert _failing(table, failed=failed) == ["likelihood fits that did not converge"]
+    assert failing("pessimism", failed=failed) == ["likelihood fits that did not converge"]

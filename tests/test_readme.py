@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import readme
 from experiments.framework import registry
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -19,6 +20,10 @@ def test_code_blocks_run(block):
 def test_every_experiment_is_in_the_claims_table():
     rows = re.findall(r"^\|.*\| `(\w+)` \|", README, flags=re.MULTILINE)
     assert tuple(rows) == registry.names()
+
+
+def test_the_measured_numbers_are_those_of_the_committed_tables_and_report():
+    assert readme.filled(README) == README
 
 
 def test_make_targets_exist():

@@ -1,0 +1,55 @@
+"""`python -m benchmarks.readme` writes the README's measured numbers anew, from the committed tables and report.
+
+Seconds and numbers of checks come from figures/*.json and the tables beside them, speeds from benchmarks/report.json.
+"""
+
+import json
+import re
+from typing import Any
+
+from experiments import CHECKOUT
+from experiments.framework import places, registry
+
+README = CHECKOUT / "README.md"
+REPORT = CHECKOUT / "benchmarks" / "report.json"
+
+
+def filled(text: str) -> str:
+    """The README's text with every measured number replaced by the committed one."""
+    for name in registry.names():
+        kept = places.Result(places.FIGURES, name)
+        seconds = round(json.loads(kept.file(".json").read_text())["shards"]["seconds"])
+        checks = len(registry.load(name).check(kept.table()))
+        row = re.compile(rf"(\| `{name}` \| )[\d,]*( \| .*? \| )\d*( \|)$", flags=re.MULTILINE)
+        text = _substituted(row, rf"\g<1>{max(seconds, 1)}\g<2>{checks}\g<3>", text)
+    for pattern, numbers in _speeds(json.loads(REPORT.read_text())).items():
+        text = _substituted(re.compile(pattern), numbers, text)
+    return text
+
+
+def _speeds(report: dict[str, Any]) -> dict[str, str]:
+    """Pattern -> what it is to read."""
+    named = {}
+    for row in report["seed-rounds against NumPy + SciPy"]:
+        name = f"{row['case']}, n = {row['labels']:,.0f}"
+        cells = (f"{row['ours_us']:.1f} us", f"{row['reference_us']:,.0f} us", f"{row['ratio']:.0f}")
+        named[rf"\| {re.escape(name)} \|.*\|"] = f"| {name} | {' | '.join(cells)} | {row['first_call_s']:.1f} s |"
+    _, billion, trillion = (row["relative"] for row in report["cost against the number of labels"])
+    named[r"cost [\d.]+ and [\d.]+ times what"] = f"cost {billion:.2f} and {trillion:.2f} times what"
+    for row in report["certified designs"][:3]:
+        size = row["size (S, A, d)"]
+        named[re.escape(size) + r" in [\d.]+ ms"] = f"{size} in {1e3 * row['minimum']:.1f} ms"
+    (memory,) = report["memory at (50, 64, 32), 1024 seeds"]
+    named[r"peak at [\d.]+ GiB"] = f"peak at {memory['peak_gib']:.1f} GiB"
+    return named
+
+
+def _substituted(pattern: re.Pattern[str], replacement: str, text: str) -> str:
+    text, count = pattern.subn(replacement, text)
+    if count != 1:
+        raise ValueError(f"README must have one place for {pattern.pattern!r}; it has {count}")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))

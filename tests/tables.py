@@ -1,0 +1,20 @@
+"""The committed tables, for tests of the checks made on them; whether one is stale is what `verify` says."""
+
+from banditlab.store import Table
+from experiments.framework import places, registry
+
+
+def committed(name: str) -> Table:
+    """The table of an experiment's default preset under figures/."""
+    return places.committed("default", name).table()
+
+
+def failing(name: str, **columns) -> list[str]:
+    """The claims of the checks that fail on the committed table with some columns changed."""
+    return broken_claims(name, committed(name), **columns)
+
+
+def broken_claims(name: str, table: Table, **columns) -> list[str]:
+    """The claims of an experiment's checks that fail on a table with some columns changed."""
+    changed = Table({**table.columns, **columns}, table.meta)
+    return [check.claim for check in registry.load(name).check(changed) if not check.passed]
