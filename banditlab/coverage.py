@@ -113,7 +113,9 @@ def _largest_mass(p: Array, budget: Array) -> Array:
     """q in [p, 1] with kl(q || p) = budget by bisection (kl increases in q there); 1 if budget >= log 1/p."""
 
     def divergence(q: Array) -> Array:
-        return jax.scipy.special.xlogy(q, q / p) + jax.scipy.special.xlogy(1 - q, (1 - q) / (1 - p))
+        # kl(q || p) as a sum of two non-negative terms, each h(e) = (1 + e) log(1 + e) - e of a relative change.
+        change = q - p
+        return p * _excess(change / p) + (1 - p) * _excess(-change / (1 - p))
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
@@ -126,3 +128,12 @@ def _largest_mass(p: Array, budget: Array) -> Array:
     p, budget = safe_p, jnp.where(whole, 0.0, budget)
     low, _ = jax.lax.fori_loop(0, 60, halve, (p, jnp.ones_like(p)))
     return jnp.where(whole, 1.0, low)
+
+
+def _excess(change: Array) -> Array:
+    """(1 + e) log(1 + e) - e for e >= -1, elementwise, to rounding: near 0 by its series, where the terms cancel."""
+    small = jnp.abs(change) < 1e-3
+    e = jnp.where(small, change, 0.0)
+    series = e**2 * (1 / 2 - e * (1 / 6 - e * (1 / 12 - e * (1 / 20 - e / 30))))
+    whole = jax.scipy.special.xlogy(1 + change, 1 + change) - change
+    return jnp.where(small, series, whole)

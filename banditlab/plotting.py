@@ -34,6 +34,10 @@ _LOOKS = {
     "hybrid_design": ("#332288", "<", "hybrid, design"),
     "hypo": ("#882255", ">", "HyPO"),
     "rlhf": ("#44AA99", "p", "RLHF"),
+    "dpo": ("#D55E00", "o", "DPO"),
+    "ipo": ("#AA4499", "H", "IPO"),
+    "chi_po": ("#117733", "8", "$\\chi$PO"),
+    "reference": ("#666666", "|", "reference"),
     "reward_distillation": ("#999933", "h", "reward distillation"),
     "oracle": ("#000000", "d", "oracle"),
 }

@@ -11,7 +11,7 @@ session.configure()
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import designs, drawing, memory, simulation
+from benchmarks import designs, drawing, memory, simulation, trajectories
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
         ("cost against the number of labels", simulation.flatness),
         ("drawing counts", drawing.costs),
         ("certified designs", designs.costs),
+        ("training curves", trajectories.costs),
         ("memory at (50, 64, 32), 1024 seeds", memory.peak),
     ):
         rows = measure()

@@ -1,7 +1,7 @@
 """The hash of the sources that a result depends on, so that a stale table is recognised.
 
 From the functions and classes given, the walk follows every name of `banditlab` or `experiments` that they
-use, module by module. The starting module counts only by the top-level statements those objects reach: an
+use, module by module. The module of the first one counts only by the top-level statements the objects reach: an
 experiment's check and plot can change without its numbers going stale. A package counts by the module that
 holds the name used. Comments, docstrings and blank lines do not count, and nor does the Python version.
 """
@@ -23,18 +23,18 @@ WITHOUT_EFFECT = ("banditlab.plotting", "banditlab.testing")
 
 
 def source_hash(*objects: object) -> str:
-    """SHA-256 over the sources that ``objects`` (top-level functions or classes) depend on."""
+    """SHA-256 over the sources that ``objects`` (top-level functions or classes, one or more) depend on."""
     texts = source_texts(*objects)
     return sha256_of_bytes("\0".join(f"{name}\n{text}" for name, text in sorted(texts.items())).encode())
 
 
 def source_texts(*objects: object) -> dict[str, str]:
     """Module name -> the part of its source that counts, for the transitive closure of ``objects``."""
-    roots: dict[str, set[str]] = defaultdict(set)
-    for item in objects:
-        roots[getattr(item, "__module__", "")].add(getattr(item, "__qualname__", ""))
+    starting = getattr(objects[0], "__module__", "")
+    names = {getattr(item, "__qualname__", "") for item in objects if getattr(item, "__module__", "") == starting}
     texts: dict[str, str] = {}
-    pending: list[tuple[str, set[str] | None]] = list(roots.items())
+    pending: list[tuple[str, set[str] | None]] = [(starting, names)]
+    pending += [(item.__module__, None) for item in objects if item.__module__ != starting]
     while pending:
         module, names = pending.pop()
         if module not in texts and module not in WITHOUT_EFFECT:

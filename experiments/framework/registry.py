@@ -33,6 +33,20 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
         "design_comparison",
         "misspecification",
     ),
+    "partial_coverage": (
+        "gap_bound",
+        "reward_accuracy",
+        "attainability",
+        "who_wins",
+        "one_sided_data",
+        "label_scaling",
+        "coverage_functions",
+        "extrapolation",
+        "unseen_mass",
+        "null_test",
+        "estimator_facts",
+        "fair_fight",
+    ),
 }
 
 

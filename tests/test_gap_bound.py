@@ -1,0 +1,161 @@
+"""gap_bound, reward_accuracy, coverage_functions: their closed forms hold, and their checks can fail."""
+
+import math
+
+import numpy as np
+import pytest
+import tables
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from experiments.partial_coverage import ball_limits, bound_cases, gap_bound, reward_accuracy
+
+
+def moved(table, column, factor, **equal):
+    """The column with the rows in question multiplied."""
+    rows = np.all([table[key] == value for key, value in equal.items()], axis=0)
+    assert rows.any()
+    return np.where(rows, table[column] * factor, table[column])
+
+
+# gap_bound
+
+
+def test_a_ratio_above_one_is_caught_for_every_kind_of_policy():
+    table = tables.committed("gap_bound")
+    for kind, constant in gap_bound.OWN.items():
+        part = f"ratio {constant}"
+        worst = table.where(part=part, case=kind, x=1.0)["value"][0]
+        changed = moved(table, "value", 1.001 / worst, part=part, case=kind, x=1.0)
+        (claim,) = tables.failing("gap_bound", value=changed)
+        assert claim.startswith(f"{kind}: largest gap over")
+
+
+def test_a_gap_that_is_not_the_divergence_is_caught():
+    table = tables.committed("gap_bound")
+    (claim,) = tables.failing("gap_bound", value=moved(table, "value", 1 + 1e-8, part="identity", case="hypo"))
+    assert claim.startswith("hypo: mean of J* - J")
+
+
+def test_a_mean_that_does_not_hide_the_uncovered_context_is_caught():
+    table = tables.committed("gap_bound")
+    changed = moved(table, "value", 2.0, part="contexts", case="mean gap", x=2.0, mass=1e-6)
+    (claim,) = tables.failing("gap_bound", value=changed)
+    assert "mean gap" in claim
+
+
+@pytest.mark.parametrize("constant", [2.0, 50.0])
+def test_the_sharp_family_needs_its_constant(constant):
+    """By NumPy alone: gap / sqrt(C eps) of the family, from its three masses, rises to 1."""
+    ratios = []
+    for _, x, measured, closed in bound_cases.sharp((5.0, 20.0, 100.0), (constant,)):
+        share = 1 / constant
+        mu = np.array([share, share, 1 - 2 * share])
+        pi_star = log_softmax([x, 0.0, 0.0] if constant > 2 else [x, 0.0])
+        weights = [0.0, math.log(x)] + [0.5 * math.log(x) - x / 2] * (constant > 2)
+        pi = log_softmax(weights)
+        mu = mu[: len(pi)]
+        error = pi_star - pi
+        variance = mu @ error**2 - (mu @ error) ** 2
+        least = max(np.exp(pi_star - np.log(mu)).max(), np.exp(pi - np.log(mu)).max())
+        ratio = np.exp(pi) @ (pi - pi_star) / math.sqrt(2 * least * variance)
+        assert measured == pytest.approx(ratio, rel=1e-10)
+        assert closed == pytest.approx(ratio, rel=1e-10)
+        ratios.append(ratio)
+    assert ratios == sorted(ratios)
+    assert 0.9 < ratios[-1] < 1.0
+
+
+# reward_accuracy
+
+
+def test_the_remainder_of_the_slope_bounds_what_the_closed_form_leaves():
+    for beta in (0.1, 1.0, 3.0):
+        for reward in (-1.0, 0.0, 0.3, 1.0):
+            for mass in 10.0 ** -np.arange(1.0, 9.0):
+                near, far = (reward_accuracy.predicted(beta, reward, m)[0] for m in (mass, mass / 10))
+                left = abs(far - near - 0.5 * beta * math.log(10))
+                assert left <= reward_accuracy.slope_remainder(beta, reward, mass) + 1e-13
+
+
+def test_the_closed_forms_are_those_of_the_two_masses():
+    beta, reward, mass = 0.4, 0.8, 0.03
+    reference = np.array([1 - mass, mass])
+    target = softmax(np.log(reference) + np.array([0.0, reward]) / beta)
+    gap = beta * (0.5 * np.log(0.5 / target)).sum()
+    implicit = beta * np.log(0.5 / reference)
+    error = 2 * mass * (1 - mass) * (reward - (implicit[1] - implicit[0])) ** 2
+    constant = max((target / reference).max(), (0.5 / reference).max())
+    expected = (gap, error, math.sqrt(constant * error))
+    np.testing.assert_allclose(reward_accuracy.predicted(beta, reward, mass), expected, rtol=1e-12)
+
+
+def test_a_finite_objective_without_any_mass_is_caught():
+    table = tables.committed("reward_accuracy")
+    changed = np.where(table["mass"] == 0, -1e300, table["objective"])
+    (claim,) = tables.failing("reward_accuracy", objective=changed)
+    assert "J = -inf" in claim
+
+
+# coverage_functions
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.3])
+def test_no_policy_of_the_simplex_in_the_ball_has_a_larger_ratio(radius):
+    """A general optimiser over both contexts' simplices: it knows neither tilting nor the one-dimensional root."""
+    rng = np.random.default_rng(2)
+    reference, rho = rng.dirichlet(np.ones(3) * 2, 2), np.array([0.3, 0.7])
+
+    def slack(x):
+        pi = x.reshape(2, 3)
+        return radius - rho @ (pi * np.log(pi / reference)).sum(1)
+
+    sums = {"type": "eq", "fun": lambda x: x.reshape(2, 3).sum(1) - 1}
+    best = 0.0
+    for place in range(6):
+        found = minimize(
+            lambda x, place=place: -x[place] / reference.ravel()[place],
+            reference.ravel(),
+            method="SLSQP",
+            bounds=[(1e-9, 1.0)] * 6,
+            constraints=[sums, {"type": "ineq", "fun": slack}],
+            options={"ftol": 1e-12, "maxiter": 200},
+        )
+        best = max(best, -found.fun)
+    low, high = ball_limits.enclosure(reference, rho, radius)
+    assert best == pytest.approx(float(low), rel=1e-5)
+    assert float(high) == pytest.approx(float(low), rel=1e-10)
+
+
+def test_the_largest_divergence_of_a_span_is_that_of_a_search():
+    """Over references and rewards of three actions, by a general optimiser from several starts."""
+    rng = np.random.default_rng(3)
+    for span in (0.5, 4.0):
+
+        def negative(x, span=span):
+            reference, reward = log_softmax(x[:3]), span * (0.5 + 0.5 * np.sin(x[3:]))
+            pi = log_softmax(reference + reward)
+            return -np.exp(pi) @ (pi - reference)
+
+        best = -min(minimize(negative, rng.standard_normal(6)).fun for _ in range(6))
+        exact = ball_limits.largest_divergence(span)
+        assert best == pytest.approx(exact, rel=1e-6)
+        assert exact < min(span, span**2 / 8)
+
+
+def test_a_ball_that_is_too_large_or_a_reward_that_leaves_it_is_caught():
+    table = tables.committed("coverage_functions")
+    (claim,) = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="curve", x=0.01, mass=1e-4))
+    assert claim.startswith("two actions: C_kl(e) enclosed")
+    claims = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="reach", x=0.1))
+    assert len(claims) == 1
+    assert "c - 1 - log c" in claims[0]
+    (claim,) = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="ratio", x=1.0))
+    assert "e^(s/beta)" in claim
+
+
+def test_the_enclosure_knows_zero_masses_and_zero_contexts():
+    reference = np.array([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0]])
+    for radius, expected in ((0.0, 1.0), (math.inf, 2.0)):
+        ends = ball_limits.enclosure(reference, np.array([1.0, 0.0]), radius)
+        np.testing.assert_allclose(ends, expected, rtol=1e-12)
