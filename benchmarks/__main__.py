@@ -11,7 +11,7 @@ session.configure()
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import designs, drawing, memory, simulation, trajectories
+from benchmarks import designs, didactic, drawing, memory, simulation, trajectories
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
         ("drawing counts", drawing.costs),
         ("certified designs", designs.costs),
         ("training curves", trajectories.costs),
+        ("didactic MLP, batches of 10 states x 10 draws, against NumPy", didactic.speeds),
         ("memory at (50, 64, 32), 1024 seeds", memory.peak),
     ):
         rows = measure()

@@ -29,11 +29,12 @@ LAYERS = [
         "partial_coverage",
         "gradient_limits",
         "one_sided",
+        "mode_seeking",
         "scenarios",
     },
     {"designs", "samplers", "estimators"},
     {"algorithms"},
-    {"simulate", "trajectories"},
+    {"simulate", "trajectories", "didactic"},
     {"store", "plotting", "testing", "planner"},
     {"llm"},
 ]

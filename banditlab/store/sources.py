@@ -10,7 +10,6 @@ import ast
 import importlib.util
 import io
 import tokenize
-from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path

@@ -47,6 +47,16 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
         "estimator_facts",
         "fair_fight",
     ),
+    "didactic": (
+        "kl_directions",
+        "population_losses",
+        "on_policyness",
+        "sample_reuse",
+        "negative_gradient",
+        "likelihood_displacement",
+        "reward_kl_frontier",
+        "neural_headline",
+    ),
 }
 
 

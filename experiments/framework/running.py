@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -40,6 +41,8 @@ def run_experiment(experiment: Experiment, preset: str, output: Path, *, fresh: 
             listener=listener,
         )
         table = experiment.run(config, shards)
+    # Every compiled kernel holds memory maps, and a process may have 65530 of them: some thirty experiments' worth.
+    jax.clear_caches()
     seconds = time.perf_counter() - started
     record = origin_record(
         experiment=experiment.name,

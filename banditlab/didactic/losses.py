@@ -1,0 +1,184 @@
+"""The fine-tuning losses of a batch, written once over arrays of B states with N drawn actions each.
+
+Every loss is a function of (log_probs, reference, rewards, behaviour, settings): (B, N) log pi of the drawn actions,
+their log pi_ref, their rewards and the log-probabilities they were drawn with. Only `log_probs` carries a gradient.
+Losses of pairs also take `labels` (deterministic ones of `rewards` by default), `reinforce` a baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from banditlab import losses as margin_losses
+from banditlab.didactic import pairs
+from banditlab.didactic.pairs import Labels
+from banditlab.didactic.settings import Settings
+
+# What PyTorch's Categorical(probs=...) clamps float32 probabilities to; published code inherits it silently.
+FLOOR = 2.0**-23
+
+
+def floored(log_probs: Array) -> Array:
+    """log of p clamped to [eps, 1 - eps], eps = 2^-23 = 1.19e-7: no gradient outside, and no longer normalised."""
+    floor = jnp.asarray(FLOOR, log_probs.dtype)
+    return jnp.clip(log_probs, jnp.log(floor), jnp.log1p(-floor))
+
+
+def best_of_n(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+    """-mean log pi(best of the N draws); of equal ones the first."""
+    del reference, behaviour, settings
+    return -jnp.mean(_best(log_probs, rewards))
+
+
+def best_of_n_negative(
+    log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings
+) -> Array:
+    """-mean [log pi(best) - negative_weight * average of log pi over the other N - 1 draws]."""
+    del reference, behaviour
+    best = _best(log_probs, rewards)
+    others = (jnp.sum(log_probs, axis=1) - best) / (log_probs.shape[1] - 1)
+    return -jnp.mean(best - settings.negative_weight * others)
+
+
+def best_of_n_worst(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+    """-mean [log pi(best) - negative_weight * log pi(worst of the N draws)]."""
+    del reference, behaviour
+    return -jnp.mean(_best(log_probs, rewards) - settings.negative_weight * _best(log_probs, -rewards))
+
+
+def rwr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+    """Reward-weighted regression: -mean min(e^{r / beta}, weight_cap) log pi(a)."""
+    del reference, behaviour
+    return -jnp.mean(_weights(rewards, settings) * log_probs)
+
+
+def awr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+    """Advantage-weighted regression: rwr with the rewards less the mean of the state's N draws."""
+    del reference, behaviour
+    advantages = rewards - jnp.mean(rewards, axis=1, keepdims=True)
+    return -jnp.mean(_weights(advantages, settings) * log_probs)
+
+
+def pref_ft(
+    log_probs: Array,
+    reference: Array,
+    rewards: Array,
+    behaviour: Array,
+    settings: Settings,
+    labels: Labels | None = None,
+) -> Array:
+    """Maximum likelihood of the winners: -mean over pairs of log pi(winner)."""
+    del reference, behaviour
+    labels = _labels(rewards, settings, labels)
+    return -pairs.mean(pairs.winners(log_probs, labels)[0], labels)
+
+
+def dpo(
+    log_probs: Array,
+    reference: Array,
+    rewards: Array,
+    behaviour: Array,
+    settings: Settings,
+    labels: Labels | None = None,
+) -> Array:
+    """`banditlab.losses.dpo` of beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)], mean over pairs."""
+    del behaviour
+    labels = _labels(rewards, settings, labels)
+    return pairs.mean(margin_losses.dpo(settings.beta * _margins(log_probs - reference, labels)), labels)
+
+
+def ipo(
+    log_probs: Array,
+    reference: Array,
+    rewards: Array,
+    behaviour: Array,
+    settings: Settings,
+    labels: Labels | None = None,
+) -> Array:
+    """`banditlab.losses.ipo` of log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser) on ipo_target, mean over pairs."""
+    del behaviour
+    labels = _labels(rewards, settings, labels)
+    return pairs.mean(margin_losses.ipo(_margins(log_probs - reference, labels), settings.ipo_target), labels)
+
+
+def reinforce(
+    log_probs: Array,
+    reference: Array,
+    rewards: Array,
+    behaviour: Array,
+    settings: Settings,
+    baseline: Array | None = None,
+) -> Array:
+    """-mean (r - baseline) log pi(a); the policy gradient where the draws are pi's own.
+
+    baseline: scalar, or None for each draw's leave-one-out mean of its state.
+    """
+    return -jnp.mean(_advantages(rewards, reference, behaviour, settings, baseline) * log_probs)
+
+
+def ppo(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+    """-mean min(u A, clipped(u) A), u = pi(a) / behaviour(a), clipped to 1 +- clip; A leave-one-out per state."""
+    advantages = _advantages(rewards, reference, behaviour, settings, None)
+    ratio = jnp.exp(log_probs - behaviour)
+    return -jnp.mean(clipped(ratio, advantages, settings))
+
+
+def clipped(ratio: Array, advantages: Array, settings: Settings) -> Array:
+    """PPO's min(u A, clip(u, 1 - clip, 1 + clip) A), elementwise."""
+    bounded = jnp.clip(ratio, 1.0 - settings.clip, 1.0 + settings.clip)
+    return jnp.minimum(ratio * advantages, bounded * advantages)
+
+
+class Algorithm(NamedTuple):
+    """A loss and what its batch must hold: at least `least_samples` draws a state, labels of pairs, a baseline."""
+
+    loss: Callable[..., Array]
+    least_samples: int = 2
+    uses_labels: bool = False
+    uses_baseline: bool = False
+
+
+ALGORITHMS = {
+    "best_of_n": Algorithm(best_of_n, least_samples=1),
+    "best_of_n_negative": Algorithm(best_of_n_negative),
+    "best_of_n_worst": Algorithm(best_of_n_worst),
+    "rwr": Algorithm(rwr, least_samples=1),
+    "awr": Algorithm(awr),
+    "pref_ft": Algorithm(pref_ft, uses_labels=True),
+    "dpo": Algorithm(dpo, uses_labels=True),
+    "ipo": Algorithm(ipo, uses_labels=True),
+    "reinforce": Algorithm(reinforce),
+    "reinforce_running": Algorithm(reinforce, least_samples=1, uses_baseline=True),
+    "ppo": Algorithm(ppo),
+}
+
+
+def _best(log_probs: Array, rewards: Array) -> Array:
+    return jnp.take_along_axis(log_probs, jnp.argmax(rewards, axis=1)[:, None], axis=1)[:, 0]
+
+
+def _weights(rewards: Array, settings: Settings) -> Array:
+    return jnp.minimum(jnp.exp(rewards / settings.beta), settings.weight_cap)
+
+
+def _labels(rewards: Array, settings: Settings, labels: Labels | None) -> Labels:
+    return pairs.label(rewards, settings.threshold) if labels is None else labels
+
+
+def _margins(log_ratios: Array, labels: Labels) -> Array:
+    """(B, P) log-ratio of the winner less the loser's; two gathers cost more than one and a sign."""
+    return (2.0 * labels.first_wins - 1.0) * pairs.difference(log_ratios)
+
+
+def _advantages(
+    rewards: Array, reference: Array, behaviour: Array, settings: Settings, baseline: Array | None
+) -> Array:
+    shaped = rewards - settings.entropy * behaviour - settings.kl_weight * (behaviour - reference)
+    if baseline is not None:
+        return shaped - jax.lax.stop_gradient(baseline)
+    return shaped - (jnp.sum(shaped, axis=1, keepdims=True) - shaped) / (rewards.shape[1] - 1)

@@ -1,0 +1,109 @@
+"""Policies of the didactic bandits as pairs of pure functions; both start at (or next to) the reference."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from banditlab import validation
+from banditlab.didactic.problem import Problem
+
+_NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A parametrised policy.
+
+    Attributes:
+        name: "tabular" or "mlp", for captions.
+        num_inputs: p, the size of a state; 0 for a policy that ignores it.
+        dtype: of the parameters and of the training arithmetic.
+        init: (key, problem) -> params.
+        log_probs: (params, problem, states (B, p)) -> (B, A), normalised.
+    """
+
+    name: str
+    num_inputs: int
+    dtype: Any
+    init: Callable[[Array, Problem], Any]
+    log_probs: Callable[[Any, Problem, Array], Array]
+
+
+@functools.lru_cache(maxsize=1)
+def tabular() -> Policy:
+    """Softmax of a table of logits (A,) that starts at log pi_ref; the same in every state, as the reward is.
+
+    An action without reference mass has the logit -inf and keeps it.
+    """
+    precision = jnp.result_type(float)
+
+    def init(key: Array, problem: Problem) -> Array:
+        del key
+        return jnp.asarray(problem.log_reference, precision)
+
+    def log_probs(params: Array, problem: Problem, states: Array) -> Array:
+        del problem
+        return jnp.broadcast_to(jax.nn.log_softmax(params), (states.shape[0], params.shape[0]))
+
+    return Policy("tabular", 0, precision, init, log_probs)
+
+
+@functools.lru_cache(maxsize=16)
+def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *, gain: float = 0.01) -> Policy:
+    """Network p - 50 (LayerNorm, ReLU) - 256 - 256 - A in float32, Xavier-uniform weights of gain 0.01, zero biases.
+
+    The logits are log pi_ref + network(s), so that training starts next to the reference. That is this project's
+    reading: where the network alone makes the logits, it has to be fitted to the reference first.
+
+    Raises:
+        ValueError: for sizes below 1 or a gain that is not positive.
+    """
+    sizes = {"num_inputs": num_inputs, "num_features": num_features, "num_hidden": num_hidden}
+    inputs, features, hidden = (int(validation.whole(name, size)) for name, size in sizes.items())
+    validation.positive("gain", gain)
+
+    def init(key: Array, problem: Problem) -> list[dict[str, Array]]:
+        widths = (inputs, features, hidden, hidden, problem.reward.shape[0])
+        shapes = list(itertools.pairwise(widths))
+        sizes = [rows * columns for rows, columns in shapes]
+        # One call for all the weights: every further one compiles its own generator.
+        uniform = jax.random.uniform(key, (sum(sizes),), jnp.float32, -gain, gain)
+        parts = jnp.split(uniform, list(itertools.accumulate(sizes))[:-1])
+        layers = [_dense(part, *shape) for part, shape in zip(parts, shapes, strict=True)]
+        norm = {"scale": jnp.ones(features, jnp.float32), "shift": jnp.zeros(features, jnp.float32)}
+        return [layers[0] | norm, *layers[1:]]
+
+    def log_probs(params: list[dict[str, Array]], problem: Problem, states: Array) -> Array:
+        first, *middle, last = params
+        signal = jax.nn.relu(_normalised(_affine(first, states), first))
+        for layer in middle:
+            signal = jax.nn.relu(_affine(layer, signal))
+        offset = problem.log_reference.astype(jnp.float32)[None, :]
+        return jax.nn.log_softmax(offset + _affine(last, signal), axis=-1)
+
+    return Policy("mlp", inputs, jnp.dtype(jnp.float32), init, log_probs)
+
+
+def _dense(uniform: Array, fan_in: int, fan_out: int) -> dict[str, Array]:
+    bound = jnp.float32((6.0 / (fan_in + fan_out)) ** 0.5)
+    return {"weight": bound * uniform.reshape(fan_in, fan_out), "bias": jnp.zeros(fan_out, jnp.float32)}
+
+
+def _affine(layer: dict[str, Array], signal: Array) -> Array:
+    return signal @ layer["weight"] + layer["bias"][None, :]
+
+
+def _normalised(signal: Array, layer: dict[str, Array]) -> Array:
+    """LayerNorm over the features, the variance biased as usual."""
+    centred = signal - jnp.mean(signal, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    scaled = centred * jax.lax.rsqrt(variance + jnp.float32(_NORM_EPSILON))
+    return scaled * layer["scale"][None, :] + layer["shift"][None, :]

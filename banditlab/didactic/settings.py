@@ -1,0 +1,57 @@
+"""The numbers of a training run: arrays all, so that changing one, or sweeping many, does not recompile."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from banditlab import validation
+
+
+class Settings(NamedTuple):
+    """Numbers that the losses, the labels and the optimiser read; a scalar each, or (G,) in a sweep.
+
+    Attributes:
+        learning_rate: of Adam.
+        beta: temperature: of DPO's margins, of the weights e^{r/beta} of RWR and AWR, and of the target
+            pi* proportional to pi_ref e^{R/beta} that kl_target is measured to.
+        ipo_target: margin that IPO regresses the difference of log-ratios on, 1 / (2 tau) in its paper's notation.
+        temperature: of Bradley-Terry labels: i beats j with probability sigma((r_i - r_j) / temperature).
+        threshold: pairs whose rewards differ by no more are dropped; 0 drops ties alone.
+        negative_weight: of the pushed-down term of best_of_n_negative and best_of_n_worst.
+        weight_cap: largest weight of RWR and AWR.
+        clip: of PPO's ratio, which is clipped to [1 - clip, 1 + clip].
+        entropy, kl_weight: REINFORCE and PPO maximise R - entropy log pi - kl_weight log(pi / pi_ref), as rewards.
+    """
+
+    learning_rate: Any = 1e-3
+    beta: Any = 0.1
+    ipo_target: Any = 1.0
+    temperature: Any = 0.1
+    threshold: Any = 0.0
+    negative_weight: Any = 0.1
+    weight_cap: Any = math.inf
+    clip: Any = 0.2
+    entropy: Any = 0.0
+    kl_weight: Any = 0.0
+
+
+DEFAULTS = Settings()
+
+
+_MAY_BE_ZERO = ("threshold", "negative_weight", "entropy", "kl_weight")
+
+
+def checked(settings: Settings) -> Settings:
+    """`settings` as float64 NumPy arrays; ValueError naming the number that is out of range."""
+    columns = {}
+    for name, value in settings._asdict().items():
+        column = np.asarray(value, dtype=np.float64)
+        for number in column.ravel():
+            validation.positive(f"settings.{name}", number, zero=name in _MAY_BE_ZERO, infinite=name == "weight_cap")
+        columns[name] = column
+    if (columns["clip"] >= 1).any():
+        raise ValueError(f"settings.clip must be below 1; got {columns['clip'].max()}")
+    return Settings(**columns)

@@ -1,0 +1,213 @@
+"""Likelihood displacement: log-likelihoods of chosen and rejected along offline DPO, IPO and Pref-FT."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from banditlab.didactic import policies, training
+from banditlab.didactic.problem import problem
+from banditlab.didactic.settings import Settings
+from banditlab.store import Shards, Table
+from experiments.didactic import displacement_steps as steps
+from experiments.didactic.displacement_checks import ALGORITHMS, NEGATIVE, SIDES, check
+from experiments.didactic.displacement_view import plot
+from experiments.framework.experiment import Experiment
+from experiments.framework.statistics import mean, quantiles
+
+CLAIM = (
+    "A step on one pair raises log pi(chosen) by c (1 - pi_w + pi_l) and moves all other actions by -c (pi_w - pi_l): "
+    "with a single winner the chosen never fall under DPO and IPO; with many pairs they rise, and end below the start "
+    "once pi's mass on net winners exceeds their share of wins; under maximum likelihood of winners never."
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Prompts and samples of a data set; one learning rate, temperature and target; records at powers of two."""
+
+    cells: tuple[tuple[int, int], ...] = ((1, 2), (100, 2), (1, 10), (10, 10))
+    peak: float = 70.0
+    num_steps: int = 256
+    learning_rate: float = 0.03
+    beta: float = 0.1
+    ipo_target: float = 10.0
+    num_seeds: int = 128
+    num_random: int = 256
+    step_sizes: tuple[float, ...] = (0.5, 0.02, 0.01)
+    seed: int = 0
+
+    @property
+    def record_at(self) -> tuple[int, ...]:
+        """0 and the powers of two."""
+        return (0, *(2**k for k in range(self.num_steps.bit_length())))
+
+
+def run(config: Config, shards: Shards) -> Table:
+    """Rows: single steps from random policies; every algorithm on every kind of data set at every record."""
+    shards.expect(len(ALGORITHMS) * len(config.cells))
+    rows = _single_steps(config)
+    failures = {"not finite": 0, "data sets without a pair": 0}
+    for algorithm in ALGORITHMS:
+        for cell in config.cells:
+            name = f"{algorithm}, {cell[0]} prompts of {cell[1]}"
+            data = shards.get(name, (0, config.num_seeds), partial(train, config, algorithm, *cell))
+            failures["not finite"] += int(data["failed"])
+            failures["data sets without a pair"] += int((data["pairs"] == 0).sum()) if algorithm == "dpo" else 0
+            rows += _path(config, algorithm, cell, data)
+    return Table.from_rows(rows, meta={"failures": failures})
+
+
+def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
+    """chosen, rejected, reward (seeds, R); what the data sets and closed forms say of each: see `_predicted`."""
+    bandit = problem(config.peak)
+    settings = Settings(learning_rate=config.learning_rate, beta=config.beta, ipo_target=config.ipo_target)
+    sizes = {"num_steps": config.num_steps, "num_states": num_prompts, "num_samples": num_samples}
+    options = {"on_policy": False, "seeds": config.num_seeds, "seed": config.seed, "settings": settings}
+    record = {"record_at": config.record_at, "record_policy": True}
+    found = training.train(algorithm, policies.tabular(), bandit, **sizes, **options, **record)
+    laws = steps.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
+    data = {name: found[name] for name in ("chosen", "rejected", "reward")}
+    data["failed"] = np.asarray(training.failures(found)["nonfinite"])
+    seen = (laws["winners"] + laws["losers"]) > 0
+    policy = np.exp(found["log_policy"])
+    data["unseen_mass"] = (policy * ~seen[:, None, :]).sum(2)
+    net = np.sign(laws["winners"] - laws["losers"])
+    data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
+    data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
+    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), config)
+    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
+
+
+def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
+    """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
+    scale = _scale(config, algorithm)
+    shift = steps.adam_first_step(algorithm, laws, log_reference, config.learning_rate, scale)
+    winners, reference = laws["winners"], np.exp(log_reference)
+    start = winners @ log_reference
+    linear = (winners * shift).sum(1)
+    logs = np.log(np.where(winners > 0, winners, 1.0))
+    return {
+        "start": start,
+        "first_exact": start + linear - np.log(np.exp(shift) @ reference),
+        "first_order": start + linear - shift @ reference,
+        "entropy_bound": (winners * logs).sum(1),
+        "pairs": laws["pairs"],
+        "num_winners": (winners > 0).sum(1),
+        "gap": (winners - laws["losers"]) @ log_reference,
+        "single": np.stack([_only(winners, log_reference), _only(laws["losers"], log_reference)], axis=1),
+    }
+
+
+def _scale(config: Config, algorithm: str) -> float:
+    """What a pair pulls with at pi_ref; for Pref-FT one."""
+    return {"dpo": config.beta / 2, "ipo": 2 * config.ipo_target, "pref_ft": 1.0}[algorithm]
+
+
+def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
+    """pi_ref of the action that a law is concentrated on; 0 where there are several."""
+    return np.where((law > 0).sum(1) == 1, np.exp(law @ log_reference), 0.0)
+
+
+def _row(part: str, algorithm: str, x: float, **columns: float) -> dict:
+    names = ("prompts", "samples", "value", "value_se", "low", "median", "high", "predicted", "bound", "kept", "worst")
+    return (
+        {"part": part, "algorithm": algorithm, "quantity": "none", "x": float(x)} | dict.fromkeys(names, 0.0) | columns
+    )
+
+
+def _single_steps(config: Config) -> list[dict]:
+    """Largest errors of the exact and of the first-order change, over random policies and pairs."""
+    tables = steps.random_tables(config.seed, config.num_random, 12)
+    log_policy = tables["logits"] - np.logaddexp.reduce(tables["logits"], axis=1, keepdims=True)
+    place = np.arange(config.num_random)
+    winner, loser = (log_policy[place, tables[side]] for side in ("winner", "loser"))
+    reference = [tables["log_reference"][place, tables[side]] for side in ("winner", "loser")]
+    ratio = winner - loser - (reference[0] - reference[1])
+    settings = Settings(beta=config.beta, ipo_target=config.ipo_target)
+    rows = []
+    for algorithm in NEGATIVE:
+        for step_size in config.step_sizes:
+            size = step_size * (10.0 if algorithm == "dpo" else 0.1)  # both pulls about one at the largest step
+            pull = size * steps.pair_pull(algorithm, ratio, config.beta, config.ipo_target)
+            moves = steps.pair_move(pull, np.exp(winner), np.exp(loser))
+            measured = steps.gradient_steps(algorithm, tables, settings, size)
+            for side in SIDES:
+                move, change = moves[side], measured[side]
+                error = np.abs(change - move["exact"])
+                numbers = {"worst": error.max(), "bound": (np.abs(change - move["first_order"]) / move["bound"]).max()}
+                means = {"value": np.abs(change).mean(), "predicted": np.abs(move["exact"]).mean()}
+                first = float((np.sign(move["first_order"]) * change).mean())
+                numbers |= means | {"low": first, "high": float(np.abs(move["first_order"]).mean())}
+                rows.append(_row("step", algorithm, size, **numbers) | {"quantity": side})
+    return rows
+
+
+def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str, np.ndarray]) -> list[dict]:
+    """Rows of a cell: the path, its start and first step against the closed forms, and counts of falls."""
+    kept = data["pairs"] > 0
+    shared = {"prompts": float(cell[0]), "samples": float(cell[1]), "kept": float(kept.sum())}
+    data = {name: values[kept] for name, values in data.items() if np.ndim(values)}
+    rows = []
+    for place, step in enumerate(config.record_at):
+        changes = {side: data[side][:, place] - data[side][:, 0] for side in ("chosen", "rejected")}
+        changes |= {"margin": changes["chosen"] - changes["rejected"]}
+        changes |= {
+            name: data[name][:, place] for name in ("reward", "unseen_mass", "net_mass", "net_share", "sign_path")
+        }
+        for quantity, values in changes.items():
+            levels = quantiles("value", values)
+            bands = {level: levels[f"value_{level}"] for level in ("low", "median", "high")}
+            numbers = mean("value", values) | bands | {"worst": float((values < -1e-12).mean())}
+            rows.append(_row("path", algorithm, step, **shared, **numbers) | {"quantity": quantity})
+    chosen = data["chosen"]
+    error = np.abs(chosen[:, 0] - data["start"]).max()
+    numbers = {"value": chosen[:, 0].mean(), "predicted": data["start"].mean(), "worst": error}
+    rows.append(_row("closed", algorithm, 0, **shared, **numbers) | {"quantity": "start"})
+    moved, predicted = chosen[:, 1] - chosen[:, 0], data["first_exact"] - data["start"]
+    # Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
+    bound = 2 * config.learning_rate * 16 * 2.0**-53 * _scale(config, algorithm) / steps.EPSILON + 1e-13
+    numbers = {"value": moved.mean(), "predicted": predicted.mean(), "worst": np.abs(moved - predicted).max()}
+    rows.append(_row("closed", algorithm, 1, **shared, **numbers, bound=bound) | {"quantity": "first step"})
+    remainder = np.abs(chosen[:, 1] - data["first_order"]).max() / (config.learning_rate**2 / 2)
+    rows.append(_row("closed", algorithm, 1, **shared, worst=remainder) | {"quantity": "first order"})
+    excess = (chosen - data["entropy_bound"][:, None]).max()
+    numbers = {"value": chosen[:, -1].mean(), "predicted": data["entropy_bound"].mean(), "worst": excess}
+    rows.append(_row("closed", algorithm, config.num_steps, **shared, **numbers) | {"quantity": "entropy"})
+    one = np.asarray(data["num_winners"] == 1)
+    falls = (np.diff(chosen, axis=1) < -1e-12).any(axis=1)
+    numbers = {"value": float(np.sum(falls & one)), "kept": float(one.sum())}
+    rows.append(_row("closed", algorithm, 1, **(shared | numbers)) | {"quantity": "one winner falls"})
+    if algorithm in NEGATIVE:
+        for count, change in zip(data["num_winners"], chosen[:, -1] - chosen[:, 0], strict=True):
+            rows.append(_row("seed", algorithm, count, **shared, value=change))
+    if cell == (1, 2) and algorithm in NEGATIVE:
+        rows += _single_pair(algorithm, shared, data)
+    return rows
+
+
+def _single_pair(algorithm: str, shared: dict, data: dict[str, np.ndarray]) -> list[dict]:
+    """With one pair the margin's change 2 s fixes both: Adam treats the two logits alike, so they move by s and -s."""
+    half = (data["chosen"] - data["rejected"] - data["gap"][:, None]) / 2
+    winner, loser = data["single"].T[:, :, None]
+    predicted = data["start"][:, None] + steps.pair_move(half, winner, loser)["chosen"]["exact"]
+    error = np.abs(predicted - data["chosen"]).max()
+    numbers = {"value": data["chosen"][:, -1].mean(), "predicted": predicted[:, -1].mean(), "worst": error}
+    return [_row("closed", algorithm, 1, **shared, **numbers) | {"quantity": "single pair"}]
+
+
+EXPERIMENT = Experiment(
+    name="likelihood_displacement",
+    claim=CLAIM,
+    family="didactic",
+    presets={
+        "smoke": Config(cells=((1, 2), (100, 2)), num_seeds=32, num_random=32),
+        "default": Config(),
+        "paper": Config(
+            num_seeds=2048, cells=((1, 2), (8, 2), (32, 2), (128, 2), (1, 10), (8, 10), (32, 10), (128, 10))
+        ),
+    },
+    run=run,
+    check=check,
+    plot=plot,
+)

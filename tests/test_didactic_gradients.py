@@ -1,0 +1,120 @@
+"""Steps on pairs, laws in infinite data and crossings of the didactic experiments, and where their checks break."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tables import committed, failing
+
+from banditlab.didactic.problem import problem
+from experiments.didactic import displacement_steps, frontier_laws, negative_gradient
+
+REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
+LAW = np.array([0.4, 0.25, 0.05, 0.2, 0.1])
+
+
+def test_a_step_on_a_pair_raises_the_chosen_and_moves_all_else_by_the_difference_of_probabilities():
+    policy = np.array([0.5, 0.2, 0.3])
+    for pull in (1e-3, 0.7):
+        logits = np.log(policy) + np.array([pull, -pull, 0.0])
+        moved = logits - np.log(np.exp(logits).sum()) - np.log(policy)
+        moves = displacement_steps.pair_move(np.array([pull]), policy[:1], policy[1:2])
+        for change, side in zip(moved, ("chosen", "rejected", "other"), strict=True):
+            assert change == pytest.approx(moves[side]["exact"][0], abs=1e-15)
+            assert -moves[side]["bound"][0] <= change - moves[side]["first_order"][0] <= 0
+        assert moves["chosen"]["first_order"][0] == pytest.approx(pull * (1 - 0.5 + 0.2))
+        assert moves["other"]["first_order"][0] == pytest.approx(-pull * 0.3)
+
+
+def test_pulls_are_minus_the_slopes_of_the_losses():
+    ratio, width = np.array([-0.8, 0.4, 3.0]), 1e-5
+    for algorithm, loss in (
+        ("dpo", lambda h: np.log1p(np.exp(-0.3 * h))),
+        ("ipo", lambda h: (h - 2.0) ** 2),
+    ):
+        slope = (loss(ratio + width) - loss(ratio - width)) / (2 * width)
+        # A central difference is off by width^2/6 of the third derivative, and by rounding over the width.
+        assert displacement_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
+
+
+def test_counted_data_sets_are_those_that_training_draws():
+    bandit = problem(70.0)
+    laws = displacement_steps.winner_laws(bandit, 3, 2, 4, 0)
+    assert laws["pairs"].max() <= 3
+    for side in ("winners", "losers"):
+        assert laws[side].sum(1) == pytest.approx(np.ones(4))
+        assert (laws[side] * laws["pairs"][:, None] == np.round(laws[side] * laws["pairs"][:, None])).all()
+    reward = np.asarray(bandit.reward)
+    assert (laws["winners"] @ reward > laws["losers"] @ reward).all()
+
+
+def test_sign_descent_turns_where_the_mass_on_net_winners_is_their_share_of_wins():
+    class Config:
+        learning_rate, record_at = 0.1, tuple(range(200))
+
+    net, winners = np.array([[1.0, 1.0, -1.0, 0.0]]), np.array([[0.5, 0.2, 0.3, 0.0]])
+    log_reference = np.log([0.1, 0.2, 0.5, 0.2])
+    path = displacement_steps.sign_path(winners, net, log_reference, Config)[0]
+    turn = int(np.argmax(path))
+    logits = log_reference + 0.1 * np.arange(200)[:, None] * net
+    mass = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) @ net[0]
+    assert mass[turn - 1] < winners[0] @ net[0] < mass[turn + 1]
+    assert path[0] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_laws_of_the_maximum_and_of_winners_are_those_of_an_enumeration():
+    best, won = np.zeros(5), np.zeros(5)
+    for draws in itertools.product(range(5), repeat=3):
+        best[max(draws, key=lambda a: REWARD[a])] += LAW[list(draws)].prod()
+    for first, second in itertools.product(range(5), repeat=2):
+        if REWARD[first] > REWARD[second]:
+            won[first] += 2 * LAW[first] * LAW[second]
+    found = np.exp(frontier_laws.maximum_law(REWARD, np.log(LAW), 3))
+    assert found == pytest.approx(best, abs=1e-15)
+    assert np.exp(frontier_laws.winner_law(REWARD, np.log(LAW))) == pytest.approx(won / won.sum(), abs=1e-15)
+
+
+def test_the_rank_tilt_minimises_the_population_loss_of_ipo_and_is_the_rank_without_ties():
+    tilt = frontier_laws.rank_tilt(REWARD, np.log(LAW), 2.0) - np.log(LAW)
+    residual = sum(
+        LAW[a] * LAW[b] * (tilt[a] - tilt[b] - 2.0) * (np.eye(5)[a] - np.eye(5)[b])
+        for a, b in itertools.product(range(5), repeat=2)
+        if REWARD[a] > REWARD[b]
+    )
+    assert residual == pytest.approx(np.zeros(5), abs=1e-14)
+    ranked = np.arange(5.0)
+    rank = np.cumsum(LAW) - LAW - (1 - np.cumsum(LAW))
+    tilt = frontier_laws.rank_tilt(ranked, np.log(LAW), 2.0) - np.log(LAW)
+    assert np.diff(tilt) == pytest.approx(2.0 * np.diff(rank), abs=1e-13)
+
+
+def test_the_dual_bound_holds_for_random_policies_and_is_met_by_tilts():
+    generator = np.random.default_rng(0)
+    tables = REWARD, np.log(LAW)
+    for policy in generator.dirichlet(np.ones(5), 50):
+        kl, reward = frontier_laws.place(tables, np.log(policy))
+        assert reward <= frontier_laws.dual_bound(*tables, np.asarray(kl))
+    kl, reward = frontier_laws.place(tables, frontier_laws.tilted(*tables, 1.0))
+    assert frontier_laws.dual_bound(*tables, np.asarray(kl)) == pytest.approx(reward, abs=1e-12)
+
+
+def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_it_is_sure():
+    margins = zip((10.0, 20.0, 30.0, 40.0), (0.3, 0.1, -0.1, -0.4), (0.01, 0.01, 0.05, 0.01), strict=True)
+    along = [{"peak": peak, "reward": margin, "reward_se": error} for peak, margin, error in margins]
+    assert negative_gradient.crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
+    assert negative_gradient.crossings(along[:3]) == []
+
+
+def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
+    dual = committed("reward_kl_frontier")["dual"].copy()
+    dual[-1] = 1e-6
+    assert any("min_t" in claim for claim in failing("reward_kl_frontier", dual=dual))
+    table = committed("likelihood_displacement")
+    value = np.where((table["part"] == "path") & (table["quantity"] == "chosen"), 0.1, table["value"])
+    assert sum("fall of log pi" in claim for claim in failing("likelihood_displacement", value=value)) == 4
+
+
+def test_checks_fail_where_a_negative_gradient_gains_nothing():
+    table = committed("negative_gradient")
+    reward = np.where(table["part"] == "margin", 0.0, table["reward"])
+    assert len(failing("negative_gradient", reward=reward)) >= 15
