@@ -37,7 +37,7 @@ _LOOKS = {
     "dpo": ("#D55E00", "o", "DPO"),
     "ipo": ("#AA4499", "H", "IPO"),
     "chi_po": ("#117733", "8", "$\\chi$PO"),
-    "reference": ("#666666", "|", "reference"),
+    "reference": ("#4D4D4D", "|", "reference"),
     "reward_distillation": ("#999933", "h", "reward distillation"),
     "oracle": ("#000000", "d", "oracle"),
 }

@@ -6,7 +6,7 @@ from experiments.framework import registry
 from experiments.framework.commands import main
 
 # Those that compile little with every test run; the others with `make test-all`.
-QUICK = ("batch_threshold", "coverage_improvement", "exact_chain", "hybrid_two_rounds")
+QUICK = ("coverage_improvement", "exact_chain", "reward_accuracy", "unseen_mass", "kl_directions")
 NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in registry.names()]
 
 
