@@ -39,6 +39,12 @@ def _speeds(report: dict[str, Any]) -> dict[str, str]:
     for row in report["certified designs"][:3]:
         size = row["size (S, A, d)"]
         named[re.escape(size) + r" in [\d.]+ ms"] = f"{size} in {1e3 * row['minimum']:.1f} ms"
+    curves = report["training curves"][0]
+    named[r"20 actions: [\d.]+ s a call, \d+ times"] = (
+        f"20 actions: {curves['call_s']:.1f} s a call, {curves['ratio']:.0f} times"
+    )
+    best, ipo = (row["ratio"] for row in report["didactic MLP, batches of 10 states x 10 draws, against NumPy"])
+    named[r"Best-of-N \d+ times, offline IPO \d+ times"] = f"Best-of-N {best:.0f} times, offline IPO {ipo:.0f} times"
     (memory,) = report["memory at (50, 64, 32), 1024 seeds"]
     named[r"peak at [\d.]+ GiB"] = f"peak at {memory['peak_gib']:.1f} GiB"
     return named
