@@ -125,7 +125,10 @@ def test_the_class_wrong_at_one_action_has_its_closed_form_and_the_bounds_hold()
     assert np.allclose(laws.sum(axis=1), 1.0, atol=1e-13)
     for k in range(1, 9):
         crude, union = function_classes.failure_bounds(env, rewards, truth, env.log_initial, 5 * k)
-        assert 1 - laws[k, 0] <= union <= crude
+        survive = (1 - 2 * p[1:] * (1 - p[1:])) ** (5 * k)
+        assert union == pytest.approx(survive.sum(), rel=1e-12)
+        assert crude == pytest.approx(len(rewards) * survive.max(), rel=1e-12)
+        assert 1 - laws[k, 0] <= union
 
 
 def test_two_functions_are_confused_as_often_as_a_direct_sum_over_the_outcomes_says():
