@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from banditlab import validation
+from banditlab import compilation, validation
 from banditlab.algorithms.base import Algorithm
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
@@ -201,7 +201,7 @@ def _program(devices: Devices, num_rounds: int, record_params: bool, metrics: tu
         return jax.tree.map(lambda leaf: leaf[None], runs)
 
     own, shared = PartitionSpec(_DEVICE_AXIS), PartitionSpec()
-    return jax.jit(
+    return compilation.outermost(
         jax.shard_map(on_device, mesh=_mesh(devices), in_specs=(own, own, own, shared), out_specs=own, check_vma=False)
     )
 

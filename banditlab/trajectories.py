@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
-from banditlab import losses, validation
+from banditlab import compilation, losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators.descent import check_options, descend
 from banditlab.metrics import METRICS, measure
@@ -153,7 +153,8 @@ def _program(devices: tuple[Any, ...], options: _Options):
 
     own, shared = PartitionSpec(_AXIS), PartitionSpec()
     mesh = Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
-    return jax.jit(jax.shard_map(on_device, mesh=mesh, in_specs=(own, *(shared,) * 6), out_specs=own, check_vma=False))
+    specs = (own, *(shared,) * 6)
+    return compilation.outermost(jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False))
 
 
 def _run(

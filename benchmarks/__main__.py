@@ -11,7 +11,7 @@ session.configure()
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import designs, didactic, drawing, memory, simulation, trajectories
+from benchmarks import designs, didactic, drawing, first_calls, memory, simulation, trajectories
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
     report: dict[str, object] = {"device": device}
     for title, measure in (
         ("seed-rounds against NumPy + SciPy", simulation.ratios),
+        ("first call on the staircase, a process each", first_calls.seconds),
         ("cost against the number of labels", simulation.flatness),
         ("drawing counts", drawing.costs),
         ("certified designs", designs.costs),

@@ -12,7 +12,7 @@ LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {"validation", "vectorised", "binomial", "multinomial", "linalg", "factorise"},
+    {"validation", "vectorised", "binomial", "multinomial", "linalg", "factorise", "compilation"},
     {"environment", "losses", "exact_chain"},
     {
         "policies",

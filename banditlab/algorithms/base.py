@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import samplers
+from banditlab import compilation, samplers
 from banditlab.environment import Environment
 
 State = Any
+
+_ready = compilation.outermost(samplers.prepare, optimized=False)
 
 
 class RoundInfo(NamedTuple):
@@ -69,10 +71,10 @@ class Algorithm:
         return cls(name, init, step, log_policy, converted, options)
 
     def prepare(self, env: Environment) -> Algorithm:
-        """The algorithm with its samplers set up for `env`: what no seed changes, done once for all of them."""
+        """The algorithm with its samplers set up for `env`: what no seed changes, done once; not to be traced."""
 
         def ready(leaf: Any) -> Any:
-            return samplers.prepare(leaf, env) if isinstance(leaf, samplers.Prepared) else leaf
+            return _ready(leaf, env) if isinstance(leaf, samplers.Prepared) else leaf
 
         settings = jax.tree.map(ready, self.settings, is_leaf=lambda leaf: isinstance(leaf, samplers.Prepared))
         return dataclasses.replace(self, settings=settings)

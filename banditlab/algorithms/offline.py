@@ -9,22 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.tree_util import Partial
 
 from banditlab import estimators, losses, preferences, samplers, validation
-from banditlab.algorithms import batches
+from banditlab.algorithms import batches, fitted
 from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.algorithms.fitted import State
 from banditlab.environment import Environment
 from banditlab.estimators import chi_po as chi_squared
-
-
-class State(NamedTuple):
-    """Parameters (d,) last fitted, the policy's table (S, A), all wins so far (S, A, A), the sampler."""
-
-    params: Array
-    log_policy: Array
-    wins: Array
-    sampler: Partial
 
 
 class Options(NamedTuple):
@@ -99,9 +90,9 @@ def _create(name, step, num_pairs, temperature, ridge, max_norm, sampler, labell
     validation.positive("max_norm", max_norm, infinite=True)
     return Algorithm.create(
         name,
-        init=_init,
+        init=fitted.init,
         step=step,
-        log_policy=_log_policy,
+        log_policy=fitted.log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),
@@ -112,12 +103,6 @@ def _create(name, step, num_pairs, temperature, ridge, max_norm, sampler, labell
         },
         options=Options(math.isfinite(max_norm), branch),
     )
-
-
-def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
-    del key
-    wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
-    return State(env.start_params, env.log_initial, wins, samplers.prepare(algorithm.settings["sampler"], env))
 
 
 def _ipo_step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
@@ -163,8 +148,3 @@ def _temperature(algorithm: Algorithm, env: Environment) -> Array:
 
 def _cap(algorithm: Algorithm) -> float | Array:
     return algorithm.settings["max_norm"] if algorithm.options.capped else math.inf
-
-
-def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    del algorithm, env
-    return state.log_policy

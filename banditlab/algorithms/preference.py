@@ -5,25 +5,16 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
 from banditlab import designs, estimators, preferences, samplers, validation
-from banditlab.algorithms import batches
+from banditlab.algorithms import batches, fitted
 from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.algorithms.fitted import State
 from banditlab.environment import Environment
 
 _SCHEMES = {"paired": samplers.paired, "mixture": samplers.half_designed, "design": samplers.designed}
-
-
-class State(NamedTuple):
-    """Parameters (d,) of the current policy, its table (S, A), the wins (S, A, A) last fitted, the sampler."""
-
-    params: Array
-    log_policy: Array
-    wins: Array
-    sampler: Partial
 
 
 class Options(NamedTuple):
@@ -74,9 +65,9 @@ def dpo(
     validation.choice("center", center, ("previous", "reference"))
     return Algorithm.create(
         name,
-        init=_init,
+        init=fitted.init,
         step=_step,
-        log_policy=_log_policy,
+        log_policy=fitted.log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),
@@ -127,13 +118,6 @@ def hybrid_dpo(
     return dpo(sampler, num_pairs, **{"pooled": scheme == "design", "name": f"hybrid_dpo_{scheme}", **options})
 
 
-def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
-    del key
-    wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
-    sampler = samplers.prepare(algorithm.settings["sampler"], env)
-    return State(env.start_params, env.log_initial, wins, sampler)
-
-
 def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
     settings, options = algorithm.settings, algorithm.options
     pair_law = state.sampler(env, state.log_policy)
@@ -149,8 +133,3 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
     )
     info = RoundInfo(settings["num_pairs"], fit.status, fit.existence)
     return State(fit.params, env.log_policy(fit.params), wins, state.sampler), info
-
-
-def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    del algorithm, env
-    return state.log_policy

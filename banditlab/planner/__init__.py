@@ -20,6 +20,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import designs, estimators, samplers, theory, validation
+from banditlab.compilation import outermost
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.planner.prices import Assessment, assess, labels_needed, pooled_kl
@@ -47,13 +48,13 @@ DESIGNED = "the G-optimal design over pairs, free of theta, apportioned to whole
 _MOST_LABELS = 2.0**53
 _CURVE_POINTS = 60
 
-_fit = jax.jit(lambda env, wins, ridge: estimators.fit(env, wins, ridge=ridge))
-_joint_law = jax.jit(lambda env: designs.joint(env).pair_law)
-_triple_law = jax.jit(lambda env: designs.triple(env).pair_law)
-_assess = jax.jit(assess)
-_greedy_pairs, _lower_bound = jax.jit(greedy_pairs), jax.jit(lower_bound)
-_leverages = jax.jit(jax.vmap(theory.leverage, (None, 0)))
-_curves = jax.jit(jax.vmap(pooled_kl, (None, None, 0, None)))
+_fit = outermost(lambda env, wins, ridge: estimators.fit(env, wins, ridge=ridge))
+_joint_law = outermost(lambda env: designs.joint(env).pair_law)
+_triple_law = outermost(lambda env: designs.triple(env).pair_law)
+_assess = outermost(assess)
+_greedy_pairs, _lower_bound = outermost(greedy_pairs), outermost(lower_bound)
+_leverages = outermost(jax.vmap(theory.leverage, (None, 0)))
+_curves = outermost(jax.vmap(pooled_kl, (None, None, 0, None)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import os
 
 import jax
 
+from banditlab import compilation
 from experiments import CHECKOUT
 
 
@@ -13,12 +14,16 @@ def configure() -> None:
 
     - On the CPU, one device per usable core; BANDITLAB_DEVICES overrides the count.
     - Compiled programs are kept in ``.jax_cache`` of the checkout; JAX_COMPILATION_CACHE_DIR overrides it.
+    - XLA compiles everything with the library's `compilation.OPTIONS`, unless XLA_FLAGS names them.
     - JAX's remark that a GPU was not found is silenced; its errors are not.
 
     Calling it again is harmless. Raises ValueError for a BANDITLAB_DEVICES that is not a positive integer,
     and JAX's RuntimeError when the backend already runs with another number of devices.
     """
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+    flags = os.environ.get("XLA_FLAGS", "")
+    unnamed = [f"--{name}={str(on).lower()}" for name, on in compilation.OPTIONS.items() if name not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *unnamed])  # read when the backend starts
     wanted = num_devices()
     if "cpu" in (os.environ.get("JAX_PLATFORMS") or "cpu") and jax.config.values["jax_num_cpu_devices"] != wanted:
         jax.config.update("jax_num_cpu_devices", wanted)
