@@ -1,6 +1,6 @@
 """The language-model adapter: the bandit's losses and metrics on an autoregressive policy over token sequences."""
 
-from banditlab.llm import algorithms, decoder, exact, preference, pretraining, tasks
+from banditlab.llm import algorithms, decoder, exact, listing, oracles, preference, pretraining, tasks
 from banditlab.llm.config import DecoderConfig
 from banditlab.llm.model import EnumerableModel, LanguageModel
 from banditlab.llm.one_token import LogitTable
@@ -18,6 +18,8 @@ __all__ = [
     "algorithms",
     "decoder",
     "exact",
+    "listing",
+    "oracles",
     "pad_prompts",
     "preference",
     "pretraining",

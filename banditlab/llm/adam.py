@@ -20,6 +20,11 @@ def step(
 ) -> tuple[Any, optax.OptState, Array]:
     """(params, state, loss before the step)."""
     value, gradient = jax.value_and_grad(loss)(params)
+    return *update(gradient, params, state, learning_rate), value
+
+
+def update(gradient: Any, params: Any, state: optax.OptState, learning_rate: Array) -> tuple[Any, optax.OptState]:
+    """(params, state) after a step along a gradient of the shape of `params`."""
     with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes; what it returns has those of the parameters
         updates, state = optax.adam(learning_rate).update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, value
+        return optax.apply_updates(params, updates), state

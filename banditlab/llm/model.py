@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import validation
-from banditlab.llm import decoder, generation, policy, tree
+from banditlab.llm import decoder, generation, listing, policy, tree
 from banditlab.llm.config import DecoderConfig
 from banditlab.llm.policy import Prompts, Responses
 
@@ -97,14 +97,14 @@ class EnumerableModel(LanguageModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.eos is not None:
-            raise ValueError(f"eos must be None where responses of one length are enumerated; got {self.eos}")
-        tree.num_responses(self.config, self.response_length)
+        listing.num_responses(self.config.vocabulary_size, self.response_length, self.eos)
 
     def log_prob_table(self, params: decoder.Params) -> Array:
-        """(num_prompts, V^T) log pi of all responses, in lexicographic order; `tree.log_prob_table`."""
+        """(num_prompts, num_responses) log pi, in the order of `listing.all_responses`; `tree.log_prob_table`."""
         check_prompts(self.config, self.prompts, self.response_length)
-        return tree.log_prob_table(self.config, params, self.prompts, response_length=self.response_length)
+        return tree.log_prob_table(
+            self.config, params, self.prompts, response_length=self.response_length, eos=self.eos
+        )
 
 
 def check_prompts(config: DecoderConfig, prompts: Prompts, response_length: int) -> None:

@@ -26,13 +26,21 @@ class Pairs(NamedTuple):
     log_reference: Array
 
 
-def log_ratio(policy: Policy, params: Any, prompts: Prompts, first: Responses, second: Responses) -> Array:
-    """(B,) log pi(first) - log pi(second), both in one pass of 2 B rows."""
+def log_probs(
+    policy: Policy, params: Any, prompts: Prompts, first: Responses, second: Responses
+) -> tuple[Array, Array]:
+    """log pi(first) and log pi(second), (B,) each, both in one pass of 2 B rows."""
     twice = Prompts(*(jnp.concatenate([leaf, leaf]) for leaf in prompts))
     both = Responses(*(jnp.concatenate(leaves) for leaves in zip(first, second, strict=True)))
-    log_probs = policy.log_prob(params, twice, both)
+    values = policy.log_prob(params, twice, both)
     size = first.tokens.shape[0]
-    return log_probs[:size] - log_probs[size:]
+    return values[:size], values[size:]
+
+
+def log_ratio(policy: Policy, params: Any, prompts: Prompts, first: Responses, second: Responses) -> Array:
+    """(B,) log pi(first) - log pi(second)."""
+    of_first, of_second = log_probs(policy, params, prompts, first, second)
+    return of_first - of_second
 
 
 def label(wins: Array, first: Responses, second: Responses) -> tuple[Responses, Responses]:

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from banditlab import validation
 from banditlab.llm import adam, decoder
 from banditlab.llm.model import LanguageModel
 from banditlab.llm.policy import Prompts
-from banditlab.llm.tasks import HabitTarget
+from banditlab.llm.tasks import Task
+
+
+class State(NamedTuple):
+    """What pretraining carries; a batch is a function of the run's key and its number alone.
+
+    Attributes:
+        params: of the model.
+        optimizer: Adam's moments.
+        number: () uint32, steps done.
+    """
+
+    params: decoder.Params
+    optimizer: optax.OptState
+    number: Array
 
 
 def pretrain(
     model: LanguageModel,
     params: decoder.Params,
-    task: HabitTarget,
+    task: Task,
     key: Array,
     *,
     num_steps: int,
@@ -36,47 +52,83 @@ def pretrain(
     Raises:
         ValueError: if a count is not a whole number, the learning rate not positive, or the model not of the task.
     """
-    steps, size = (int(validation.whole(n, v)) for n, v in (("num_steps", num_steps), ("batch_size", batch_size)))
+    state, losses = advance(
+        model,
+        init(params),
+        task,
+        key,
+        num_steps=num_steps,
+        total_steps=num_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
+    return state.params, losses
+
+
+def init(params: decoder.Params) -> State:
+    """The state before the first step."""
+    return State(params, adam.init(params), jnp.zeros((), jnp.uint32))
+
+
+def advance(
+    model: LanguageModel,
+    state: State,
+    task: Task,
+    key: Array,
+    *,
+    num_steps: int,
+    total_steps: int,
+    batch_size: int,
+    learning_rate: float | Array = 3e-3,
+) -> tuple[State, Array]:
+    """The next `num_steps` of a `pretrain` of `total_steps`: a run that goes on from a saved state draws the same.
+
+    Returns:
+        The state after them and the mean loss of every batch, (num_steps,).
+
+    Raises:
+        ValueError: as `pretrain`.
+    """
+    given = {"num_steps": num_steps, "total_steps": total_steps, "batch_size": batch_size}
+    sizes = {name: int(validation.whole(name, value)) for name, value in given.items()}
     if validation.is_concrete(learning_rate):
         validation.positive("learning_rate", learning_rate)
     check_task(model, task)
-    rate = jnp.asarray(learning_rate, jnp.float32)
-    return _pretrain(model, params, task, key, rate, num_steps=steps, batch_size=size)
+    return _advance(model, state, task, key, jnp.asarray(learning_rate, jnp.float32), **sizes)
 
 
-def check_task(model: LanguageModel, task: HabitTarget) -> None:
-    """ValueError unless the model speaks the task's symbols, answers with its length and has the context for it."""
+def check_task(model: LanguageModel, task: Task) -> None:
+    """ValueError unless the model speaks the task's symbols, ends as its responses do and has the context."""
     for name, has, wants in (
         ("vocabulary_size", model.config.vocabulary_size, task.num_symbols),
         ("response_length", model.response_length, task.length),
+        ("eos", model.eos, task.eos),
     ):
         if has != wants:
             raise ValueError(f"model must have the task's {name} = {wants}; got {has}")
-    if model.eos is not None:
-        raise ValueError(f"model must have no eos for responses of one length; got {model.eos}")
     model.config.check_length(task.prompts.tokens.shape[1], task.length)
 
 
-def draw_prompts(task: HabitTarget, key: Array, size: int) -> tuple[Array, Prompts]:
+def draw_prompts(task: Task, key: Array, size: int) -> tuple[Array, Prompts]:
     """(B,) prompt numbers, uniform, and the prompts."""
     uniform = jax.random.uniform(key, (size,), jnp.float32)
     number = jnp.minimum((uniform * task.num_prompts).astype(jnp.int32), task.num_prompts - 1)
     return number, Prompts(*(leaf[number] for leaf in task.prompts))
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps", "batch_size"))
-def _pretrain(model, params, task, key, learning_rate, *, num_steps, batch_size):
-    def advance(carry, number):
-        params, state = carry
+@functools.partial(jax.jit, static_argnames=("num_steps", "total_steps", "batch_size"))
+def _advance(model, state, task, key, learning_rate, *, num_steps, total_steps, batch_size):
+    def one_step(carry, number):
+        params, optimizer = carry
         key_prompts, key_corpus = jax.random.split(jax.random.fold_in(key, number))
         prompt, prompts = draw_prompts(task, key_prompts, batch_size)
         corpus = task.sample_corpus(key_corpus, prompt)
-        share = 0.5 * (1.0 + jnp.cos(jnp.pi * number.astype(jnp.float32) / num_steps))
-        params, state, loss = adam.step(
-            lambda p: -jnp.mean(model.log_prob(p, prompts, corpus)), params, state, learning_rate * share
+        share = 0.5 * (1.0 + jnp.cos(jnp.pi * number.astype(jnp.float32) / total_steps))
+        params, optimizer, loss = adam.step(
+            lambda p: -jnp.mean(model.log_prob(p, prompts, corpus)), params, optimizer, learning_rate * share
         )
-        return (params, state), loss
+        return (params, optimizer), loss
 
-    start = (params, adam.init(params))
-    (params, _), losses = jax.lax.scan(advance, start, jnp.arange(num_steps, dtype=jnp.uint32))
-    return params, losses
+    numbers = state.number + jnp.arange(num_steps, dtype=jnp.uint32)
+    (params, optimizer), losses = jax.lax.scan(one_step, (state.params, state.optimizer), numbers)
+    return State(params, optimizer, state.number + num_steps), losses

@@ -1,4 +1,4 @@
-"""Tasks whose every response can be listed, so that what a language model learns is known exactly."""
+"""Habit and target: a corpus that repeats one string, a reward for another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import validation
+from banditlab.llm import listing
 from banditlab.llm.policy import Prompts, Responses, responses
 
 # pi*(target) per position of the default task, which the coverage dial holds fixed.
@@ -51,21 +52,23 @@ class HabitTarget:
         return self.habit.shape[1]
 
     @property
+    def eos(self) -> None:
+        """All responses have T symbols."""
+        return None
+
+    @property
     def num_responses(self) -> int:
         return self.num_symbols**self.length
 
     @property
     def prompts(self) -> Prompts:
-        """The S prompts: the number of each in base V, so that prompts and responses share one vocabulary."""
-        digits = 1
-        while self.num_symbols**digits < self.num_prompts:
-            digits += 1
-        return _full(_digits(self.num_prompts, self.num_symbols, digits))
+        """The S prompts: the number of each in base V."""
+        return listing.numbered_prompts(self.num_prompts, self.num_symbols)
 
     @property
     def responses(self) -> Responses:
         """All V^T responses, in the order of the tables."""
-        return responses(jnp.asarray(_digits(self.num_responses, self.num_symbols, self.length)))
+        return listing.all_responses(self.num_symbols, self.length)
 
     def reward(self, prompt: Array, tokens: Array) -> Array:
         """(B,) of responses (B, T) to prompts (B,), numbered from 0."""
@@ -117,7 +120,7 @@ class HabitTarget:
 
     def _matches(self, wanted: Array) -> np.ndarray:
         """(S, V^T), the number of positions at which a response has the wanted symbol (S, T)."""
-        answers = _digits(self.num_responses, self.num_symbols, self.length)
+        answers = listing.digits(self.num_responses, self.num_symbols, self.length)
         return (answers[None] == np.asarray(wanted)[:, None]).sum(axis=2).astype(float)
 
 
@@ -170,13 +173,3 @@ def coverage_dial(noise: float, *, target_prob: float = TARGET_PROB, beta: float
         raise ValueError(f"target_prob must lie above noise / num_symbols = {p:.4g} and below 1; got {target_prob}")
     reward = validation.positive("beta", beta) * math.log(target_prob * (1 - p) / ((1 - target_prob) * p))
     return habit_target(noise=noise, match_reward=reward, beta=beta, **options)
-
-
-def _digits(count: int, base: int, length: int) -> np.ndarray:
-    """(count, length) int32: the numbers 0 .. count - 1 in base `base`, the first digit the slowest."""
-    powers = base ** np.arange(length - 1, -1, -1)
-    return (np.arange(count)[:, None] // powers % base).astype(np.int32)
-
-
-def _full(tokens: np.ndarray) -> Prompts:
-    return Prompts(jnp.asarray(tokens), jnp.ones(tokens.shape, bool))

@@ -1,0 +1,29 @@
+"""The bandit's algorithms on a language model, under the same names; a step is a round."""
+
+from banditlab.llm.algorithms.base import Algorithm, State
+from banditlab.llm.algorithms.presets import (
+    METHODS,
+    hybrid_dpo,
+    hypo,
+    offline_dpo,
+    on_policy_dpo,
+    reward_distillation,
+)
+from banditlab.llm.algorithms.rounds import Drawn, draw
+from banditlab.llm.algorithms.training import init, step, train
+
+__all__ = [
+    "METHODS",
+    "Algorithm",
+    "Drawn",
+    "State",
+    "draw",
+    "hybrid_dpo",
+    "hypo",
+    "init",
+    "offline_dpo",
+    "on_policy_dpo",
+    "reward_distillation",
+    "step",
+    "train",
+]

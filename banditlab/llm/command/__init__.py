@@ -1,0 +1,1 @@
+"""What `python -m banditlab.llm` does: one method on one task, saved after every round."""
