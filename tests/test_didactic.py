@@ -11,9 +11,10 @@ from scipy.special import expit, log_softmax
 
 from banditlab.didactic import batches, generator, losses, pairs, policies, reward_model, training
 from banditlab.didactic import problem as bandit
-from banditlab.didactic.settings import Settings
+from banditlab.didactic.settings import Settings, checked
 from banditlab.estimators import Status
 from benchmarks import didactic_reference
+from experiments.didactic import floor_gradients
 
 THIN, NEAR = bandit.problem(70.0), bandit.problem(20.0)
 NUMBERS = Settings(
@@ -165,11 +166,40 @@ def test_every_loss_and_its_gradient_are_those_computed_by_hand():
         np.testing.assert_allclose(np.ravel(gradient), [s[name] for s in shifts], atol=5e-9, err_msg=name)
 
 
+def test_ppo_without_a_clip_is_the_importance_weighted_gradient():
+    rng = np.random.default_rng(3)
+    log_probs, reference, behaviour = rng.normal(-2, 1, (3, 3, 4))
+    rewards = rng.random((3, 4))
+    unclipped = NUMBERS._replace(clip=float("inf"))
+    assert np.isinf(checked(unclipped).clip)
+    value, gradient = all_losses(log_probs, reference, rewards, behaviour, unclipped)["ppo"]
+    assert float(value) == pytest.approx(
+        hand_losses(log_probs, reference, rewards, behaviour, unclipped)["ppo"], rel=1e-12
+    )
+    shaped = rewards - NUMBERS.entropy * behaviour - NUMBERS.kl_weight * (behaviour - reference)
+    advantages = shaped - (shaped.sum(axis=1, keepdims=True) - shaped) / 3
+    np.testing.assert_allclose(gradient, -np.exp(log_probs - behaviour) * advantages / 12, rtol=1e-12)
+
+
 def test_the_floor_clamps_probabilities_and_stops_their_gradients():
     log_probs = jnp.log(jnp.array([1e-9, 1e-3, 1 - 1e-9]))
     value, slope = jax.vmap(jax.value_and_grad(losses.floored))(log_probs)
     np.testing.assert_allclose(value, np.log([2.0**-23, 1e-3, 1 - 2.0**-23]), rtol=1e-9)
     assert slope.tolist() == [0, 1, 0]
+
+
+def test_derivatives_by_hand_are_the_differences_of_losses_by_hand():
+    rng = np.random.default_rng(5)
+    log_probs, reference = rng.normal(-2, 1, (2, 3, 4))
+    rewards, plain = rng.random((3, 4)), Settings(beta=0.4, ipo_target=1.3, negative_weight=0.7)
+    step, numbers = 1e-6, {**plain._asdict(), "baseline": 0.25}
+    for name in floor_gradients.ALGORITHMS:
+        slopes = floor_gradients.derivatives(name, log_probs[None], reference[None], rewards[None], numbers)[0]
+        for place in np.ndindex(3, 4):
+            shift = np.zeros((3, 4))
+            shift[place] = step
+            up, down = (hand_losses(log_probs + s, reference, rewards, reference, plain)[name] for s in (shift, -shift))
+            assert slopes[place] == pytest.approx((up - down) / (2 * step), abs=5e-9), name
 
 
 def test_labels_drop_ties_and_flip_fair_coins():
@@ -360,6 +390,49 @@ def test_the_network_starts_at_the_reference_and_its_gradient_is_that_of_the_loo
     assert float(start) == pytest.approx(float(THIN.log_reference[63]), abs=1e-4)
 
 
+def test_the_network_trains_by_adam_on_the_gradients_of_another_forward_pass():
+    inputs, states, samples, rate = 3, 3, 4, 0.05
+    network = policies.mlp(inputs, 4, 5, gain=1.0)
+    run = training.train(
+        "best_of_n", network, THIN, num_steps=3, num_states=states, num_samples=samples, on_policy=False, seeds=1,
+        settings=Settings(learning_rate=rate), record_policy=True, record_at=(0, 1, 2, 3), num_eval=6,
+    )  # fmt: skip
+    key = np.random.SeedSequence((0, 0)).generate_state(2)
+    start = jax.jit(network.init)(jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32"), THIN)
+    draws, contexts = np.split(uniform(key, 0, (states, samples + inputs)), [samples], axis=1)
+    cumulative = np.cumsum(np.exp(THIN.log_reference))
+    actions = np.searchsorted(cumulative, draws * cumulative[-1], side="right")
+    best = [row[np.argmax(np.asarray(THIN.reward)[row])] for row in actions]
+
+    def forward(params, rows):
+        """(B, A) log pi in double precision, every sum written out as a contraction."""
+        signal = jnp.einsum("bi,ij->bj", rows, params[0]["weight"]) + params[0]["bias"][None]
+        centre = signal.mean(axis=1)[:, None]
+        signal = (signal - centre) / jnp.sqrt(signal.var(axis=1) + 1e-5)[:, None]
+        signal = signal * params[0]["scale"][None] + params[0]["shift"][None]
+        for layer in params[1:]:
+            signal = jnp.einsum("bi,ij->bj", jnp.maximum(signal, 0.0), layer["weight"]) + layer["bias"][None]
+        logits = signal + THIN.log_reference[None]
+        return logits - jnp.log(jnp.sum(jnp.exp(logits), axis=1))[:, None]
+
+    slope = jax.jit(jax.grad(lambda params: -jnp.mean(forward(params, contexts)[np.arange(states), np.array(best)])))
+    outlook = jax.jit(forward)
+    judged = np.random.default_rng(0).random((6, inputs))
+    leaves, shape = jax.tree.flatten(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), start))
+    first, second, path = [0.0] * len(leaves), [0.0] * len(leaves), []
+    for step in range(4):
+        policy = np.exp(outlook(jax.tree.unflatten(shape, leaves), judged))
+        path.append(np.log(policy.mean(axis=0)))
+        gradients = [np.asarray(leaf) for leaf in jax.tree.leaves(slope(jax.tree.unflatten(shape, leaves)))]
+        first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
+        second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradients, strict=True)]
+        scale = 1 - 0.9 ** (step + 1), 1 - 0.999 ** (step + 1)
+        ahead = [m / scale[0] / (np.sqrt(v / scale[1]) + 1e-8) for m, v in zip(first, second, strict=True)]
+        leaves = [leaf - rate * a for leaf, a in zip(leaves, ahead, strict=True)]
+    assert np.abs(path[3] - path[0]).max() > 0.1
+    np.testing.assert_allclose(run["log_policy"][0], path, atol=2e-5)
+
+
 # Bad input
 
 
@@ -380,7 +453,10 @@ def test_the_network_starts_at_the_reference_and_its_gradient_is_that_of_the_loo
         ({"refresh": 2}, "refresh must be 1 offline"),
         ({"settings": Settings(threshold=1.0)}, "settings.threshold must be below the spread of the rewards"),
         ({"settings": Settings(learning_rate=0.0)}, "settings.learning_rate must be positive"),
-        ({"settings": Settings(clip=1.5)}, "settings.clip must be below 1"),
+        ({"settings": Settings(clip=1.5)}, "settings.clip must be below 1, or inf for no clip; got 1.5"),
+        ({"settings": Settings(clip=0.0)}, "settings.clip must be positive; got 0"),
+        ({"settings": Settings(clip=np.nan)}, "settings.clip must be"),
+        ({"settings": Settings(clip=-np.inf)}, "settings.clip must be positive; got -inf"),
         ({"settings": Settings(beta=[0.1, 0.2])}, "settings must be scalars"),
         ({"record_at": (0, 3)}, "record_at must be increasing whole numbers that end with num_steps = 4"),
         ({"record_at": (0, 4), "record_every": 2}, "record_every must be None"),

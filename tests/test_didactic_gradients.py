@@ -49,12 +49,9 @@ def test_counted_data_sets_are_those_that_training_draws():
 
 
 def test_sign_descent_turns_where_the_mass_on_net_winners_is_their_share_of_wins():
-    class Config:
-        learning_rate, record_at = 0.1, tuple(range(200))
-
     net, winners = np.array([[1.0, 1.0, -1.0, 0.0]]), np.array([[0.5, 0.2, 0.3, 0.0]])
     log_reference = np.log([0.1, 0.2, 0.5, 0.2])
-    path = displacement_steps.sign_path(winners, net, log_reference, Config)[0]
+    path = displacement_steps.sign_path(winners, net, log_reference, 0.1 * np.arange(200))[0]
     turn = int(np.argmax(path))
     logits = log_reference + 0.1 * np.arange(200)[:, None] * net
     mass = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) @ net[0]

@@ -64,46 +64,43 @@ def awr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, se
     return -jnp.mean(_weights(advantages, settings) * log_probs)
 
 
-def pref_ft(
-    log_probs: Array,
-    reference: Array,
-    rewards: Array,
-    behaviour: Array,
-    settings: Settings,
-    labels: Labels | None = None,
-) -> Array:
+def _over_pairs(values: Callable[[Array, Array, Labels, Settings], Array]) -> Callable[..., Array]:
+    """The loss that averages values(log_probs, reference, labels, settings), (B, P), over the pairs that count."""
+
+    def loss(
+        log_probs: Array,
+        reference: Array,
+        rewards: Array,
+        behaviour: Array,
+        settings: Settings,
+        labels: Labels | None = None,
+    ) -> Array:
+        del behaviour
+        if labels is None:
+            labels = pairs.label(rewards, settings.threshold)
+        return pairs.mean(values(log_probs, reference, labels, settings), labels)
+
+    loss.__name__, loss.__doc__ = values.__name__, values.__doc__
+    return loss
+
+
+@_over_pairs
+def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """Maximum likelihood of the winners: -mean over pairs of log pi(winner)."""
-    del reference, behaviour
-    labels = _labels(rewards, settings, labels)
-    return -pairs.mean(pairs.winners(log_probs, labels)[0], labels)
+    del reference, settings
+    return -pairs.winners(log_probs, labels)[0]
 
 
-def dpo(
-    log_probs: Array,
-    reference: Array,
-    rewards: Array,
-    behaviour: Array,
-    settings: Settings,
-    labels: Labels | None = None,
-) -> Array:
+@_over_pairs
+def dpo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.dpo` of beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)], mean over pairs."""
-    del behaviour
-    labels = _labels(rewards, settings, labels)
-    return pairs.mean(margin_losses.dpo(settings.beta * _margins(log_probs - reference, labels)), labels)
+    return margin_losses.dpo(settings.beta * _margins(log_probs - reference, labels))
 
 
-def ipo(
-    log_probs: Array,
-    reference: Array,
-    rewards: Array,
-    behaviour: Array,
-    settings: Settings,
-    labels: Labels | None = None,
-) -> Array:
+@_over_pairs
+def ipo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.ipo` of log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser) on ipo_target, mean over pairs."""
-    del behaviour
-    labels = _labels(rewards, settings, labels)
-    return pairs.mean(margin_losses.ipo(_margins(log_probs - reference, labels), settings.ipo_target), labels)
+    return margin_losses.ipo(_margins(log_probs - reference, labels), settings.ipo_target)
 
 
 def reinforce(
@@ -164,10 +161,6 @@ def _best(log_probs: Array, rewards: Array) -> Array:
 
 def _weights(rewards: Array, settings: Settings) -> Array:
     return jnp.minimum(jnp.exp(rewards / settings.beta), settings.weight_cap)
-
-
-def _labels(rewards: Array, settings: Settings, labels: Labels | None) -> Labels:
-    return pairs.label(rewards, settings.threshold) if labels is None else labels
 
 
 def _margins(log_ratios: Array, labels: Labels) -> Array:

@@ -22,7 +22,7 @@ class Settings(NamedTuple):
         threshold: pairs whose rewards differ by no more are dropped; 0 drops ties alone.
         negative_weight: of the pushed-down term of best_of_n_negative and best_of_n_worst.
         weight_cap: largest weight of RWR and AWR.
-        clip: of PPO's ratio, which is clipped to [1 - clip, 1 + clip].
+        clip: of PPO's ratio, which is clipped to [1 - clip, 1 + clip]; below 1, or inf for no clip.
         entropy, kl_weight: REINFORCE and PPO maximise R - entropy log pi - kl_weight log(pi / pi_ref), as rewards.
     """
 
@@ -42,6 +42,7 @@ DEFAULTS = Settings()
 
 
 _MAY_BE_ZERO = ("threshold", "negative_weight", "entropy", "kl_weight")
+_MAY_BE_INFINITE = ("weight_cap", "clip")
 
 
 def checked(settings: Settings) -> Settings:
@@ -50,8 +51,10 @@ def checked(settings: Settings) -> Settings:
     for name, value in settings._asdict().items():
         column = np.asarray(value, dtype=np.float64)
         for number in column.ravel():
-            validation.positive(f"settings.{name}", number, zero=name in _MAY_BE_ZERO, infinite=name == "weight_cap")
+            may_be = {"zero": name in _MAY_BE_ZERO, "infinite": name in _MAY_BE_INFINITE}
+            validation.positive(f"settings.{name}", number, **may_be)
         columns[name] = column
-    if (columns["clip"] >= 1).any():
-        raise ValueError(f"settings.clip must be below 1; got {columns['clip'].max()}")
+    wide = columns["clip"][(columns["clip"] >= 1) & np.isfinite(columns["clip"])]
+    if wide.size:
+        raise ValueError(f"settings.clip must be below 1, or inf for no clip; got {wide.max()}")
     return Settings(**columns)

@@ -133,7 +133,8 @@ def train_grid(
         algorithm,
         policy,
         *batch,
-        stale=refresh > 1,
+        # A copy of a table costs nothing, and lets one program serve every refresh.
+        stale=refresh > 1 or (on_policy and not policy.num_inputs),
         label_mode=label_mode,
         floor=bool(floor),
         reward_pairs=int(validation.whole("reward_pairs", reward_pairs)),

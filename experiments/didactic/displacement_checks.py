@@ -13,7 +13,12 @@ _ROUNDING = "rounding of float64"
 
 def check(table: Table) -> list[Check]:
     """Single steps, starts and first steps exact; who falls and who does not."""
-    return _step_checks(table.where(part="step")) + _closed_checks(table.where(part="closed")) + _falls(table)
+    return (
+        _step_checks(table.where(part="step"))
+        + _closed_checks(table.where(part="closed"))
+        + _falls(table)
+        + _tuned_checks(table)
+    )
 
 
 def _step_checks(rows: Table) -> list[Check]:
@@ -100,6 +105,31 @@ def _falls(table: Table) -> list[Check]:
                 error = np.hypot(share["value_se"][0], mass["value_se"][0])
                 claim = f"{name}: net winners, {what}, less 4 standard errors"
                 checks.append(lower(claim, 0.0, excess - 4 * error))
+    return checks
+
+
+def _tuned_checks(table: Table) -> list[Check]:
+    """At the best rate, many prompts: the chosen fall further than at the small one while the reward grows."""
+    tuned, paths = table.where(part="tuned"), table.where(part="path")
+    end = tuned["x"].max()
+    tuned, paths = tuned.where(x=end), paths.where(x=end)
+    claim = "pref_ft, tuned rates: share of seeds in which log pi(chosen) ends lower, largest"
+    checks = [upper(claim, 0.0, tuned.where(algorithm="pref_ft", quantity="chosen")["worst"].max())]
+    for algorithm in NEGATIVE:
+        for prompts, samples in _many(paths):
+            cell = {"algorithm": algorithm, "prompts": prompts, "samples": samples}
+            best, small = (rows.where(quantity="chosen", **cell) for rows in (tuned, paths))
+            name = f"{algorithm}, {prompts:g} x {samples:g}, tuned rate"
+            further = small["value"][0] - best["value"][0] - 4 * np.hypot(small["value_se"][0], best["value_se"][0])
+            checks.append(
+                lower(f"{name}: fall of log pi(chosen) beyond that at the small rate, less 4 errors", 0.0, further)
+            )
+            gain = tuned.where(quantity="reward", **cell)
+            claim = f"{name}: reward gained over pi_ref all the same, less 4 standard errors"
+            checks.append(lower(claim, 0.0, gain["value"][0] - 4 * gain["value_se"][0]))
+            rival = tuned.where(quantity="reward", **cell | {"algorithm": "pref_ft"})
+            more = gain["value"][0] - rival["value"][0] - 4 * np.hypot(gain["value_se"][0], rival["value_se"][0])
+            checks.append(lower(f"{name}: and over Pref-FT, whose chosen rise, less 4 standard errors", 0.0, more))
     return checks
 
 

@@ -111,12 +111,12 @@ def adam_first_step(algorithm: str, laws: dict[str, np.ndarray], log_reference: 
     return rate * direction / (np.abs(direction) + EPSILON)
 
 
-def sign_path(winners: np.ndarray, net: np.ndarray, log_reference: np.ndarray, config) -> np.ndarray:
+def sign_path(winners: np.ndarray, net: np.ndarray, log_reference: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """(seeds, R) change of the mean log pi(chosen) where every step moves the logits by rate times sign(wins - losses).
 
     Adam's path while the gradient keeps its size: log pi_t = log pi_ref + rate t net - log normaliser, whose slope is
-    zero where pi_t's mass on net winners, less that on net losers, is the winners' own. net (seeds, A) -1, 0 or 1.
+    zero where pi_t's mass on net winners, less that on net losers, is the winners' own. net (seeds, A) -1, 0 or 1;
+    moved (R,) rate t.
     """
-    moved = config.learning_rate * np.asarray(config.record_at, float)
     normaliser = np.logaddexp.reduce(log_reference + moved[None, :, None] * net[:, None, :], axis=2)
     return moved * (winners * net).sum(1, keepdims=True) - normaliser

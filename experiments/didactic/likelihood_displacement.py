@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+import jax
 import numpy as np
 
 from banditlab.didactic import policies, training
@@ -17,22 +18,29 @@ from experiments.framework.statistics import mean, quantiles
 
 CLAIM = (
     "A step on one pair raises log pi(chosen) by c (1 - pi_w + pi_l) and moves all other actions by -c (pi_w - pi_l): "
-    "with a single winner the chosen never fall under DPO and IPO; with many pairs they rise, and end below the start "
-    "once pi's mass on net winners exceeds their share of wins; under maximum likelihood of winners never."
+    "with a single winner and small steps the chosen never fall under DPO and IPO; with many pairs they rise, and end "
+    "below the start once pi's mass on net winners exceeds their share of wins; under maximum likelihood of winners "
+    "never. Where the rate earns most the chosen fall further, and the reward grows all the same."
 )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Prompts and samples of a data set; one learning rate, temperature and target; records at powers of two."""
+    """Prompts and samples of a data set; one temperature and target; records at powers of two.
+
+    Paths are run at a small rate, so that they are the losses' own, and at the best of `rates` (the grid of
+    on_policyness) on tuning_seeds other data sets. As many runs tune as measure, up to a block: one program.
+    """
 
     cells: tuple[tuple[int, int], ...] = ((1, 2), (100, 2), (1, 10), (10, 10))
     peak: float = 70.0
     num_steps: int = 256
-    learning_rate: float = 0.03
+    small_rate: float = 0.03
+    rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     beta: float = 0.1
     ipo_target: float = 10.0
     num_seeds: int = 128
+    tuning_seeds: int = 25
     num_random: int = 256
     step_sizes: tuple[float, ...] = (0.5, 0.02, 0.01)
     seed: int = 0
@@ -47,42 +55,62 @@ def run(config: Config, shards: Shards) -> Table:
     """Rows: single steps from random policies; every algorithm on every kind of data set at every record."""
     shards.expect(len(ALGORITHMS) * len(config.cells))
     rows = _single_steps(config)
-    failures = {"not finite": 0, "data sets without a pair": 0}
+    failures = {"not finite": 0, "data sets without a pair": 0, "best learning rate at an end of the grid": 0}
     for algorithm in ALGORITHMS:
         for cell in config.cells:
             name = f"{algorithm}, {cell[0]} prompts of {cell[1]}"
             data = shards.get(name, (0, config.num_seeds), partial(train, config, algorithm, *cell))
             failures["not finite"] += int(data["failed"])
             failures["data sets without a pair"] += int((data["pairs"] == 0).sum()) if algorithm == "dpo" else 0
+            at_end = data["rate"] in (config.rates[0], config.rates[-1])
+            failures["best learning rate at an end of the grid"] += int(at_end)
             rows += _path(config, algorithm, cell, data)
     return Table.from_rows(rows, meta={"failures": failures})
 
 
 def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
-    """chosen, rejected, reward (seeds, R); what the data sets and closed forms say of each: see `_predicted`."""
+    """chosen, rejected, reward (seeds, R) at the small rate; what data sets and closed forms say: see `_predicted`.
+
+    Also held_out_reward, held_out_chosen (L, tuning_seeds), the last reward at every rate and the chosen's change;
+    rate, the best; best_chosen, best_rejected, best_reward (seeds, R) at that rate.
+    """
     bandit = problem(config.peak)
-    settings = Settings(learning_rate=config.learning_rate, beta=config.beta, ipo_target=config.ipo_target)
-    sizes = {"num_steps": config.num_steps, "num_states": num_prompts, "num_samples": num_samples}
-    options = {"on_policy": False, "seeds": config.num_seeds, "seed": config.seed, "settings": settings}
-    record = {"record_at": config.record_at, "record_policy": True}
-    found = training.train(algorithm, policies.tabular(), bandit, **sizes, **options, **record)
     laws = steps.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
-    data = {name: found[name] for name in ("chosen", "rejected", "reward")}
-    data["failed"] = np.asarray(training.failures(found)["nonfinite"])
+    sizes = {"num_states": num_prompts, "num_samples": num_samples}
+    fresh = {"seeds": config.tuning_seeds, "seed": config.seed + 1}
+    tried = _trained(config, algorithm, np.asarray(config.rates), **fresh, **sizes)
+    held_out = np.round(tried["reward"][:, :, -1], 6)
+    rate = config.rates[int(np.round(held_out.mean(axis=1), 6).argmax())]
+    same = {"seeds": config.num_seeds, "seed": config.seed}
+    found, best = (_trained(config, algorithm, np.asarray([r]), **same, **sizes) for r in (config.small_rate, rate))
+    names = ("chosen", "rejected", "reward")
+    data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
+    data["failed"] = np.asarray(sum(training.failures(runs)["nonfinite"] for runs in (tried, found, best)))
+    data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
+    data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
     seen = (laws["winners"] + laws["losers"]) > 0
-    policy = np.exp(found["log_policy"])
+    policy = np.exp(found["log_policy"][0])
     data["unseen_mass"] = (policy * ~seen[:, None, :]).sum(2)
     net = np.sign(laws["winners"] - laws["losers"])
     data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
     data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
-    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), config)
+    moved = config.small_rate * np.asarray(config.record_at, float)
+    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
     return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
+
+
+def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) -> dict[str, np.ndarray]:
+    bandits = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(rates), axis=0), problem(config.peak))
+    settings = Settings(learning_rate=rates, beta=config.beta, ipo_target=config.ipo_target)
+    record = {"record_at": config.record_at, "record_policy": True}
+    shared = {"num_steps": config.num_steps, "on_policy": False, "settings": settings}
+    return training.train_grid(algorithm, policies.tabular(), bandits, **sizes, **shared, **record)
 
 
 def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
     """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
     scale = _scale(config, algorithm)
-    shift = steps.adam_first_step(algorithm, laws, log_reference, config.learning_rate, scale)
+    shift = steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
     winners, reference = laws["winners"], np.exp(log_reference)
     start = winners @ log_reference
     linear = (winners * shift).sum(1)
@@ -110,7 +138,20 @@ def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
 
 
 def _row(part: str, algorithm: str, x: float, **columns: float) -> dict:
-    names = ("prompts", "samples", "value", "value_se", "low", "median", "high", "predicted", "bound", "kept", "worst")
+    names = (
+        "prompts",
+        "samples",
+        "rate",
+        "value",
+        "value_se",
+        "low",
+        "median",
+        "high",
+        "predicted",
+        "bound",
+        "kept",
+        "worst",
+    )
     return (
         {"part": part, "algorithm": algorithm, "quantity": "none", "x": float(x)} | dict.fromkeys(names, 0.0) | columns
     )
@@ -147,8 +188,9 @@ def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str,
     """Rows of a cell: the path, its start and first step against the closed forms, and counts of falls."""
     kept = data["pairs"] > 0
     shared = {"prompts": float(cell[0]), "samples": float(cell[1]), "kept": float(kept.sum())}
-    data = {name: values[kept] for name, values in data.items() if np.ndim(values)}
-    rows = []
+    rows = _tuned(config, algorithm, shared, data, kept)
+    shared |= {"rate": config.small_rate}
+    data = {name: values[kept] for name, values in data.items() if np.shape(values)[:1] == kept.shape}
     for place, step in enumerate(config.record_at):
         changes = {side: data[side][:, place] - data[side][:, 0] for side in ("chosen", "rejected")}
         changes |= {"margin": changes["chosen"] - changes["rejected"]}
@@ -166,10 +208,10 @@ def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str,
     rows.append(_row("closed", algorithm, 0, **shared, **numbers) | {"quantity": "start"})
     moved, predicted = chosen[:, 1] - chosen[:, 0], data["first_exact"] - data["start"]
     # Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
-    bound = 2 * config.learning_rate * 16 * 2.0**-53 * _scale(config, algorithm) / steps.EPSILON + 1e-13
+    bound = 2 * config.small_rate * 16 * 2.0**-53 * _scale(config, algorithm) / steps.EPSILON + 1e-13
     numbers = {"value": moved.mean(), "predicted": predicted.mean(), "worst": np.abs(moved - predicted).max()}
     rows.append(_row("closed", algorithm, 1, **shared, **numbers, bound=bound) | {"quantity": "first step"})
-    remainder = np.abs(chosen[:, 1] - data["first_order"]).max() / (config.learning_rate**2 / 2)
+    remainder = np.abs(chosen[:, 1] - data["first_order"]).max() / (config.small_rate**2 / 2)
     rows.append(_row("closed", algorithm, 1, **shared, worst=remainder) | {"quantity": "first order"})
     excess = (chosen - data["entropy_bound"][:, None]).max()
     numbers = {"value": chosen[:, -1].mean(), "predicted": data["entropy_bound"].mean(), "worst": excess}
@@ -183,6 +225,25 @@ def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str,
             rows.append(_row("seed", algorithm, count, **shared, value=change))
     if cell == (1, 2) and algorithm in NEGATIVE:
         rows += _single_pair(algorithm, shared, data)
+    return rows
+
+
+def _tuned(config: Config, algorithm: str, shared: dict, data: dict[str, np.ndarray], kept: np.ndarray) -> list[dict]:
+    """Rows "tuning", what held-out data sets end with at every rate; rows "tuned", paths at the best."""
+    rows = []
+    for place, rate in enumerate(config.rates):
+        for quantity in ("reward", "chosen"):
+            values = data[f"held_out_{quantity}"][place]
+            numbers = mean("value", values) | {"rate": rate}
+            rows.append(_row("tuning", algorithm, rate, **shared, **numbers) | {"quantity": quantity})
+    for place, step in enumerate(config.record_at):
+        for quantity in ("chosen", "rejected", "reward"):
+            values = data[f"best_{quantity}"][kept]
+            change = values[:, place] - values[:, 0]
+            numbers = mean("value", change) | {"rate": float(data["rate"])}
+            if algorithm == "pref_ft":  # elsewhere large rates make the count one of roundings
+                numbers["worst"] = float((change < -1e-12).mean())
+            rows.append(_row("tuned", algorithm, step, **shared, **numbers) | {"quantity": quantity})
     return rows
 
 

@@ -44,14 +44,13 @@ _TRAINING = laws.Numbers(10, 1.0, 0.5, 1.0, 0.1)
 class Config:
     """Growths: batches of states of draws. Training: Adam on all of a data set, on 20 actions, whose masses are large.
 
-    numbers: of the limits, and of the growths with their own N. trained: AWR is left out, as it differs from RWR in
-    its weights alone. learning_rate: large enough for the masses that vanish
+    numbers: of the limits, and of the growths with their own N. learning_rate: large enough for the masses that vanish
     in the limit, which Adam sends there like 1/t.
     """
 
     numbers: laws.Numbers = _LIMITS
     batches: tuple[int, int, int] = (272, 1024, 4)
-    trained: tuple[str, ...] = ("best_of_n", "rwr", "pref_ft", "dpo", "ipo")
+    trained: tuple[str, ...] = ("best_of_n", "rwr", "awr", "pref_ft", "dpo", "ipo")
     train_numbers: laws.Numbers = _TRAINING
     train_peak: float = 4.0
     train_width: float = 2.0

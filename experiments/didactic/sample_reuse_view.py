@@ -38,12 +38,12 @@ def plot(table: Table) -> "Figure":
     plotting.legend(made, columns=3)
     runs = table.where(mode=EACH)
     failed = runs["failed"].sum() + table.where(mode=FIXED)["failed"].sum()
-    clips = [runs.where(method=method)["clip"][0] for method in ("ppo_loose", "ppo")]
+    clip = runs.where(method="ppo")["clip"][0]
     plotting.caption(
         made,
         f"Tabular policy; {runs['num_queries'][0]} reward queries in on-policy batches, T Adam steps on each. Mean of "
         f"{runs['seeds'][0]} seeds, bars four standard errors; learning rates tuned on held-out seeds, at each T (top) "
-        f"or at T = 1 (bottom). Loose clip: {clips[0]:g} in place of {clips[1]:g}; REINFORCE has neither ratio nor "
-        f"clip. Runs not finite: {failed}.",
+        f"or at T = 1 (bottom). Clip: {clip:g}; REINFORCE has neither ratio nor clip. "
+        f"Runs not finite: {failed}.",
     )
     return made

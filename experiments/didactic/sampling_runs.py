@@ -54,28 +54,25 @@ def bandits() -> Problem:
     return jax.vmap(problem)(peaks, jnp.full(len(peaks), 10.0))
 
 
-def tune(study: Study, algorithm: str, **options: Any) -> np.ndarray:
-    """(2, L, tuning_seeds) final rewards at every rate on held-out seeds; a run that broke off counts with its last."""
+def tune(study: Study, algorithm: str, *, penalty: float = 0.0, **options: Any) -> np.ndarray:
+    """(2, L, tuning_seeds) final rewards, less penalty * KL(pi || pi_ref), at every rate on held-out seeds.
+
+    A run that broke off counts with its last.
+    """
     wide, rates = _crossed(study.rates)
     settings = study.settings._replace(learning_rate=rates)
     held_out = {"seeds": study.tuning_seeds, "seed": 2 * study.seed + 1}
     found = training.train_grid(algorithm, study.policy, wide, settings=settings, **held_out, **_recorded(options))
-    return _rounded(found["reward"][:, :, -1]).reshape(len(PEAKS), len(study.rates), -1)
+    final = found["reward"][:, :, -1]
+    if penalty:
+        final = final - penalty * found["kl_reference"][:, :, -1]
+    return _rounded(final).reshape(len(PEAKS), len(study.rates), -1)
 
 
 def measure(study: Study, algorithm: str, rates: np.ndarray, **options: Any) -> dict[str, np.ndarray]:
     """(2, num_seeds) each: start, start_kl before training at the rates (2,), reward, kl after it, excess over the
     frontier, and failed."""
-    settings = study.settings._replace(learning_rate=rates)
-    calls = []
-    for place in range(-(-study.num_seeds // study.seeds_per_call)):
-        fresh = {"seeds": study.seeds_per_call, "seed": 2 * (study.seed + 1000 * place)}
-        call = training.train_grid(algorithm, study.policy, bandits(), settings=settings, **fresh, **_recorded(options))
-        calls.append(call)
-    joined = {
-        name: np.concatenate([call[name] for call in calls], axis=1)[:, : study.num_seeds]
-        for name in ("reward", "kl_reference", "status")
-    }
+    joined = _evaluated(study, algorithm, rates, ("reward", "kl_reference", "status"), options)
     failed = (joined["status"] == Status.nonfinite).astype(int)
     reward, divergence = joined["reward"], joined["kl_reference"]
     excess = frontier_excess(reward[..., -1], divergence[..., -1])
@@ -88,6 +85,15 @@ def tuned(study: Study, algorithm: str, **options: Any) -> dict[str, np.ndarray]
     held_out = tune(study, algorithm, **options)
     rates = best_rates(study, held_out)
     return measure(study, algorithm, rates, **options) | {"rate": rates, "held_out": held_out}
+
+
+def follow(study: Study, algorithm: str, *, penalty: float = 0.0, **options: Any) -> dict[str, np.ndarray]:
+    """Paths at the best rates of `tune`: reward, kl_reference, kl_target (2, num_seeds, R), rate, held_out, failed."""
+    held_out = tune(study, algorithm, penalty=penalty, **options)
+    rates = best_rates(study, held_out)
+    found = _evaluated(study, algorithm, rates, ("reward", "kl_reference", "kl_target", "status"), options)
+    failed = (found.pop("status") == Status.nonfinite).astype(int)
+    return found | {"failed": failed, "rate": rates, "held_out": held_out}
 
 
 def best_rates(study: Study, held_out: np.ndarray) -> np.ndarray:
@@ -179,10 +185,21 @@ def _crossed(rates: Sequence[float]) -> tuple[Problem, np.ndarray]:
     return wide, np.tile(np.asarray(rates), len(PEAKS))
 
 
+def _evaluated(study: Study, algorithm: str, rates: np.ndarray, names: Sequence[str], options: Mapping[str, Any]):
+    """The arrays `names` of num_seeds runs of both bandits at the rates (2,), seeds_per_call at a time."""
+    settings = study.settings._replace(learning_rate=rates)
+    calls = []
+    for place in range(-(-study.num_seeds // study.seeds_per_call)):
+        fresh = {"seeds": study.seeds_per_call, "seed": 2 * (study.seed + 1000 * place)}
+        call = training.train_grid(algorithm, study.policy, bandits(), settings=settings, **fresh, **_recorded(options))
+        calls.append(call)
+    return {name: np.concatenate([call[name] for call in calls], axis=1)[:, : study.num_seeds] for name in names}
+
+
 def _rounded(values: np.ndarray) -> np.ndarray:
     """To six decimals: single precision holds no more, and another machine's sums agree."""
     return np.round(values, 6) + 0.0
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {**options, "record_at": (0, options["num_steps"])}
+    return {"record_at": (0, options["num_steps"])} | dict(options)

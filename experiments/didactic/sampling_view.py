@@ -5,5 +5,5 @@ from experiments.didactic import method_looks
 LOOKS = {
     **method_looks.LOOKS,
     "ppo": ("reward_distillation", "PPO"),
-    "ppo_loose": ("hybrid_design", "PPO, loose clip"),
+    "ppo_unclipped": ("hybrid_design", "PPO, no clip"),
 }

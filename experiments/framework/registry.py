@@ -55,7 +55,19 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
         "negative_gradient",
         "likelihood_displacement",
         "reward_kl_frontier",
+        "probability_floor",
+        "reward_model_labels",
         "neural_headline",
+    ),
+    "language_model": (
+        "llm_on_policy",
+        "llm_batch_size",
+        "llm_epochs",
+        "llm_coverage_dial",
+        "llm_hypo",
+        "llm_distillation",
+        "llm_hybrid",
+        "llm_estimates",
     ),
 }
 

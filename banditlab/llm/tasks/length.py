@@ -136,7 +136,7 @@ class LengthTask:
     @property
     def optimum(self) -> float:
         """J(pi*) = beta log sum_l p_l e^{r_l / beta}, with the corpus law as the reference."""
-        return float(self.beta) * float(special.logsumexp(self._tilted))
+        return float(self.beta) * float(np.logaddexp.reduce(self._tilted))
 
     def length_law(self, log_policy: ArrayLike) -> LengthLaw:
         """The exact law of lengths of a policy's table (S, A): of what it does with every prefix, not of samples."""

@@ -1,0 +1,145 @@
+"""Training runs by their settings: each is made once and found by every experiment of the family that asks for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from banditlab import llm
+from banditlab.store import Shards, source_hash
+from experiments.language_model import lab as labs
+from experiments.language_model.lab import Lab, Setup
+
+# Measured after every round; all but the last two exact, by summation over every response.
+METRICS = (
+    "gap",
+    "kl_target",
+    "kl_reference",
+    "win_rate",
+    "expected_reward",
+    "objective",
+    "coverage",
+    "effective_sample_size",
+    "num_labels",
+)
+# Held-out seeds, by which a rate is chosen; their references are among those of the others.
+TUNING = 1000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One algorithm at one size of rounds and one learning rate; the starting policy is the reference.
+
+    Attributes:
+        method: a name of `llm.algorithms.METHODS`.
+        options: its keyword arguments.
+    """
+
+    setup: Setup
+    method: str
+    options: tuple[tuple[str, Any], ...]
+    num_pairs: int
+    num_epochs: int
+    batch_size: int
+    num_rounds: int
+    learning_rate: float
+
+
+Histories = Mapping[str, np.ndarray]
+
+
+class Bench:
+    """Runs the cells of an experiment, those of one setup on its references."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._sources = source_hash(train_cell)
+        self._labs: dict[Setup, Lab] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._compiled: set[Hashable] = set()
+
+    def lab(self, setup: Setup) -> Lab:
+        """The references of a setup."""
+        if setup not in self._labs:
+            self._labs[setup] = Lab(setup, self._shards)
+        return self._labs[setup]
+
+    def histories(self, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Histories]:
+        """For every cell its METRICS, (len(seeds), num_rounds) each, and the last parameters, "params"."""
+        jobs = [(cell, seed) for cell in dict.fromkeys(cells) for seed in seeds]
+        for cell in cells:
+            self.lab(cell.setup)
+            self._locks.setdefault(_program(cell), threading.Lock())
+        # One run of every program comes first, so that two programs are compiled at a time and none twice.
+        first = list({_program(cell): (cell, seed) for cell, seed in reversed(jobs)}.values())
+        rest = [job for job in jobs if job not in first]
+        found = dict(zip(first + rest, labs.side_by_side(self._one, first + rest), strict=True))
+        return [
+            {name: np.stack([found[cell, seed][name] for seed in seeds]) for name in (*METRICS, "params")}
+            for cell in cells
+        ]
+
+    def _one(self, job: tuple[Cell, int]) -> Histories:
+        cell, seed = job
+        shared = labs.store(self._shards, "llm_cells", cell, self._sources)
+        return shared.get("run", (seed, seed + 1), partial(self._train, cell, seed))
+
+    def _train(self, cell: Cell, seed: int) -> Histories:
+        program = _program(cell)
+        with self._locks[program]:
+            if program not in self._compiled:  # the first to come compiles, the others wait for it
+                train_cell(replace(cell, num_rounds=1), self.lab(cell.setup), seed)
+                self._compiled.add(program)
+        return train_cell(cell, self.lab(cell.setup), seed)
+
+
+def algorithm_of(cell: Cell) -> llm.algorithms.Algorithm:
+    """The cell's algorithm."""
+    return llm.algorithms.METHODS[cell.method](**dict(cell.options))
+
+
+def _program(cell: Cell) -> Hashable:
+    """What is static in its compilation: the structure of the algorithm, and sizes."""
+    setup = replace(cell.setup, noise=1.0, pretraining_steps=1, num_references=1, first_seed=0)
+    sizes = (cell.num_pairs, cell.num_epochs, cell.batch_size)
+    return jax.tree.structure(algorithm_of(cell)), setup, sizes
+
+
+def train_cell(cell: Cell, lab: Lab, seed: int) -> dict[str, np.ndarray]:
+    """The METRICS of one run, (num_rounds,) each, and its last parameters as one vector."""
+    algorithm = algorithm_of(cell)
+    reference, evaluator = lab.of(seed)
+    given = (algorithm, lab.model, reference, lab.task)
+    key = jax.random.key(cell.setup.first_seed + seed)
+    state = llm.algorithms.init(*given, key)
+    sizes = {"num_pairs": cell.num_pairs, "num_epochs": cell.num_epochs, "batch_size": cell.batch_size}
+    rounds = []
+    for _ in range(cell.num_rounds):
+        state, metrics = llm.algorithms.step(*given, evaluator, key, state, learning_rate=cell.learning_rate, **sizes)
+        rounds.append({name: metrics[name] for name in METRICS})
+    history = {name: np.asarray([float(metrics[name]) for metrics in rounds]) for name in METRICS}
+    if not all(np.isfinite(values).all() for values in history.values()):
+        raise FloatingPointError(f"metrics must be finite; got others in {cell}, seed {seed}")
+    return history | {"params": labs.flatten(state.params)}
+
+
+def tuned(
+    bench: Bench, arms: Mapping[str, Sequence[Cell]], seeds: int, held_out: int
+) -> dict[str, tuple[Cell, Histories, np.ndarray]]:
+    """Per arm the cell with the smallest mean final gap over held-out seeds, its histories on seeds 0 .. seeds - 1,
+    and (len(cells), held_out) final gaps that it was chosen by."""
+    everything = [cell for cells in arms.values() for cell in cells]
+    tried = bench.histories(everything, range(TUNING, TUNING + held_out))
+    final = {cell: history["gap"][:, -1] for cell, history in zip(everything, tried, strict=True)}
+    chosen = {name: min(cells, key=lambda cell: final[cell].mean()) for name, cells in arms.items()}
+    found = bench.histories(list(chosen.values()), range(seeds))
+    return {
+        name: (chosen[name], history, np.stack([final[cell] for cell in arms[name]]))
+        for name, history in zip(arms, found, strict=True)
+    }

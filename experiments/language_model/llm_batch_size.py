@@ -1,0 +1,163 @@
+"""The batch threshold of a small language model: labels a round swept, gradient steps a round held fixed."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from banditlab import plotting
+from banditlab.store import Shards, Table
+from experiments.framework import statistics
+from experiments.framework.checks import Check
+from experiments.framework.experiment import Experiment
+from experiments.language_model import curves, lab
+from experiments.language_model.cells import TUNING, Bench, Cell
+from experiments.language_model.lab import Setup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CLAIM = (
+    "Whether on-policy labels pay depends on the batch: at the rate best for large ones both arms end above the "
+    "reference's gap with small ones; at tuned rates on-policy's advantage is there with large batches and not below."
+)
+OFFLINE, ON_POLICY = "offline", "on_policy"
+ARMS = {OFFLINE: "offline_dpo", ON_POLICY: "on_policy_dpo"}
+FASTEST, TUNED = "largest rate", "tuned"
+MEASURED = ("gap", "kl_target", "kl_reference", "win_rate")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Rounds of n labels, each passed largest/n times in batches: equal steps for every n, equal labels for both arms.
+
+    Measured at the largest rate, and at each point's own best on held-out seeds.
+    """
+
+    setup: Setup = field(default_factory=Setup)
+    num_pairs: tuple[int, ...] = (64, 256, 1024)
+    batch_size: int = 64
+    num_rounds: int = 8
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    num_seeds: int = 5
+    tuning_seeds: int = 2
+
+
+def cell(config: Config, arm: str, size: int, rate: float) -> Cell:
+    """The arm's runs with this many labels a round."""
+    epochs = max(config.num_pairs) // size
+    return Cell(config.setup, ARMS[arm], (), size, epochs, config.batch_size, config.num_rounds, rate)
+
+
+def run(config: Config, shards: Shards) -> Table:
+    """A row per number of labels, arm and rule, after the last round: the largest rate, or the arm's own best."""
+    shards.expect(1)
+    data = shards.get("all", (0, config.num_seeds), partial(train, config, shards))
+    rows = []
+    for i, size in enumerate(config.num_pairs):
+        for j, arm in enumerate(ARMS):
+            for k, rule in enumerate((FASTEST, TUNED)):
+                place = _places(data["tried"])[i, j, k]
+                row = {"num_pairs": size, "arm": arm, "rule": rule, "rate": config.rates[place]}
+                row |= {"num_labels": size * config.num_rounds, "seeds": config.num_seeds}
+                for rate, gaps in zip(config.rates, data["tried"][i, j], strict=True):
+                    row |= statistics.mean(f"held_out_{rate:g}", gaps)
+                row |= statistics.mean("start", data["start"])
+                for name in MEASURED:
+                    row |= statistics.mean(name, data[name][i, j, k])
+                    row |= statistics.mean(f"{name}_over", data[name][i, j, k] - data[name][i, 0, k])
+                row |= statistics.mean("gap_over_start", data["gap"][i, j, k] - data["start"])
+                rows.append(row)
+    edges = sum(row["rule"] == TUNED and row["rate"] in (config.rates[0], config.rates[-1]) for row in rows)
+    return Table.from_rows(rows, {"failures": {"best learning rate at an end of the grid": edges}})
+
+
+def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
+    """Last MEASURED (sizes, arms, rules, seeds); "tried" (sizes, arms, rates, held-out seeds), last gaps; "start"."""
+    bench = Bench(shards)
+    arms = [(size, arm) for size in config.num_pairs for arm in ARMS]
+    shape = (len(config.num_pairs), len(ARMS))
+    grid = [cell(config, arm, size, rate) for size, arm in arms for rate in config.rates]
+    found = bench.histories(grid, range(TUNING, TUNING + config.tuning_seeds))
+    tried = np.stack([history["gap"][:, -1] for history in found]).reshape(*shape, len(config.rates), -1)
+    places = _places(tried).reshape(-1, 2)
+    wanted = [
+        cell(config, arm, size, config.rates[k]) for (size, arm), pair in zip(arms, places, strict=True) for k in pair
+    ]
+    runs = bench.histories(wanted, range(config.num_seeds))
+    data = {name: np.stack([run[name][:, -1] for run in runs]).reshape(*shape, 2, -1) for name in MEASURED}
+    evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
+    return data | {"tried": tried, "start": curves.reference_metric(evaluators, "gap")}
+
+
+def _places(tried: np.ndarray) -> np.ndarray:
+    """(sizes, arms, 2) places in the grid: of the largest rate, and of the best on held-out seeds."""
+    best = tried.mean(axis=-1).argmin(axis=-1)
+    return np.stack([np.full_like(best, tried.shape[2] - 1), best], axis=-1)
+
+
+def check(table: Table) -> list[Check]:
+    """What the largest rate does with the fewest and the most labels a round, and where on-policy labels pay."""
+    sizes = np.unique(table["num_pairs"])
+    fast, tuned = table.where(rule=FASTEST), table.where(rule=TUNED)
+    few, many = (fast.where(num_pairs=size) for size in (sizes[0], sizes[-1]))
+    words = [f"rate {rows['rate'][0]:g}, {rows['num_pairs'][0]} labels a round: " for rows in (few, many)]
+    checks = []
+    for arm in ARMS:
+        checks.append(curves.more(f"{words[0]}{arm} less the reference, gap", few.where(arm=arm), "gap_over_start"))
+        checks.append(curves.less(f"{words[1]}{arm} less the reference, gap", many.where(arm=arm), "gap_over_start"))
+    gain, middle = (tuned.where(arm=ON_POLICY, num_pairs=size) for size in (sizes[-1], sizes[-2]))
+    words = f"rates tuned, {sizes[-1]} labels a round"
+    checks.append(curves.less(f"{words}: on-policy less offline, gap", gain, "gap_over"))
+    claim = f"rates tuned: on-policy less offline, gap, {sizes[-2]} labels a round less {sizes[-1]}"
+    return [*checks, curves.apart(claim, middle, gain, "gap_over")]
+
+
+def plot(table: Table) -> "Figure":
+    """Final gap against labels a round: at the largest rate, and at rates tuned for each point."""
+    made, axes = plotting.figure(1, 2, height=2.2, sharex=True)
+    sizes = np.unique(table["num_pairs"])
+    for ax, rule in zip(axes, (FASTEST, TUNED), strict=True):
+        for arm in ARMS:
+            one = table.where(arm=arm, rule=rule)
+            look = {"color": plotting.COLORS[arm], "marker": plotting.MARKERS[arm], "label": arm.replace("_", "-")}
+            ax.errorbar(one["num_pairs"], one["gap"], one["gap_se"], linewidth=1.2, elinewidth=0.6, **look)
+        ax.axhline(table["start"][0], color="#666666", linestyle=":", linewidth=0.9, label="reference")
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        ax.set_xlabel("labels a round, n")
+    axes[0].set(title=f"rate {table['rate'].max():g}", ylabel=r"final gap $J^* - J(\pi)$")
+    axes[1].set_title("rate tuned")
+    plotting.legend(made, columns=3)
+    rounds = int(table["num_labels"][0] // table["num_pairs"][0])
+    rates = [str(name).removeprefix("held_out_") for name in table.columns if name.startswith("held_out_")]
+    plotting.caption(
+        made,
+        f"{rounds} rounds of n labels, every round with as many gradient steps (small batches are passed more often). "
+        f"Mean of {table['seeds'][0]} seeds, bars a standard error. Tuned: each point at its own best rate of "
+        f"{', '.join(rate for rate in rates if not rate.endswith('_se'))}, on held-out seeds.",
+    )
+    return made
+
+
+EXPERIMENT = Experiment(
+    name="llm_batch_size",
+    claim=CLAIM,
+    family="language_model",
+    presets={
+        "smoke": Config(lab.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
+        "default": Config(),
+        "paper": Config(
+            lab.FRESH,
+            num_pairs=(128, 256, 512, 1024, 2048),
+            batch_size=128,
+            rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+            tuning_seeds=5,
+        ),
+    },
+    run=run,
+    check=check,
+    plot=plot,
+)

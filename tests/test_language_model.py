@@ -1,0 +1,132 @@
+"""The experiments on a small language model: their helpers, tables of tiny runs, and checks that can fail."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from tables import broken_claims, committed
+
+from banditlab import llm
+from banditlab.store import Shards
+from experiments.framework import registry
+from experiments.language_model import (
+    curves,
+    lab,
+    llm_batch_size,
+    llm_epochs,
+    llm_hypo,
+    llm_on_policy,
+    sampled_estimates,
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A task of 16 responses with an arbitrary reference and policy, as an evaluator and a table."""
+    task = lab.task_of(lab.SMOKE)
+    rng = np.random.default_rng(0)
+    tables = [np.log(rng.dirichlet(np.ones(task.num_responses), task.num_prompts)) for _ in range(2)]
+    return llm.exact.evaluator(task.reward_table, tables[0], float(task.beta)), tables[1]
+
+
+def test_parameters_as_one_vector_come_back():
+    model = lab.model_of(lab.SMOKE)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    filled = jax.tree.map(lambda leaf: np.random.default_rng(leaf.size).normal(size=leaf.shape), params)
+    back = lab.unflatten(model, lab.flatten(filled))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), filled, back)
+
+
+def test_optimum_and_coverage_by_plain_sums_are_those_of_the_exact_metrics(small):
+    evaluator, _ = small
+    found = lab.reference_columns([evaluator])
+    exact = llm.exact.measure(evaluator, evaluator.env.log_reference)
+    np.testing.assert_allclose(found["optimum"], exact["objective"] + exact["gap"], rtol=1e-10)
+    np.testing.assert_allclose(found["reference_coverage"], exact["coverage"], rtol=1e-10)
+    assert curves.reference_metric([evaluator], "win_rate") == 0.5
+
+
+def test_exact_means_and_errors_of_estimates_are_those_of_all_draws(small):
+    evaluator, log_policy = small
+    law, reward = np.exp(log_policy), np.asarray(evaluator.env.reward)
+    mean, error = sampled_estimates._exact(law, reward, 7)
+    exact = llm.exact.measure(evaluator, log_policy)
+    np.testing.assert_allclose(mean, exact["expected_reward"], rtol=1e-10)
+    spread = [
+        np.average((row - np.average(row, weights=p)) ** 2, weights=p) for row, p in zip(reward, law, strict=True)
+    ]
+    np.testing.assert_allclose(error**2, np.mean(spread) / (7 * len(law)), rtol=1e-10)
+    wins, error = sampled_estimates._exact_wins(evaluator, law, np.exp(np.asarray(evaluator.env.log_reference)), 7)
+    np.testing.assert_allclose(wins, exact["win_rate"], rtol=1e-10)
+    assert 0 < error < 0.5 / np.sqrt(7 * len(law))
+
+
+def test_the_coverage_estimate_is_unbiased_and_its_variance_is_the_stated_one(small):
+    evaluator, _ = small
+    found = sampled_estimates.tail_law(evaluator, (10, 1000), 20_000, 0)
+    deviation = np.sqrt(found["relative_variance"] / np.array([10, 1000]))
+    assert (np.abs(found["ratio"].mean(axis=1) - 1) < 4 * deviation / np.sqrt(20_000)).all()
+    np.testing.assert_allclose(found["ratio"][1].std(), deviation[1], rtol=0.05)
+
+
+def test_a_draw_of_another_law_fails_the_chi_squared_of_matches(small):
+    evaluator, log_policy = small
+    law, rng = np.exp(log_policy), np.random.default_rng(1)
+    each, prompts = 4000, len(law)
+    prompt = np.repeat(np.arange(prompts), each)
+    for source, fits in ((law, True), (np.full_like(law, 1 / law.shape[1]), False)):
+        drawn = np.concatenate([rng.choice(len(p), each, p=p / p.sum()) for p in source])
+        total, freedom = sampled_estimates._chi_squared(evaluator, law, drawn, prompt, each)
+        assert (total < freedom + 4 * np.sqrt(2 * freedom)) == fits
+
+
+def test_a_path_is_read_at_the_first_time_that_it_reaches_a_divergence():
+    kl, values = np.array([[0.0, 1.0, 0.9, 2.0]]), np.array([[4.0, 3.0, 3.5, 1.0]])
+    np.testing.assert_allclose(llm_hypo._along(kl, values, np.array([[0.5, 5.0]])), [[3.5, 1.0]])
+
+
+@pytest.mark.slow
+def test_tables_have_a_row_per_cell_and_a_second_experiment_finds_the_first_ones_runs(tmp_path):
+    sizes = replace(curves.SMOKE, num_seeds=2)
+    shards = Shards(tmp_path / "shards" / "one" / "x", "one", "x", "s")
+    table = llm_on_policy.run(llm_on_policy.Config(lab.SMOKE, sizes), shards)
+    assert len(table) == len(llm_on_policy.ARMS) * (sizes.num_rounds + 1)
+    assert (table.where(round=0)["gap_over"] == 0).all()
+    assert table.where(arm="fixed")["num_labels"].tolist() == [0, 64, 64]
+    assert all(check.passed for check in curves.sound_checks(table))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "shards" / "llm_cells").rglob("*.npz")}
+    config = llm_epochs.Config(lab.SMOKE, 64, 32, 2, sizes.rates[:1], 2)
+    again = Shards(tmp_path / "shards" / "two" / "x", "two", "x", "s")
+    assert len(llm_epochs.run(config, again)) == 2 * 3
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+# Experiment -> columns, and by how much of themselves they are moved so that some check has to fail.
+PLANTED = {
+    "llm_on_policy": ("gap_over", "kl_target_over", "win_rate_over", "objective"),
+    "llm_batch_size": ("gap_over", "gap_over_start"),
+    "llm_epochs": ("gap_over_start", "gap_over_least", "kl_over_first"),
+    "llm_coverage_dial": ("gap", "share_left", "gap_over"),
+    "llm_hypo": ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned"),
+    "llm_distillation": ("gap_over", "gap_over_dpo"),
+    "llm_hybrid": ("gap_over", "kl_target_over"),
+    "llm_estimates": ("ratio_median", "reference_coverage", "corpus_coverage", "corpus_optimum"),
+}
+
+
+@pytest.mark.parametrize(("name", "column"), [(name, column) for name in PLANTED for column in PLANTED[name]])
+def test_a_check_fails_on_a_table_that_says_the_opposite(name, column):
+    table = committed(name)
+    shift = 10.0 if name == "llm_estimates" else -1.0
+    assert broken_claims(name, table, **{column: shift * table[column]}) != []
+
+
+def test_every_experiment_of_the_family_has_its_faults_planted():
+    assert set(PLANTED) == set(registry.FAMILIES["language_model"])
+
+
+def test_rounds_of_every_size_have_as_many_steps():
+    config = llm_batch_size.Config()
+    cells = [llm_batch_size.cell(config, "offline", size, 1e-3) for size in config.num_pairs]
+    assert {cell.num_pairs * cell.num_epochs // cell.batch_size for cell in cells} == {16}
