@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import AxisType, PartitionSpec
 
 from banditlab.didactic import policies, problem, training
 from banditlab.didactic.settings import Settings
@@ -87,10 +88,14 @@ def _reference(algorithm: str, num_steps: int) -> float:
 def _adam_alone(repeats: int) -> float:
     """GB/s of Adam's least traffic when every device steps one network and nothing else."""
     scale = optax.scale_by_adam()
+    mesh = jax.make_mesh((jax.local_device_count(),), ("devices",), axis_types=(AxisType.Auto,))
 
-    @functools.partial(jax.pmap, axis_name="devices")
-    def loop(key):
-        params = policies.mlp().init(jax.random.wrap_key_data(key), problem.problem())
+    each = PartitionSpec("devices")
+
+    @training.streaming
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=each, out_specs=each, check_vma=False)
+    def loop(keys):
+        params = policies.mlp().init(jax.random.wrap_key_data(keys[0]), problem.problem())
         with jax.numpy_dtype_promotion("standard"):
 
             def step(_, state):

@@ -5,8 +5,8 @@ import pytest
 from experiments.framework import registry
 from experiments.framework.commands import main
 
-# Those that compile little with every test run; the others with `make test-all`.
-QUICK = ("coverage_improvement", "exact_chain", "reward_accuracy", "unseen_mass", "kl_directions")
+# The foundation's, and those that compile little, with every test run; the others with `make test-all`.
+QUICK = (*registry.FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions", "llm_on_policy")
 NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in registry.names()]
 
 

@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import compilation, validation
 from banditlab.didactic import arguments, losses, pairs
 from banditlab.didactic.policies import Policy
 from banditlab.didactic.population import population
@@ -196,7 +196,14 @@ def _program(devices: tuple[Any, ...], options: Options, block: int):
     own, shared = PartitionSpec(_AXIS), PartitionSpec()
     mesh = Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
     specs = (own, shared, shared, shared)
-    return jax.jit(jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False))
+    program = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
+    # A network's optimiser streams arrays that no cache holds, a table's does not.
+    return (streaming if options.policy.num_inputs else compilation.outermost)(program)
+
+
+def streaming(fun: Any) -> Any:
+    """`jax.jit` for an outermost program that is bound by memory traffic: with XLA's fusion emitters."""
+    return jax.jit(fun, compiler_options=dict.fromkeys(compilation.OPTIONS, True))
 
 
 def _queries(steps: np.ndarray, reuse: int, options: Options) -> np.ndarray:
