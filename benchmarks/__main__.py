@@ -4,9 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import jax
+
 from experiments.framework import session
 
 session.configure()
+jax.config.update("jax_enable_compilation_cache", False)  # a first call is one with nothing compiled
 
 from rich.console import Console
 from rich.table import Table
