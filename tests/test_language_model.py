@@ -106,7 +106,7 @@ def test_tables_have_a_row_per_cell_and_a_second_experiment_finds_the_first_ones
 PLANTED = {
     "llm_on_policy": ("gap_over", "kl_target_over", "win_rate_over", "objective"),
     "llm_batch_size": ("gap_over", "gap_over_start"),
-    "llm_epochs": ("gap_over_start", "gap_over_least", "kl_over_first"),
+    "llm_epochs": ("gap_over_start", "gap_over_least", "kl_over_first", "kl_reference"),
     "llm_coverage_dial": ("gap", "share_left", "gap_over"),
     "llm_hypo": ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned"),
     "llm_distillation": ("gap_over", "gap_over_dpo"),

@@ -83,13 +83,15 @@ def check(table: Table) -> list[Check]:
     fixed, fresh = (last.where(arm=arm) for arm in (FIXED, OFFLINE))
     words = f"rate {last['rate'][0]:g}, {last['epoch'][0]} epochs"
     path = table.where(rate=table["rate"].max(), arm=FIXED)
-    steps = np.diff(path["kl_reference"])
+    # Means over five seeds may dip by chance, as at the paper preset: a fall is one of four standard errors.
+    error = np.maximum(np.hypot(path["kl_reference_se"][1:], path["kl_reference_se"][:-1]), 1e-12)
+    fall = float((-np.diff(path["kl_reference"]) / error).max())
     return [
         curves.more(f"{words}, fixed set: gap less that of the reference", fixed, "gap_over_start"),
         curves.more(f"{words}, fixed set: gap less its least on the way", fixed, "gap_over_least"),
         curves.less(f"{words}, fresh pairs: gap less that of the reference", fresh, "gap_over_start"),
         curves.more(f"{words}, fixed set: KL(pi||pi_ref) less that after one epoch", fixed, "kl_over_first"),
-        upper("fixed set: epochs in which the mean KL(pi||pi_ref) fell", 0.0, float((steps < 0).sum())),
+        upper("fixed set: largest fall of KL(pi||pi_ref) in an epoch, in standard errors of both means", 4.0, fall),
     ]
 
 

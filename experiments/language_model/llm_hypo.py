@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLAIM = (
     "On one fixed set HyPO's penalty lowers KL(pi||pi_ref) and, at a rate at which DPO overfits, the gap; DPO stopped "
-    "at the same KL saves about as much, and with all tuned HyPO has the smaller KL and the smaller win rate."
+    "at the same KL saves some of that too, and with all tuned HyPO has the smaller KL and the smaller win rate."
 )
 MEASURED = ("gap", "kl_target", "kl_reference", "win_rate")
 
