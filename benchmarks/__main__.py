@@ -1,7 +1,6 @@
 """`python -m benchmarks`: all ratios in one process, with the device they were measured on."""
 
 import json
-import sys
 from pathlib import Path
 
 import jax
@@ -11,14 +10,20 @@ from experiments.framework import session
 session.configure()
 jax.config.update("jax_enable_compilation_cache", False)  # a first call is one with nothing compiled
 
+import tyro
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import Positional
 
 from benchmarks import designs, didactic, drawing, first_calls, memory, simulation, trajectories
 
 
-def main() -> None:
-    """Print the tables; with a path as the only argument, also write them there as JSON."""
+def main(report_file: Positional[Path | None] = None) -> None:
+    """Measure everything and print the tables, which takes some four minutes.
+
+    Args:
+      report_file: Also write them there as JSON.
+    """
     console = Console()
     device = session.describe_device()
     console.print(", ".join(f"{name} {value}" for name, value in device.items()))
@@ -39,9 +44,9 @@ def main() -> None:
         for row in rows:
             shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
         console.print(shown)
-    if sys.argv[1:]:
-        Path(sys.argv[1]).write_text(json.dumps(report, indent=1) + "\n")
+    if report_file is not None:
+        report_file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m benchmarks")
