@@ -18,7 +18,6 @@ import pytest
 from banditlab import compilation
 from banditlab.llm import __main__ as command
 from banditlab.llm import checkpoint
-from banditlab.llm.command import running
 from banditlab.llm.command.folder import Folder
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
@@ -63,10 +62,9 @@ def final_arrays(out):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _short_parts():
-    """Pretraining is saved every two steps, and programs are compiled in a third of the time."""
+def _compiled_fast():
+    """Programs are compiled in a third of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "PART", 2)
         patch.setattr(compilation, "OPTIONS", compilation.OPTIONS | {"xla_backend_optimization_level": 0})
         yield
 

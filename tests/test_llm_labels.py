@@ -10,7 +10,6 @@ import pytest
 from llm_tables import BEST, KEY, REFERENCE, TASK, begin, draw, equal, step
 from scipy import optimize, special
 
-import banditlab as bl
 from banditlab import llm
 from banditlab.llm import algorithms, oracles
 from banditlab.llm.algorithms import pools
@@ -92,34 +91,25 @@ FIRST = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 3], [0, 1, 2, 3]], np.in
 
 def test_the_design_of_a_pool_meets_the_equivalence_theorem_and_stays_within_distinct_candidates():
     distinct = np.arange(4) == FIRST
-    law = np.asarray(jax.jit(pools.design)(distinct).pair_law, float)
-    np.testing.assert_allclose(law.sum(axis=(1, 2)), 0.25, rtol=1e-6)
-    np.testing.assert_allclose(law[0], np.diag([0.25, 0, 0, 0]))
-    for x, arms in enumerate(distinct.sum(axis=1)[1:], start=1):
-        assert not law[x][~(distinct[x][:, None] & distinct[x])].any()
-        inverse = np.linalg.pinv(2 * (np.diag(law[x].sum(axis=1)) - law[x]) / 0.25)
-        places = np.flatnonzero(distinct[x])
-        leverage = [inverse[i, i] + inverse[j, j] - 2 * inverse[i, j] for i, j in itertools.combinations(places, 2)]
-        np.testing.assert_allclose(leverage, arms - 1, rtol=1e-5)
+    found = jax.jit(pools.design)(distinct)
+    assert bool(found.converged)
+    assert float(found.duality_gap) < 1e-12
+    np.testing.assert_allclose(found.context_probs, 0.25)
+    assert not np.asarray(found.action_probs)[~distinct].any()
+    for own, probs in zip(distinct, np.asarray(found.action_probs), strict=True):
+        # ||e_y - nu||^2 in V^{-1} is the rank for every candidate: no gap, by NumPy.
+        inverse = np.linalg.pinv(np.diag(probs) - np.outer(probs, probs))
+        centred = np.eye(4)[own] - probs
+        np.testing.assert_allclose(np.einsum("yi,ij,yj->y", centred, inverse, centred), own.sum() - 1, atol=1e-9)
+    laws = found.action_probs[:, :, None] * found.action_probs[:, None] / 4
+    np.testing.assert_allclose(found.pair_law, laws, atol=1e-15)
 
 
-@pytest.mark.slow
-def test_the_design_of_a_pool_is_the_one_that_the_bandits_solver_finds():
-    distinct = np.arange(4) == FIRST
-    # One bandit with a context for each pool, the arms of different pools orthogonal.
-    base = np.where(distinct, 0.0, -np.inf)
-    env = bl.Environment.create(
-        np.where(distinct[:, :, None], np.eye(16).reshape(4, 4, 16), 0.0),
-        reward=np.zeros((4, 4)),
-        log_base=base,
-        log_reference=special.log_softmax(base, axis=1),
-        unidentified="allow",
-    )
-    assert env.rank == 0 + 1 + 2 + 3
-    solved = bl.designs.conditional_pairs(env)
-    assert float(solved.duality_gap) <= 1e-9
-    # An optimum to 1e-9 in log det is one to its root in the weights.
-    np.testing.assert_allclose(pools.design(jnp.asarray(distinct)).pair_law, solved.pair_law, atol=1e-4)
+def test_the_design_of_a_pool_is_uniform_however_many_candidates_are_distinct():
+    count = 10
+    distinct = np.arange(count) < np.arange(1, count + 1)[:, None]
+    found = jax.jit(pools.design)(distinct)
+    np.testing.assert_allclose(found.action_probs, distinct / distinct.sum(axis=1, keepdims=True), atol=1e-12)
 
 
 def test_schemes_draw_from_the_policys_candidates_and_the_design():
@@ -147,14 +137,13 @@ def test_hybrid_pairs_come_from_the_pool_and_share_their_prompts_with_the_other_
         if len(distinct) == 1:
             assert (pair[0][rows] == distinct[0]).all()
             continue
-        # Every unordered pair of distinct candidates equally often.
-        cells = list(itertools.combinations(distinct, 2))
-        counts = np.array(
-            [sum((pair[i][rows] == a) & (pair[1 - i][rows] == b) for i in (0, 1)).sum() for a, b in cells]
-        )
+        # Two independent draws from the distinct candidates: labels order them, so a cell is an unordered pair.
+        cells = list(itertools.combinations_with_replacement(distinct, 2))
+        low, high = np.minimum(*pair)[rows], np.maximum(*pair)[rows]
+        counts = np.array([((low == a) & (high == b)).sum() for a, b in cells])
         assert counts.sum() == rows.sum()
-        p = 1 / len(cells)
-        assert (abs(counts - rows.sum() * p) <= 4 * math.sqrt(rows.sum() * p * (1 - p))).all()
+        p = np.array([1 if a == b else 2 for a, b in cells]) / len(distinct) ** 2
+        assert (abs(counts - rows.sum() * p) <= 4 * np.sqrt(rows.sum() * p * (1 - p))).all()
     table = special.log_softmax(np.asarray(REFERENCE, float), axis=1)
     expected = table[np.asarray(hybrid.prompt), pair[0]] - table[np.asarray(hybrid.prompt), pair[1]]
     np.testing.assert_allclose(hybrid.pairs.log_reference, expected, atol=1e-5)

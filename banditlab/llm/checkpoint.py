@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -44,7 +45,7 @@ def save(folder: Path, number: int, tree: Any) -> None:
         shutil.rmtree(path)
     unfinished = folder / f"{number}.saving"
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
-        writer.save(unfinished.absolute(), args=ocp.args.PyTreeSave(tree))
+        writer.save(unfinished.absolute(), args=ocp.args.PyTreeSave(_packed(tree)))
     manifest = {"files": _digests(unfinished), "arrays": _arrays(tree)}
     (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     os.replace(unfinished, folder / str(number))
@@ -67,11 +68,30 @@ def restore(folder: Path, number: int, like: Any) -> Any:
 
     path = folder / str(number)
     _check(path, like)
-    # As NumPy arrays: arrays that orbax places are committed to their device, for which JAX compiles again.
-    kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+    expected = _packed(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like))
+    kinds = dict.fromkeys(expected, ocp.RestoreArgs(restore_type=np.ndarray))
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        saved = reader.restore(path.absolute(), args=ocp.args.PyTreeRestore(like, restore_args=kinds))
-    return jax.tree.map(lambda leaf, old: jnp.asarray(leaf, old.dtype), saved, like)
+        saved = reader.restore(path.absolute(), args=ocp.args.PyTreeRestore(expected, restore_args=kinds))
+    return _unpacked(saved, like)
+
+
+def _packed(tree: Any) -> dict[str, np.ndarray]:
+    """All arrays of one dtype end to end, in the tree's order: orbax saves a few files five times faster than many."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    kinds = sorted({leaf.dtype.name for leaf in leaves})
+    return {kind: np.concatenate([leaf.ravel() for leaf in leaves if leaf.dtype.name == kind]) for kind in kinds}
+
+
+def _unpacked(packed: dict[str, np.ndarray], like: Any) -> Any:
+    """The inverse of `_packed`, as arrays of JAX that are committed to no device: for others it compiles again."""
+    ends = dict.fromkeys(packed, 0)
+
+    def take(old: Any) -> jax.Array:
+        kind, size = np.dtype(old.dtype).name, math.prod(old.shape)
+        ends[kind] += size
+        return jnp.asarray(packed[kind][ends[kind] - size : ends[kind]].reshape(old.shape))
+
+    return jax.tree.map(take, like)
 
 
 def _check(path: Path, like: Any) -> None:

@@ -57,12 +57,12 @@ class Labels(NamedTuple):
 
 def reward() -> Oracle:
     """The response of the larger reward always wins; equal rewards are a fair coin."""
-    return Oracle(Partial(preferences.deterministic), jnp.zeros(()))
+    return Oracle(Partial(preferences.deterministic), jnp.zeros((), jnp.float32))
 
 
 def bradley_terry() -> Oracle:
     """P(y wins) = sigma(r(y) - r(y')), r the task's reward."""
-    return Oracle(Partial(preferences.bradley_terry), jnp.zeros(()))
+    return Oracle(Partial(preferences.bradley_terry), jnp.zeros((), jnp.float32))
 
 
 def learned(*, num_pairs: int = 2048, ridge: float = 1.0) -> Oracle:
@@ -77,7 +77,9 @@ def learned(*, num_pairs: int = 2048, ridge: float = 1.0) -> Oracle:
         ValueError: if num_pairs is not a whole number or ridge not positive (the indicators are redundant).
     """
     size = int(validation.whole("num_pairs", num_pairs))
-    return Oracle(Partial(preferences.bradley_terry), jnp.asarray(validation.positive("ridge", ridge), float), size)
+    return Oracle(
+        Partial(preferences.bradley_terry), jnp.asarray(validation.positive("ridge", ridge), jnp.float32), size
+    )
 
 
 NAMES = {"reward": reward, "bradley_terry": bradley_terry, "learned": learned}

@@ -14,7 +14,7 @@ import numpy as np
 from banditlab import llm
 from banditlab.store import Shards, source_hash
 from experiments.language_model import lab as labs
-from experiments.language_model.lab import Lab, Setup
+from experiments.language_model.lab import TUNING, Lab, Setup
 
 # Measured after every round; all but the last two exact, by summation over every response.
 METRICS = (
@@ -28,8 +28,6 @@ METRICS = (
     "effective_sample_size",
     "num_labels",
 )
-# Held-out seeds, by which a rate is chosen; their references are among those of the others.
-TUNING = 1000
 
 
 @dataclass(frozen=True)

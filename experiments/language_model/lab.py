@@ -20,6 +20,8 @@ from banditlab.store import Shards, config_hash, source_hash
 
 # Two programs at a time: compiling one, and running a small decoder, uses about one core.
 WORKERS = 2
+# From here on seeds are held out: rates are chosen by them, on references of their own.
+TUNING = 1000
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Setup:
 
     The reward is that of `tasks.coverage_dial`: pi*(target) is .571 per position at every noise, with the corpus as
     the reference; at noise 1/2 a match is worth 1.5. The decoder is the smallest that brings the reference's coverage
-    within a few per cent of the corpus's. Seed s starts from reference s mod num_references; first_seed counts them all
-    from another number, for runs that share nothing with those of 0.
+    within a few per cent of the corpus's. Seed s starts from reference s mod num_references, and held-out seeds from as
+    many others; first_seed counts them all from another number, for runs that share nothing with those of 0.
     """
 
     noise: float = 0.5
@@ -90,11 +92,12 @@ class Lab:
         self.setup, self.task, self.model = setup, task_of(setup), model_of(setup)
         self._shared = store(shards, "llm_reference", setup, source_hash(train_reference))
         self._made: dict[int, tuple[Any, Evaluator]] = {}
-        self._locks = [threading.Lock() for _ in range(setup.num_references)]
+        self._locks = [threading.Lock() for _ in range(2 * setup.num_references)]
 
     def of(self, seed: int) -> tuple[Any, Evaluator]:
         """(parameters, evaluator) of the reference that this seed starts from."""
-        index = seed % self.setup.num_references
+        count = self.setup.num_references
+        index = seed % count if seed < TUNING else count + (seed - TUNING) % count
         with self._locks[index]:
             if index not in self._made:
                 found = self._shared.get("reference", (index, index + 1), partial(train_reference, self.setup, index))
@@ -105,7 +108,7 @@ class Lab:
             return self._made[index]
 
     def everyone(self) -> list[tuple[Any, Evaluator]]:
-        """All references."""
+        """All references but those of held-out seeds."""
         return side_by_side(self.of, range(self.setup.num_references))
 
 

@@ -12,8 +12,8 @@ from experiments.framework import statistics
 from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
 from experiments.language_model import curves, lab
-from experiments.language_model.cells import TUNING, Bench, Cell
-from experiments.language_model.lab import Setup
+from experiments.language_model.cells import Bench, Cell
+from experiments.language_model.lab import TUNING, Setup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab import designs
 from banditlab.designs import Design
 from banditlab.environment import Environment
 from banditlab.llm import decoder
@@ -54,38 +55,55 @@ def draw(
 
 
 def design(distinct: Array) -> Design:
-    """The G-optimal conditional design of pools with one-hot features, for `distinct` (S, C) bool.
+    """The G-optimal design of every pool's distinct candidates, by the bandit's solver; pools are equally likely.
 
-    Uniform over the pairs of distinct candidates. With m arms and a uniform law over their pairs M is 2/(m (m - 1))
-    times (m I - 11'), so every difference has z'M^{-1}z = m - 1, which is the dimension: the equivalence theorem
-    holds with no gap. No other law is optimal, as log det is strictly concave and the zz' of the pairs are linearly
-    independent. So on one-hot features the design knows nothing but which candidates are equal; `banditlab.designs`
-    finds the same law (a test), and needs not be called. A pool of one response has its self-pair.
+    Args:
+        distinct: (S, C) bool, which candidates stand for a response of their own; the first of a pool always does.
+
+    Returns:
+        Of one-hot features uniform over the distinct candidates, of which both of a pair are drawn independently, so
+        1/m of the pairs compare a response with itself (docs/theory.md 10). The gap is the largest of any pool.
     """
-    size, count = distinct.shape
-    arms = jnp.sum(distinct, axis=1, dtype=jnp.int32)[:, None, None]
-    both = distinct[:, :, None] & distinct[:, None, :]
-    allowed = both & (~jnp.eye(count, dtype=bool)[None] | (arms == 1))
-    law = jnp.where(allowed, 1.0, 0.0).astype(jnp.float32)
-    law = law / (size * jnp.sum(law, axis=(1, 2), keepdims=True))
-    marginal = jnp.sum(law, axis=2)
-    zero = jnp.zeros((), jnp.float32)
-    found = jnp.ones((), bool)
-    return Design(law, law, jnp.sum(marginal, axis=1), size * marginal, zero, jnp.zeros((), jnp.int32), found)
+    size = distinct.shape[0]
+    gap = float(jnp.finfo(jnp.result_type(float)).eps) ** 0.5
+    found = jax.vmap(lambda row: designs.conditional_nodes(_bandit(row), gap=gap))(distinct)
+    return Design(
+        pair_law=2 / size * found.pair_law[:, 0],
+        weights=2 / size * found.weights[:, 0],
+        context_probs=2 / size * found.context_probs[:, 0],
+        action_probs=found.action_probs[:, 0],
+        duality_gap=jnp.max(found.duality_gap),
+        num_steps=jnp.max(found.num_steps),
+        converged=jnp.all(found.converged),
+    )
+
+
+def _bandit(distinct: Array) -> Environment:
+    """A pool as context 0 of a bandit with one indicator for every candidate but the first.
+
+    A design wants features whose rank does not depend on data. Context 1 asks for the indicators that no candidate of
+    the pool has, against the first: what is orthogonal to the pool's and leaves its design alone.
+    """
+    count = distinct.shape[0]
+    dtype = jnp.result_type(float)
+    spare = ~distinct | (jnp.arange(count, dtype=jnp.int32) == 0)
+    log_base = jnp.log(jnp.where(jnp.stack([distinct, spare]), 1.0, 0.0).astype(dtype))
+    indicators = jnp.broadcast_to(jnp.eye(count, dtype=dtype)[:, 1:], (2, count, count - 1))
+    half, one = jnp.full(2, 0.5, dtype), jnp.ones((), dtype)
+    return Environment(indicators, half, log_base, log_base, one, jnp.eye(count - 1, dtype=dtype))
 
 
 def pair_law(pool: Pool, scheme: str) -> Array:
     """(S, C, C) of a pair of candidates, of mass 1 / S for each prompt."""
     size, count = pool.first.shape
     place = jnp.arange(count, dtype=jnp.int32)
+    dtype = jnp.result_type(float)
     # The policy's candidates as a law: each counts where the same response first stands.
-    hits = jnp.where(pool.first[:, count // 2 :, None] == place[None, None], 1.0, 0.0).astype(jnp.float32)
+    hits = jnp.where(pool.first[:, count // 2 :, None] == place[None, None], 1.0, 0.0).astype(dtype)
     log_policy = jnp.log(jnp.mean(hits, axis=1))
-    nothing = jnp.zeros((size, count, 0), jnp.float32)
-    share = jnp.full(size, 1 / size, jnp.float32)
-    one = jnp.ones((), jnp.float32)
-    env = Environment(nothing, share, log_policy, log_policy, one, jnp.zeros((0, 0), jnp.float32))
-    return SCHEMES[scheme](design(pool.first == place[None]), env, log_policy)
+    nothing, share = jnp.zeros((size, count, 0), dtype), jnp.full(size, 1 / size, dtype)
+    env = Environment(nothing, share, log_policy, log_policy, jnp.ones((), dtype), jnp.zeros((0, 0), dtype))
+    return SCHEMES[scheme](design(pool.first == place[None]), env, log_policy).astype(jnp.float32)
 
 
 def draw_pairs(key: Array, law: Array, prompt: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Pretrain a reference and run a method's rounds from it, saved after every part and every round."""
+"""Pretrain a reference and run a method's rounds from it, saved after every step of the one and every round."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from banditlab.llm.command.configuration import Configuration, refused
 from banditlab.llm.command.folder import Folder
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel
-
-# Steps of pretraining between two checkpoints.
-PART = 100
 
 
 def run(configuration: Configuration, folder: Folder, console: Console) -> None:
@@ -53,7 +50,7 @@ def _refuse_bad_sizes(configuration: Configuration, key: Array) -> None:
     """CommandLineError for what pretraining and a round refuse, found by tracing them without computing anything."""
     task, model, algorithm = configuration.task, configuration.model, configuration.algorithm
     evaluator = exact.evaluator(task.reward_table, task.log_corpus, float(task.beta))
-    sizes = _pretraining_sizes(configuration.values, PART)
+    sizes = _pretraining_sizes(configuration.values)
 
     def pretrain() -> Any:
         return pretraining.advance(model, pretraining.init(model.init(key)), task, key, **sizes)
@@ -70,9 +67,10 @@ def _refuse_bad_sizes(configuration: Configuration, key: Array) -> None:
         jax.eval_shape(one_round)
 
 
-def _pretraining_sizes(values: dict[str, Any], num_steps: int) -> dict[str, Any]:
+def _pretraining_sizes(values: dict[str, Any]) -> dict[str, Any]:
+    """Of one step."""
     return {
-        "num_steps": num_steps,
+        "num_steps": 1,
         "total_steps": values["pretraining_steps"],
         "batch_size": values["pretraining_batch_size"],
         "learning_rate": values["pretraining_learning_rate"],
@@ -82,19 +80,19 @@ def _pretraining_sizes(values: dict[str, Any], num_steps: int) -> dict[str, Any]
 def _pretrained(
     configuration: Configuration, folder: Folder, progress: Progress, key_params: Array, key_corpus: Array
 ) -> decoder.Params:
-    """The reference, from the last part that was saved on."""
+    """The reference, from the last step that was saved on."""
     task, model, values = configuration.task, configuration.model, configuration.values
     state = pretraining.init(model.init(key_params))
     if saved := checkpoint.numbers(folder.pretraining):
         state = checkpoint.restore(folder.pretraining, saved[-1], state)
     total = values["pretraining_steps"]
     bar = progress.add_task("pretraining", total=total, completed=int(state.number))
-    while (done := int(state.number)) < total:
-        size = min(PART, total - done)
-        advance = _compiled(pretraining.advance, **_pretraining_sizes(values, size))
+    advance = _compiled(pretraining.advance, **_pretraining_sizes(values))
+    while int(state.number) < total:
         state, loss = advance(model, state, task, key_corpus)
-        checkpoint.save(folder.pretraining, done + size, state)
-        progress.update(bar, completed=done + size, description=f"pretraining, {float(loss[-1]):.3f} nats")
+        done = int(state.number)
+        checkpoint.save(folder.pretraining, done, state)
+        progress.update(bar, completed=done, description=f"pretraining, {float(loss[-1]):.3f} nats")
     progress.remove_task(bar)
     return state.params
 
