@@ -38,6 +38,14 @@ def test_parameters_as_one_vector_come_back():
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), filled, back)
 
 
+def test_rates_are_chosen_on_references_that_no_result_is_reported_of(tmp_path):
+    place = lab.Lab(replace(lab.SMOKE, num_references=2), Shards(tmp_path / "one" / "x", "one", "x", "s"))
+    place._made = {index: (index, None) for index in range(4)}
+    assert [place.of(seed)[0] for seed in range(5)] == [0, 1, 0, 1, 0]
+    assert [place.of(lab.TUNING + seed)[0] for seed in range(3)] == [2, 3, 2]
+    assert place.everyone() == [(0, None), (1, None)]
+
+
 def test_optimum_and_coverage_by_plain_sums_are_those_of_the_exact_metrics(small):
     evaluator, _ = small
     found = lab.reference_columns([evaluator])
@@ -106,7 +114,7 @@ def test_tables_have_a_row_per_cell_and_a_second_experiment_finds_the_first_ones
 PLANTED = {
     "llm_on_policy": ("gap_over", "kl_target_over", "win_rate_over", "objective"),
     "llm_batch_size": ("gap_over", "gap_over_start"),
-    "llm_epochs": ("gap_over_start", "gap_over_least", "kl_over_first", "kl_reference"),
+    "llm_epochs": ("gap_over_start", "kl_over_first", "kl_over_previous"),
     "llm_coverage_dial": ("gap", "share_left", "gap_over"),
     "llm_hypo": ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned"),
     "llm_distillation": ("gap_over", "gap_over_dpo"),

@@ -5,19 +5,23 @@ import pytest
 from experiments.framework import registry
 from experiments.framework.commands import main
 
-# The foundation's, and those that compile little, with every test run; the others with `make test-all`.
-QUICK = (*registry.FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions", "llm_on_policy")
-NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in registry.names()]
+# The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
+QUICK = (*registry.FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions")
+# In one folder, where they share references and training runs.
+TOGETHER = registry.FAMILIES["language_model"]
+ALONE = [name for name in registry.names() if name not in TOGETHER]
+GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_smoke_preset_runs_draws_and_is_reused(name, tmp_path, capsys):
-    command = [name, "--preset", "smoke", "--output", str(tmp_path)]
+@pytest.mark.parametrize("names", [*GROUPS, pytest.param(list(TOGETHER), id="language_model")])
+def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys):
+    command = [*names, "--preset", "smoke", "--output", str(tmp_path)]
     assert main(["run", *command]) == 0
     assert main(["figures", *command]) == 0
-    assert sorted(path.suffix for path in (tmp_path / "smoke").glob(f"{name}.*")) == [
-        ".csv", ".json", ".pdf", ".png", ".svg",
-    ]  # fmt: skip
+    for name in names:
+        assert sorted(path.suffix for path in (tmp_path / "smoke").glob(f"{name}.*")) == [
+            ".csv", ".json", ".pdf", ".png", ".svg",
+        ]  # fmt: skip
     capsys.readouterr()
     assert main(["run", *command]) == 0
-    assert " 0 shards computed, " in capsys.readouterr().out
+    assert capsys.readouterr().out.count(" 0 shards computed, ") == len(names)

@@ -75,7 +75,6 @@ def generate(
         eos: the token that ends a response, itself part of it; None: every response has T tokens.
     """
     batch = prompts.tokens.shape[0]
-    batch = prompts.tokens.shape[0]
     steps = jnp.arange(response_length, dtype=jnp.uint32)
     row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
     keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(row_keys, steps)

@@ -52,7 +52,13 @@ def all_responses(num_symbols: int, length: int, eos: int | None = None) -> Resp
 
 
 def numbered_prompts(count: int, num_symbols: int) -> Prompts:
-    """The numbers 0 .. count - 1 in base `num_symbols`, so that prompts and responses share one vocabulary."""
+    """The numbers 0 .. count - 1 in base `num_symbols`, so that prompts and responses share one vocabulary.
+
+    Raises:
+        ValueError: if num_symbols is below 2, which numbers one prompt at most.
+    """
+    if num_symbols < 2 and count > 1:
+        raise ValueError(f"num_symbols must be at least 2 to number {count} prompts; got {num_symbols}")
     width = 1
     while num_symbols**width < count:
         width += 1

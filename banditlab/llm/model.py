@@ -75,7 +75,7 @@ class LanguageModel:
             ValueError: for prompts or responses that do not fit the context or the vocabulary.
         """
         check_prompts(self.config, prompts, responses.tokens.shape[1])
-        check_tokens("responses", self.config, responses.tokens)
+        policy.check_tokens("responses", responses.tokens, self.config.vocabulary_size)
         validation.shape("responses.mask", responses.mask, responses.tokens.shape)
         if responses.tokens.shape[0] != prompts.tokens.shape[0]:
             raise ValueError(
@@ -109,21 +109,10 @@ class EnumerableModel(LanguageModel):
 
 def check_prompts(config: DecoderConfig, prompts: Prompts, response_length: int) -> None:
     """ValueError for prompts that are not left-padded tokens of the vocabulary, or too long with their response."""
-    check_tokens("prompts", config, prompts.tokens)
+    policy.check_tokens("prompts", prompts.tokens, config.vocabulary_size)
     validation.shape("prompts.mask", prompts.mask, prompts.tokens.shape)
     config.check_length(prompts.tokens.shape[1], response_length)
     if validation.is_concrete(prompts):
         mask = np.asarray(prompts.mask)
         if not mask[:, -1].all() or (mask[:, :-1] & ~mask[:, 1:]).any():
             raise ValueError("prompts must be padded on the left, with one token at least; see policy.pad_prompts")
-
-
-def check_tokens(name: str, config: DecoderConfig, tokens: Array) -> None:
-    """ValueError unless `tokens` is (B, length) of integers below the vocabulary size."""
-    if tokens.ndim != 2 or 0 in tokens.shape or not jnp.issubdtype(tokens.dtype, jnp.integer):
-        raise ValueError(f"{name} must be (batch, length) of integers; got {tokens.shape} of {tokens.dtype}")
-    if validation.is_concrete(tokens):
-        values = np.asarray(tokens)
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high >= config.vocabulary_size:
-            raise ValueError(f"{name} must lie in 0..{config.vocabulary_size - 1}; got values from {low} to {high}")

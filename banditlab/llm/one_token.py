@@ -48,6 +48,7 @@ class LogitTable:
         """(B,) log pi(action | context)."""
         self._check(params, prompts)
         validation.shape("responses.tokens", responses.tokens, prompts.tokens.shape)
+        policy.check_tokens("responses", responses.tokens, self.num_actions)
         return self.log_prob_table(params)[prompts.tokens[:, 0], responses.tokens[:, 0]]
 
     def log_prob_table(self, params: Array) -> Array:
@@ -57,3 +58,4 @@ class LogitTable:
     def _check(self, params: Array, prompts: Prompts) -> None:
         validation.shape("params", params, (self.num_prompts, self.num_actions))
         validation.shape("prompts.tokens", prompts.tokens, (len(prompts.tokens), 1))
+        policy.check_tokens("prompts", prompts.tokens, self.num_prompts)

@@ -110,3 +110,14 @@ def check_temperature(temperature: Array | float) -> Array:
     if validation.is_concrete(temperature):
         validation.positive("temperature", temperature)
     return jnp.asarray(temperature, jnp.float32)
+
+
+def check_tokens(name: str, tokens: Array, size: int) -> None:
+    """ValueError unless `tokens` is (B, length) of integers below `size`."""
+    if tokens.ndim != 2 or 0 in tokens.shape or not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(f"{name} must be (batch, length) of integers; got {tokens.shape} of {tokens.dtype}")
+    if validation.is_concrete(tokens):
+        values = np.asarray(tokens)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= size:
+            raise ValueError(f"{name} must lie in 0..{size - 1}; got values from {low} to {high}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLAIM = (
     "With pi*(target) held fixed, the gap that offline DPO leaves grows with the reference's coverage, and so does the "
-    "one it starts from; but a uniform corpus, of the best coverage, teaches a decoder nothing: least is closed there."
+    "one it starts from: of the reference's gap least is closed after a uniform corpus, where coverage is best."
 )
 OFFLINE, ON_POLICY = "offline", "on_policy"
 ARMS: curves.Arms = {OFFLINE: ("offline_dpo", ()), ON_POLICY: ("on_policy_dpo", ())}
@@ -66,7 +66,12 @@ def check(table: Table) -> list[Check]:
             words = f"coverage {rows[0]['corpus_coverage'][0]:.0f} less {other['corpus_coverage'][0]:.0f}"
             checks.append(curves.apart(f"{arm}: share of the gap left, {words}", rows[0], other, "share_left"))
     row = last.where(noise=0.5, arm=ON_POLICY)
-    return [*checks, curves.less("noise 1/2: on-policy less offline, gap", row, "gap_over")]
+    checks.append(curves.less("noise 1/2: on-policy less offline, gap", row, "gap_over"))
+    if last["num_labels"].max() >= curves.TELLING * last["round"].max():
+        best, worst = (last.where(noise=noise, arm=ON_POLICY) for noise in (noises[0], noises[-1]))
+        words = [f"coverage {end['corpus_coverage'][0]:.0f}" for end in (best, worst)]
+        checks.append(curves.apart(f"on-policy less offline, gap: {words[0]} less {words[1]}", best, worst, "gap_over"))
+    return checks
 
 
 def plot(table: Table) -> "Figure":

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLAIM = (
-    "Passed again and again, one fixed set first lowers the gap and then raises it above that of the reference, while "
-    "KL(pi||pi_ref) keeps growing; fresh offline pairs at the same steps do not."
+    "One fixed set passed again and again lowers the gap at first, at a small rate; at a large one it ends above that "
+    "of the reference while KL(pi||pi_ref) keeps growing; fresh offline pairs at the same steps end below."
 )
 OFFLINE, FIXED = "offline", "fixed"
 ARMS = {OFFLINE: (), FIXED: (("fresh", False),)}
@@ -46,16 +46,15 @@ def run(config: Config, shards: Shards) -> Table:
     rows = []
     for i, rate in enumerate(config.rates):
         for j, arm in enumerate(ARMS):
-            least = data["gap"][i, j].min(axis=-1)
+            drift = data["kl_reference"][i, j]
             for epoch in range(config.num_epochs + 1):
                 row = {"rate": rate, "arm": arm, "epoch": epoch, "num_pairs": config.num_pairs}
                 row |= {"seeds": config.num_seeds}
                 for name in MEASURED:
                     row |= statistics.mean(name, data[name][i, j, :, epoch])
                 row |= statistics.mean("gap_over_start", data["gap"][i, j, :, epoch] - data["gap"][i, j, :, 0])
-                row |= statistics.mean("gap_over_least", data["gap"][i, j, :, epoch] - least)
-                drift = data["kl_reference"][i, j]
                 row |= statistics.mean("kl_over_first", drift[:, epoch] - drift[:, 1])
+                row |= statistics.mean("kl_over_previous", drift[:, epoch] - drift[:, max(epoch - 1, 0)])
                 rows.append(row)
     return Table.from_rows(rows)
 
@@ -78,20 +77,20 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
 
 
 def check(table: Table) -> list[Check]:
-    """The fixed set at the largest rate turns, passes the reference and drifts on; fresh pairs stay below."""
+    """The fixed set helps for an epoch at the smallest rate; at the largest it passes the reference and drifts on."""
+    slow = table.where(rate=table["rate"].min(), arm=FIXED, epoch=1)
     last = table.where(rate=table["rate"].max(), epoch=table["epoch"].max())
     fixed, fresh = (last.where(arm=arm) for arm in (FIXED, OFFLINE))
     words = f"rate {last['rate'][0]:g}, {last['epoch'][0]} epochs"
     path = table.where(rate=table["rate"].max(), arm=FIXED)
-    # Means over five seeds may dip by chance, as at the paper preset: a fall is one of four standard errors.
-    error = np.maximum(np.hypot(path["kl_reference_se"][1:], path["kl_reference_se"][:-1]), 1e-12)
-    fall = float((-np.diff(path["kl_reference"]) / error).max())
+    # The mean of five seeds may dip by chance, as at the paper preset.
+    fall = float((-path["kl_over_previous"][1:] / path["kl_over_previous_se"][1:]).max())
     return [
+        curves.less(f"rate {slow['rate'][0]:g}, 1 epoch: gap less that of the reference", slow, "gap_over_start"),
         curves.more(f"{words}, fixed set: gap less that of the reference", fixed, "gap_over_start"),
-        curves.more(f"{words}, fixed set: gap less its least on the way", fixed, "gap_over_least"),
         curves.less(f"{words}, fresh pairs: gap less that of the reference", fresh, "gap_over_start"),
         curves.more(f"{words}, fixed set: KL(pi||pi_ref) less that after one epoch", fixed, "kl_over_first"),
-        upper("fixed set: largest fall of KL(pi||pi_ref) in an epoch, in standard errors of both means", 4.0, fall),
+        upper("fixed set: largest fall of KL(pi||pi_ref) in an epoch, in its own standard errors", 4.0, fall),
     ]
 
 

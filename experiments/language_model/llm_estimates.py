@@ -43,7 +43,6 @@ class Config:
     num_seeds: int = 5
     tail_sizes: tuple[int, ...] = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
     tail_repeats: int = 4096
-    seed: int = 0
 
 
 def run(config: Config, shards: Shards) -> Table:
@@ -87,10 +86,11 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     for seed in range(config.num_seeds):
         reference, evaluator = place.of(seed)
         policy = lab.unflatten(place.model, history["params"][seed])
-        key = jax.random.key(config.seed + seed + 10_000)
+        number = config.setup.first_seed + seed
+        key = jax.random.fold_in(jax.random.key(2**31 + 1), number)
         given = (place.model, place.task, evaluator, reference, policy)
         rows.append(sampled_estimates.estimates(*given, key, config.each))
-        tails.append(sampled_estimates.tail_law(evaluator, config.tail_sizes, config.tail_repeats, config.seed + seed))
+        tails.append(sampled_estimates.tail_law(evaluator, config.tail_sizes, config.tail_repeats, number))
     evaluators = [place.of(seed)[1] for seed in range(config.num_seeds)]
     data = {name: np.stack([row[name] for row in rows]) for name in NAMES}
     data |= {name: np.stack([tail[name] for tail in tails]) for name in tails[0]}

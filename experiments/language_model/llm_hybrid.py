@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,39 +15,48 @@ from experiments.language_model.curve_view import plot_curves
 from experiments.language_model.curves import Sizes
 from experiments.language_model.lab import Setup
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CLAIM = (
     "With one-hot features the G-optimal design of a pool of candidates is uniform over the distinct ones and knows "
-    "nothing of the reward: at equal labels its pairs end with a larger gap than on-policy pairs, like offline ones."
+    "nothing of the reward: at equal labels and responses its pairs end farther from pi* than on-policy pairs."
 )
 OFFLINE, ON_POLICY = "offline", "on_policy"
-DESIGN, PAIRED, MIXTURE = "design", "paired", "mixture"
+DESIGN, PAIRED, MIXTURE, SMALL = "design", "paired", "mixture", "design, small pool"
 
 
 @dataclass(frozen=True)
 class Config:
     """num_candidates: of each of the reference and the current policy, for every prompt and round.
 
-    schemes: of `llm.algorithms.hybrid_dpo`; paired pairs a policy's candidate with one of the design.
+    With 64 of them on 16 prompts a pool costs as many responses as 1024 pairs; small_pool is another size, whose
+    candidates are compared again and again. schemes: of `llm.algorithms.hybrid_dpo`; paired pairs a policy's candidate
+    with one of the design.
     """
 
     setup: Setup = field(default_factory=Setup)
-    num_candidates: int = 16
+    num_candidates: int = 64
+    small_pool: int = 16
     schemes: tuple[str, ...] = (DESIGN,)
     sizes: Sizes = field(default_factory=Sizes)
 
 
 def arms(config: Config) -> curves.Arms:
     """Offline, on-policy and the schemes of the hybrid."""
-    count = ("num_candidates", config.num_candidates)
+    count, few = (("num_candidates", size) for size in (config.num_candidates, config.small_pool))
     hybrids = {scheme: ("hybrid_dpo", (count, ("scheme", scheme))) for scheme in config.schemes}
+    hybrids[SMALL] = ("hybrid_dpo", (few, ("scheme", DESIGN)))
     return {OFFLINE: ("offline_dpo", ()), ON_POLICY: ("on_policy_dpo", ()), **hybrids}
 
 
 def run(config: Config, shards: Shards) -> Table:
-    """The rows of `curves.rows`, differences from on-policy."""
+    """The rows of `curves.rows`, differences from on-policy, and num_candidates, 0 without a pool."""
     shards.expect(1)
     data = shards.get("all", (0, config.sizes.num_seeds), partial(train, config, shards))
-    return curves.table(curves.rows(data, config.sizes, list(arms(config)), ON_POLICY))
+    rows = curves.rows(data, config.sizes, list(arms(config)), ON_POLICY)
+    counts = {arm: dict(options).get("num_candidates", 0) for arm, (_, options) in arms(config).items()}
+    return curves.table([row | {"num_candidates": counts[row["arm"]]} for row in rows])
 
 
 def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
@@ -61,11 +71,18 @@ def check(table: Table) -> list[Check]:
         *curves.sound_checks(table),
         curves.more("offline less on-policy, gap", last.where(arm=OFFLINE), "gap_over"),
     ]
-    for scheme in (arm for arm in LOOKS if arm in last["arm"] and arm not in (OFFLINE, ON_POLICY)):
+    for scheme in (arm for arm in LOOKS if arm in last["arm"] and arm not in (OFFLINE, ON_POLICY, SMALL)):
         row = last.where(arm=scheme)
         checks.append(curves.more(f"hybrid, {scheme}, less on-policy: gap", row, "gap_over"))
         checks.append(curves.more(f"hybrid, {scheme}, less on-policy: KL(pi*||pi)", row, "kl_target_over"))
     return checks
+
+
+def plot(table: Table) -> "Figure":
+    """The curves of `plot_curves`."""
+    pool, few = (table.where(arm=arm)["num_candidates"][0] for arm in (DESIGN, SMALL))
+    note = f"Pools of {pool} candidates a prompt of the reference and as many of the policy; small: {few}."
+    return plot_curves(table, LOOKS, note)
 
 
 LOOKS = {
@@ -74,6 +91,7 @@ LOOKS = {
     DESIGN: ("hybrid_design", "hybrid, design"),
     PAIRED: ("hybrid_paired", "hybrid, paired"),
     MIXTURE: ("hybrid_mixture", "hybrid, mixture"),
+    SMALL: ("uniform", "design, small pool"),
 }
 
 EXPERIMENT = Experiment(
@@ -81,11 +99,11 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, 4, sizes=curves.SMOKE),
+        "smoke": Config(lab.SMOKE, 8, 8, sizes=curves.SMOKE),
         "default": Config(),
-        "paper": Config(lab.FRESH, schemes=(DESIGN, PAIRED, MIXTURE), sizes=curves.PAPER),
+        "paper": Config(lab.FRESH, 128, schemes=(DESIGN, PAIRED, MIXTURE), sizes=curves.PAPER),
     },
     run=run,
     check=check,
-    plot=partial(plot_curves, looks=LOOKS),
+    plot=plot,
 )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLAIM = (
-    "On one fixed set HyPO's penalty lowers KL(pi||pi_ref) and, at a rate at which DPO overfits, the gap; DPO stopped "
-    "at the same KL saves some of that too, and with all tuned HyPO has the smaller KL and the smaller win rate."
+    "On one fixed set HyPO's penalty lowers KL(pi||pi_ref); at a rate at which DPO overfits it lowers the gap, and so "
+    "does stopping DPO at that KL. With everything tuned HyPO has the smaller KL and the smaller win rate."
 )
 MEASURED = ("gap", "kl_target", "kl_reference", "win_rate")
 
@@ -39,7 +39,7 @@ class Config:
     penalties: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0)
     num_samples: int = 2
     num_prompts: int = 16
-    rates: tuple[float, ...] = (1e-3, 3e-3)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     num_seeds: int = 5
     tuning_seeds: int = 2
 
@@ -79,7 +79,8 @@ def run(config: Config, shards: Shards) -> Table:
                     over = np.round(own[name][:, epoch] - matched[name][:, epoch], 12) + 0.0
                     row |= statistics.mean(f"{name}_over_matched", over)
                 rows.append(row)
-    edges = sum(row["chosen_rate"] for row in rows if not row["epoch"])
+    ends = (config.rates[0], config.rates[-1])
+    edges = sum(row["chosen_rate"] for row in rows if not row["epoch"] and row["rate"] in ends)
     return Table.from_rows(rows, {"failures": {"best learning rate at an end of the grid": edges}})
 
 
@@ -102,9 +103,13 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
 
 def _along(kl: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Seed by seed (seeds, K): DPO's value where its path has the KL `at`, by straight lines between its epochs."""
-    # A path may turn back a little: it is read at the first time that it reaches each divergence.
-    rising = np.maximum.accumulate(kl, axis=1)
-    return np.stack([np.interp(*arguments) for arguments in zip(at, rising, values, strict=True)])
+
+    def read(at: np.ndarray, kl: np.ndarray, values: np.ndarray) -> np.ndarray:
+        # A path may turn back a little: it is read at the first time that it reaches each divergence.
+        rising, first = np.unique(np.maximum.accumulate(kl), return_index=True)
+        return np.interp(at, rising, values[first])
+
+    return np.stack([read(*arguments) for arguments in zip(at, kl, values, strict=True)])
 
 
 def check(table: Table) -> list[Check]:

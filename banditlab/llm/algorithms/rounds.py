@@ -98,12 +98,12 @@ def _two_each(
 
 
 def measure(model: LanguageModel, params: decoder.Params, drawn: Drawn, beta: Array) -> dict[str, Array]:
-    """The policy on what the round drew, each () float32; see `training.step`."""
+    """The policy on what the round drew, each () in the decoder's precision; see `training.step`."""
     pairs = drawn.pairs
     chosen, rejected = preference.log_probs(model, params, pairs.prompts, pairs.chosen, pairs.rejected)
     seen = jnp.concatenate([chosen, rejected]) if drawn.responses is None else model.log_prob(params, *drawn.responses)
     return {
-        "margin": jnp.mean(beta * (chosen - rejected - pairs.log_reference)),
+        "margin": jnp.mean(beta.astype(chosen.dtype) * (chosen - rejected - pairs.log_reference)),
         "log_prob_chosen": jnp.mean(chosen),
         "log_prob_rejected": jnp.mean(rejected),
         "effective_sample_size": effective_share(seen, drawn.log_sampler, drawn.log_reference),

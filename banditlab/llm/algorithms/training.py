@@ -144,7 +144,7 @@ def _train(algorithm, model, reference, task, evaluator, key, learning_rate, *, 
 def _step(
     algorithm, model, reference, task, evaluator, key, state, learning_rate, *, num_pairs, num_epochs, batch_size
 ):
-    beta = evaluator.env.beta.astype(jnp.float32)
+    beta = evaluator.env.beta
     key_pairs, key_order = jax.random.split(key)
     key_kl = jax.random.fold_in(jax.random.fold_in(key, _KL_STREAM), state.number)
     # A fixed set is the first round's, drawn again from the same key.

@@ -28,6 +28,7 @@ TASK_OPTIONS = {
     "task_seed": "seed",
     "corpus_noise": "noise",
     "match_reward": "match_reward",
+    "target_prob": "target_prob",
     "slope": "slope",
     "mode": "mode",
     "spread": "spread",
@@ -45,7 +46,15 @@ METHOD_OPTIONS = {
     "num_candidates": "num_candidates",
     "scheme": "scheme",
 }
-DECODER_OPTIONS = ("context_length", "width", "num_layers", "num_heads", "num_key_value_heads", "hidden_width")
+DECODER_OPTIONS = (
+    "context_length",
+    "width",
+    "num_layers",
+    "num_heads",
+    "num_key_value_heads",
+    "hidden_width",
+    "compute_dtype",
+)
 ROUND_OPTIONS = ("num_pairs", "num_epochs", "batch_size", "learning_rate")
 # hypo has no default of its own.
 _PENALTY = 0.1

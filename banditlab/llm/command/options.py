@@ -22,6 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 COMMON: dict[str, Any] = {
     "num_epochs": 2,
     "learning_rate": 1e-3,
+    "compute_dtype": "float32",
     "pretraining_batch_size": 256,
     "pretraining_learning_rate": 3e-3,
 }
@@ -79,6 +80,8 @@ class Options:
     """Of the decoder's MLP."""
     context_length: Annotated[int | None, whole("context_length", "prompt+response")] = None
     """Tokens the decoder is made for."""
+    compute_dtype: Annotated[str | None, one_of("compute_dtype", ("float32", "bfloat16"), "float32")] = None
+    """Of the decoder's matrix products."""
 
     num_symbols: Annotated[int | None, whole("num_symbols", _TASK)] = None
     """Vocabulary of the task; in length tasks with the end token."""
@@ -89,11 +92,13 @@ class Options:
     beta: Annotated[float | None, real("beta", _TASK)] = None
     """Temperature of the KL penalty."""
     task_seed: Annotated[int | None, whole("task_seed", _TASK)] = None
-    """habit-target: of its habits and targets."""
+    """habit-target, coverage-dial: of its habits and targets."""
     corpus_noise: Annotated[float | None, real("corpus_noise", _TASK)] = None
-    """habit-target: chance that the corpus leaves the habit at a position."""
+    """habit-target, coverage-dial: chance that the corpus draws a position's symbol at random."""
     match_reward: Annotated[float | None, real("match_reward", _TASK)] = None
     """habit-target: reward of a position that matches."""
+    target_prob: Annotated[float | None, real("target_prob", _TASK)] = None
+    """coverage-dial: pi*'s probability of the target at a position, whatever the corpus."""
     slope: Annotated[float | None, real("slope", _TASK)] = None
     """Length tasks: reward lost per symbol away from the best length."""
     mode: Annotated[float | None, real("mode", _TASK)] = None

@@ -20,6 +20,9 @@ from banditlab.llm.command.folder import Folder
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel
 
+# Another stream than that of the rounds: the same number for both seeds must not mean the same draws.
+_REFERENCE_STREAM = 2**31 - 3
+
 
 def run(configuration: Configuration, folder: Folder, console: Console) -> None:
     """Train as configured, from where the folder's last run stopped.
@@ -30,7 +33,8 @@ def run(configuration: Configuration, folder: Folder, console: Console) -> None:
     """
     checkpoint.require_orbax()
     values = configuration.values
-    key_params, key_corpus = jax.random.split(jax.random.key(values["reference_seed"]))
+    key_reference = jax.random.fold_in(jax.random.key(values["reference_seed"]), _REFERENCE_STREAM)
+    key_params, key_corpus = jax.random.split(key_reference)
     key = jax.random.key(values["seed"])
     _refuse_bad_sizes(configuration, key)
     quiet = not console.is_terminal  # the lines of the rounds say enough to a file

@@ -9,6 +9,7 @@ from banditlab.llm.tasks.length import LengthLaw, LengthTask, min_length, mode_l
 # By the names of the command line.
 TASKS: dict[str, Callable[..., Task]] = {
     "habit_target": habit_target,
+    "coverage_dial": coverage_dial,
     "min_length": min_length,
     "mode_length": mode_length,
     "skew_length": skew_length,

@@ -160,7 +160,16 @@ def habit_target(
     )
 
 
-def coverage_dial(noise: float, *, target_prob: float = TARGET_PROB, beta: float = 0.5, **options) -> HabitTarget:
+def coverage_dial(
+    noise: float = 0.5,
+    *,
+    target_prob: float = TARGET_PROB,
+    num_symbols: int = 8,
+    length: int = 4,
+    num_prompts: int = 16,
+    beta: float = 0.5,
+    seed: int = 0,
+) -> HabitTarget:
     """`habit_target` whose corpus shows less of the target as `noise` falls while pi*(target) stays.
 
     The match reward is beta log [t (1 - p) / ((1 - t) p)], t = target_prob per position, p = noise / num_symbols.
@@ -168,8 +177,9 @@ def coverage_dial(noise: float, *, target_prob: float = TARGET_PROB, beta: float
     Raises:
         ValueError: as `habit_target`, or unless p < target_prob < 1.
     """
-    p = validation.positive("noise", noise) / validation.whole("num_symbols", options.get("num_symbols", 8))
+    p = validation.positive("noise", noise) / validation.whole("num_symbols", num_symbols)
     if not p < validation.positive("target_prob", target_prob) < 1:
         raise ValueError(f"target_prob must lie above noise / num_symbols = {p:.4g} and below 1; got {target_prob}")
     reward = validation.positive("beta", beta) * math.log(target_prob * (1 - p) / ((1 - target_prob) * p))
-    return habit_target(noise=noise, match_reward=reward, beta=beta, **options)
+    sizes = {"num_symbols": num_symbols, "length": length, "num_prompts": num_prompts}
+    return habit_target(noise=noise, match_reward=reward, beta=beta, seed=seed, **sizes)
