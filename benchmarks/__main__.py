@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from benchmarks import designs, didactic, drawing, first_calls, memory, simulation, trajectories
+from benchmarks import designs, didactic, drawing, first_calls, language_model, memory, simulation, trajectories
 
 
 def main(report_file: Positional[Path | None] = None) -> None:
@@ -36,6 +36,7 @@ def main(report_file: Positional[Path | None] = None) -> None:
         ("certified designs", designs.costs),
         ("training curves", trajectories.costs),
         ("didactic MLP, batches of 10 states x 10 draws, against NumPy", didactic.speeds),
+        ("language model, the command's default sizes", language_model.costs),
         ("memory at (50, 64, 32), 1024 seeds", memory.peak),
     ):
         rows = measure()

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from benchmarks import language_model
 from experiments import CHECKOUT
 from experiments.framework import places, registry
 
@@ -51,6 +52,13 @@ def _speeds(report: dict[str, Any]) -> dict[str, str]:
     named[r"at most [\d.]+ s with nothing .*? takes [\d.]+ s"] = (
         f"at most {small:.1f} s with nothing compiled ({large:.1f} s at 100,000 labels) and {cached:.1f} s with JAX's "
         f"persistent cache; `import banditlab` takes {imported:.1f} s"
+    )
+    tree, passes, steps, one_round = (row["call_s"] for row in report["language model, the command's default sizes"])
+    thousand = 1000 * steps / language_model.SAVED_STEPS
+    named[r"all 16 x 4096 responses in [\d.]+ s, .*? and eight rounds .*? [\d.]+ s"] = (
+        f"all 16 x 4096 responses in {tree:.2f} s, {passes / tree:.0f} times faster than a pass for each; 1000 steps "
+        f"of pretraining, each saved, take {thousand:.0f} s, and eight rounds of on-policy DPO with 2048 labels "
+        f"{8 * one_round:.0f} s"
     )
     (memory,) = report["memory at (50, 64, 32), 1024 seeds"]
     named[r"peak at [\d.]+ GiB"] = f"peak at {memory['peak_gib']:.1f} GiB"

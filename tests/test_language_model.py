@@ -8,7 +8,7 @@ import pytest
 from tables import broken_claims, committed
 
 from banditlab import llm
-from banditlab.store import Shards
+from banditlab.store import Shards, Table
 from experiments.framework import registry
 from experiments.language_model import (
     curves,
@@ -91,7 +91,14 @@ def test_a_draw_of_another_law_fails_the_chi_squared_of_matches(small):
 
 def test_a_path_is_read_at_the_first_time_that_it_reaches_a_divergence():
     kl, values = np.array([[0.0, 1.0, 0.9, 2.0]]), np.array([[4.0, 3.0, 3.5, 1.0]])
-    np.testing.assert_allclose(llm_hypo._along(kl, values, np.array([[0.5, 5.0]])), [[3.5, 1.0]])
+    np.testing.assert_allclose(llm_hypo._along(kl, values, np.array([[0.5, 1.0, 5.0]])), [[3.5, 3.0, 1.0]])
+
+
+def test_arms_that_agree_to_the_bit_pass_no_check_of_an_order():
+    same = Table.from_rows([{"gap_over": 0.0, "gap_over_se": 0.0}])
+    assert not curves.less("", same, "gap_over").passed
+    assert not curves.more("", same, "gap_over").passed
+    assert not curves.apart("", same, same, "gap_over").passed
 
 
 @pytest.mark.slow

@@ -185,6 +185,13 @@ REFUSED = {
     r"to be enumerated; got 100\^4": lambda m, p: llm.EnumerableModel(
         config_of(vocabulary_size=100), 4, prompts=PROMPTS
     ),
+    "responses must lie in 0..3; got values from 9 to 9": lambda m, p: llm.LogitTable(3, 4).log_prob(
+        jnp.zeros((3, 4)), llm.pad_prompts([[2]]), llm.responses(jnp.full((1, 1), 9))
+    ),
+    "prompts must lie in 0..2; got values from 7 to 7": lambda m, p: llm.LogitTable(3, 4).sample(
+        jnp.zeros((3, 4)), llm.pad_prompts([[7]]), jax.random.key(0)
+    ),
+    "num_symbols must be at least 2 to number 2 prompts; got 1": lambda m, p: llm.listing.numbered_prompts(2, 1),
     "got none in prompt 1": lambda m, p: llm.pad_prompts([[1], []]),
     "noise must be at most 1; got 2": lambda m, p: llm.tasks.habit_target(noise=2),
     "num_symbols must be at least 2": lambda m, p: llm.tasks.habit_target(num_symbols=1),

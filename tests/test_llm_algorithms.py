@@ -52,6 +52,25 @@ def test_training_is_the_scan_of_its_steps(three_rounds):
     assert history["num_tokens"].tolist() == [256] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        algorithms.on_policy_dpo(oracle="learned"),
+        algorithms.hypo(0.1),
+        algorithms.reward_distillation(noise=0.5),
+        algorithms.hybrid_dpo(num_candidates=3),
+    ],
+    ids=["dpo", "hypo", "distillation", "hybrid"],
+)
+def test_a_policy_in_the_bandits_precision_stays_there(algorithm):
+    given = (algorithm, MODEL, REFERENCE.astype(float), TASK)
+    state = algorithms.init(*given, KEY)
+    state, measured = algorithms.step(*given, EVALUATOR, KEY, state, **SIZES)
+    assert state.params.dtype == float
+    assert {value.dtype.name for value in measured.values()} == {"float64", "int32"}
+
+
 def test_metrics_of_a_round_are_those_of_what_it_drew():
     drawn = draw(algorithms.reward_distillation(), BEST)
     laws = (BEST, jnp.roll(BEST, 1, axis=1), REFERENCE)

@@ -205,6 +205,8 @@ REFUSED = {
     "--corpus-noise does not apply to --task min-length, which takes --num-symbols": {"corpus_noise": 0.1},
     "--penalty does not apply to --method on-policy-dpo, which takes --oracle": {"penalty": 1},
     "--penalty must be non-negative": {"method": "hypo", "penalty": -1},
+    "--compute-dtype must be one of float32, bfloat16; got 'float8'": {"compute_dtype": "float8"},
+    "--target-prob does not apply to --task min-length": {"target_prob": 0.5},
     "prompt and response must fit context_length = 2; got 1 [+] 2 tokens": {"context_length": 2},
     "--num-key-value-heads must divide num_heads = 1": {"num_key_value_heads": 2},
     "--out must be a writable folder; got '/dev/null/x' [(]Not a directory[)]": {},

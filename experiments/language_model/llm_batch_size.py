@@ -136,16 +136,17 @@ def plot(table: Table) -> "Figure":
         ax.set_xlabel("labels a round, n")
     shared = table.where(rule=SHARED, num_pairs=sizes[0])
     rates = " and ".join(f"{rate:g}" for rate in np.unique(shared["rate"]))
-    axes[0].set(title=f"rate {rates}, best for n = {sizes[-1]}", ylabel=r"final gap $J^* - J(\pi)$")
-    axes[1].set_title("rate tuned")
+    axes[0].set(title=f"rate of n = {sizes[-1]}", ylabel=r"final gap $J^* - J(\pi)$")
+    axes[1].set_title("each n's own rate")
     plotting.legend(made, columns=3)
     rounds = int(table["num_labels"][0] // table["num_pairs"][0])
     tried = [str(name).removeprefix("held_out_") for name in table.columns if name.startswith("held_out_")]
     plotting.caption(
         made,
         f"{rounds} rounds of n labels, every round with as many gradient steps (small batches are passed more often). "
-        f"Mean of {table['seeds'][0]} seeds, bars a standard error. Tuned: each point at its own best rate of "
-        f"{', '.join(rate for rate in tried if not rate.endswith('_se'))}, on held-out seeds.",
+        f"Mean of {table['seeds'][0]} seeds, bars a standard error. Rates of "
+        f"{', '.join(rate for rate in tried if not rate.endswith('_se'))}: left the best of the largest n, {rates}, "
+        f"right each point's own, chosen on held-out seeds.",
     )
     return made
 
