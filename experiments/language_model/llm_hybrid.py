@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CLAIM = (
     "With one-hot features the G-optimal design of a pool is uniform over its distinct candidates and knows nothing of "
-    "the reward: pairs of a small pool, compared again and again, end farther from pi* than on-policy pairs. From a pool "
-    "of as many responses as on-policy draws, 2048 labels a round, they beat offline pairs."
+    "the reward: pairs of a small pool, compared again and again, end farther from pi* than on-policy pairs. From a "
+    "pool of as many responses as on-policy draws, 2048 labels a round, they beat offline pairs."
 )
 OFFLINE, ON_POLICY = "offline", "on_policy"
 DESIGN, PAIRED, MIXTURE, SMALL = "design", "paired", "mixture", "design, small pool"
