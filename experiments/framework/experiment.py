@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from banditlab.store import Shards, Table, source_hash
@@ -54,5 +55,8 @@ class Experiment(Generic[Config]):
             return self.plot(table)
 
     def source_hash(self) -> str:
-        """Hash of what the table depends on: ``run``, the configuration class and all they use."""
-        return source_hash(self.run, type(self.presets["default"]))
+        """Hash of what the table depends on: ``run``, the configuration class and all they use, as first read."""
+        return _source_hash(self.run, type(self.presets["default"]))
+
+
+_source_hash = cache(source_hash)  # a third of a second each: one process asks many times
