@@ -17,7 +17,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q -n auto --dist worksteal
+	$(BIN)/python -m pytest -q -n auto --dist worksteal --optimized
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

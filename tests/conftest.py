@@ -18,6 +18,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--optimized", action="store_true", help="compile as users do, not as fast as can be")
+
+
+def pytest_configure(config):
+    # Most of the time goes into compilation; `make test-all` leaves the optimisations on.
+    jax.config.update("jax_disable_most_optimizations", not config.getoption("optimized"))
+
+
 @pytest.fixture(autouse=True)
 def _warnings_are_errors():
     with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from banditlab import compilation
 from banditlab.store import Table
 from banditlab.store import sources as source_walk
 from experiments import CHECKOUT
+from experiments.framework import experiment as experiment_module
 from experiments.framework import places, registry
 from experiments.framework.checks import interval
 from experiments.framework.commands import main
@@ -94,6 +95,7 @@ def toy(tmp_path, monkeypatch):
     source_walk._file.cache_clear()
 
     def command(line):
+        experiment_module._source_hash.cache_clear()  # every command line is a process of its own
         verb, *rest = line.split()
         output = [] if verb == "list" or "--output" in rest else ["--output", str(tmp_path / "results")]
         return main([verb, *rest, *output])

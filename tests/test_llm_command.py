@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pytest
 
-from banditlab import compilation
 from banditlab.llm import __main__ as command
 from banditlab.llm import checkpoint
 from banditlab.llm.command.folder import Folder
@@ -59,14 +58,6 @@ def final_arrays(out):
         warnings.simplefilter("ignore")  # it says that it was not told
         tree = reader.restore((out / "rounds" / "3").absolute())
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_fast():
-    """Programs are compiled in a third of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compilation, "OPTIONS", compilation.OPTIONS | {"xla_backend_optimization_level": 0})
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Every experiment through the command line at its smallest size: run, draw, and every shard reused the second time."""
 
-import jax
 import pytest
 
 from experiments.framework import registry
@@ -12,15 +11,6 @@ QUICK = (*registry.FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl
 TOGETHER = registry.FAMILIES["language_model"]
 ALONE = [name for name in registry.names() if name not in TOGETHER]
 GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
-
-
-@pytest.fixture(autouse=True)
-def _compiled_fast():
-    """Smoke presets run for a moment: what counts is how fast their programs compile."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.parametrize("names", [*GROUPS, pytest.param(list(TOGETHER), id="language_model")])
