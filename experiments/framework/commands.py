@@ -64,10 +64,10 @@ def run(
     """
     require_writable("--output", output)
     experiments = _load(names)
-    from experiments.framework.running import run_experiment
+    from experiments.framework.running import run_all
 
-    for experiment in experiments:
-        _print(run_experiment(experiment, preset, output, fresh=fresh))
+    for line in run_all(experiments, preset, output, fresh=fresh):
+        _print(line)
     return 0
 
 

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import jax
@@ -25,6 +26,18 @@ from experiments.framework.experiment import Experiment
 from experiments.framework.session import describe_device
 
 
+def run_all(experiments: Iterable[Experiment], preset: str, output: Path, *, fresh: bool) -> Iterator[str]:
+    """Run one after the other, as `run_experiment`; yields its lines.
+
+    Experiments of one family share compiled programs, and then they go: every kernel holds memory, and memory maps, of
+    which a process may have 65530.
+    """
+    for _, members in groupby(experiments, key=lambda experiment: experiment.family):
+        for experiment in members:
+            yield run_experiment(experiment, preset, output, fresh=fresh)
+        jax.clear_caches()
+
+
 def run_experiment(experiment: Experiment, preset: str, output: Path, *, fresh: bool) -> str:
     """Run into ``output``, reusing finished shards unless ``fresh``; returns a line to print."""
     started = time.perf_counter()
@@ -41,7 +54,6 @@ def run_experiment(experiment: Experiment, preset: str, output: Path, *, fresh: 
             listener=listener,
         )
         table = experiment.run(config, shards)
-    _forget_programs()
     seconds = time.perf_counter() - started
     record = origin_record(
         experiment=experiment.name,
@@ -62,20 +74,6 @@ def run_experiment(experiment: Experiment, preset: str, output: Path, *, fresh: 
     write_atomically(result.file(".json"), (json.dumps(record, indent=1) + "\n").encode())
     reuse = f"{shards.computed} shards computed, {shards.reused} reused"
     return f"{experiment.name}: {seconds:.1f} s, {reuse}, {len(table)} rows -> {result.file('.csv')}"
-
-
-def _forget_programs() -> None:
-    """Every compiled kernel holds memory maps: past half of those that a process may have, compiled programs go.
-
-    Until then experiments of one family share them. Where the system does not tell, they go at once.
-    """
-    try:
-        held = len(Path("/proc/self/maps").read_bytes().splitlines())
-        allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
-    except OSError:
-        held, allowed = 1, 0
-    if held > allowed / 2:
-        jax.clear_caches()
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Config:
     num_pairs: int = 1024
     batch_size: int = 64
     num_epochs: int = 8
-    penalties: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0)
+    penalties: tuple[float, ...] = (0.0, 0.1, 1.0)
     num_samples: int = 2
     num_prompts: int = 16
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
