@@ -16,7 +16,7 @@ import numpy as np
 
 # Of a folder this many of the newest are kept: one to go back to, should the last be damaged.
 KEPT = 2
-# Written last into a checkpoint: the digest of every file, and what the arrays are.
+# Written last into a checkpoint: the digest of every file, and what arrays are packed, in their order.
 _MANIFEST = "manifest.json"
 
 
@@ -46,7 +46,7 @@ def save(folder: Path, number: int, tree: Any) -> None:
     unfinished = folder / f"{number}.saving"
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
         writer.save(unfinished.absolute(), args=ocp.args.PyTreeSave(_packed(tree)))
-    manifest = {"files": _digests(unfinished), "arrays": _arrays(tree)}
+    manifest = {"files": _digests(unfinished), "packed": _arrays(tree)}
     (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     os.replace(unfinished, folder / str(number))
     for old in numbers(folder)[:-KEPT]:
@@ -98,7 +98,7 @@ def _check(path: Path, like: Any) -> None:
     """Before orbax reads it: what it says of a damaged file is long and goes to stderr."""
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
-        expected, arrays = manifest["files"], manifest["arrays"]
+        expected, arrays = manifest["files"], manifest["packed"]
     except (OSError, ValueError, TypeError, KeyError):
         expected, arrays = {_MANIFEST: ""}, None
     found = _digests(path)
