@@ -142,7 +142,7 @@ def contexts(counts: tuple[int, ...], masses: tuple[float, ...]) -> Iterator[tup
             gap = -np.log(2) - 0.5 * np.log(mass * (1 - mass))
             error = 2 * mass * (1 - mass) * np.log((1 - mass) / mass) ** 2 if mass else np.inf
         bound = np.sqrt(error / (2 * mass)) if mass else np.inf
-        rho = jnp.stack([(jnp.arange(most) < count) / count for count in counts])
+        rho = jnp.stack([(jnp.arange(most) < count).astype(float) / count for count in counts])
         found = _measure_contexts(reference, half, rho)
         for place, count in enumerate(counts):
             expected = (gap / count, gap, bound / np.sqrt(count), bound)

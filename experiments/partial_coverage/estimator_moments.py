@@ -64,7 +64,7 @@ def _summed(env, log_policies, values, actions):
         found = {}
         for name, estimates in _estimates(env, log_policy, table, actions).items():
             mean = jnp.einsum("n,na->a", weights, estimates)
-            squares = jnp.sum(jnp.square(estimates - mean), axis=1)
+            squares = jnp.sum(jnp.square(estimates - mean[None]), axis=1)
             variance = weights @ squares
             spread = jnp.sqrt(jnp.maximum(weights @ jnp.square(squares - variance), 0.0))
             found[name] = {"mean": mean, "variance": variance, "spread": spread}
@@ -93,7 +93,7 @@ def _drawn(key, env, log_policies, values, means, num_estimates, num_samples):
         actions = policy_gradients.sample(own, log_policy, num_estimates * num_samples)
         actions = actions.reshape(num_estimates, 1, num_samples)
         estimates = _estimates(env, log_policy, table, actions)
-        return {name: jnp.mean(jnp.sum(jnp.square(x - mean[name]), axis=1)) for name, x in estimates.items()}
+        return {name: jnp.mean(jnp.sum(jnp.square(x - mean[name][None]), axis=1)) for name, x in estimates.items()}
 
     return jax.lax.map(one, (jnp.arange(len(values)), log_policies, values, means))
 

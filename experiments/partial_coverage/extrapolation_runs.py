@@ -176,7 +176,7 @@ def _plain_fits(template, features, targets, sizes):
         env = template.replace(features=feature, target_params=target)
 
         def fit(size):
-            seen = jnp.where(jnp.arange(env.num_actions) < size, 1.0 / size, 0.0)
+            seen = jnp.where(jnp.arange(env.num_actions) < size, 1.0 / size.astype(float), 0.0)
             law = bl.preferences.outcome_law(env, seen[None, :, None] * seen[None, None, :])
             found = bounded.fit(env, law, np.inf)
             return found.params / env.beta, found.status
