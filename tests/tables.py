@@ -4,9 +4,9 @@ from banditlab.store import Table
 from experiments.framework import places, registry
 
 
-def committed(name: str) -> Table:
-    """The table of an experiment's default preset under figures/."""
-    return places.committed("default", name).table()
+def committed(name: str, preset: str = "default") -> Table:
+    """The table of an experiment's preset under figures/."""
+    return places.committed(preset, name).table()
 
 
 def failing(name: str, **columns) -> list[str]:

@@ -137,6 +137,20 @@ def test_a_check_fails_on_a_table_that_says_the_opposite(name, column):
     assert broken_claims(name, table, **{column: shift * table[column]}) != []
 
 
+@pytest.mark.parametrize(
+    ("name", "claim"),
+    [
+        ("llm_batch_size", "512 labels a round less 2048"),
+        ("llm_coverage_dial", "on-policy less offline, gap: coverage 64 less coverage 12990"),
+        ("llm_hybrid", "offline less hybrid, paired"),
+    ],
+)
+def test_what_only_the_paper_preset_tells_is_checked_there_and_fails_on_the_opposite(name, claim):
+    table = committed(name, "paper")
+    assert broken_claims(name, table) == []
+    assert any(claim in broken for broken in broken_claims(name, table, gap_over=-table["gap_over"]))
+
+
 def test_every_experiment_of_the_family_has_its_faults_planted():
     assert set(PLANTED) == set(registry.FAMILIES["language_model"])
 
