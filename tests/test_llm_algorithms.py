@@ -13,7 +13,7 @@ from scipy import special
 
 from banditlab import llm
 from banditlab.llm import algorithms
-from banditlab.llm.algorithms import divergence, rounds, training
+from banditlab.llm.algorithms import divergence, fitting, rounds
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,22 @@ def test_a_run_resumed_from_a_saved_state_is_bitwise_the_run_that_went_on(three_
         state, measured = step(algorithms.on_policy_dpo(), state)
         equal(state, states[k + 1])
         equal(measured, metrics[k])
+
+
+def test_rounds_that_are_not_measured_are_bitwise_those_that_are(three_rounds):
+    states, _ = three_rounds
+    given = (algorithms.on_policy_dpo(), MODEL, REFERENCE, TASK, TASK.beta, KEY)
+    state = states[0]
+    for k in range(3):
+        state = algorithms.update(*given, state, **SIZES)
+        equal(state, states[k + 1])
+
+
+def test_an_update_refuses_a_temperature_that_is_not_positive():
+    with pytest.raises(ValueError, match="beta must be positive"):
+        algorithms.update(
+            algorithms.on_policy_dpo(), MODEL, REFERENCE, TASK, 0.0, KEY, begin(algorithms.on_policy_dpo()), **SIZES
+        )
 
 
 @pytest.mark.slow
@@ -139,7 +155,7 @@ def test_the_penalty_of_a_step_is_unbiased_over_its_own_draws():
     @jax.jit
     def both(params):
         keys = jax.random.split(KEY, 12000)
-        estimates = jax.vmap(lambda key: training._kl_gradient(algorithm, MODEL, params, REFERENCE, TASK.prompts, key))(
+        estimates = jax.vmap(lambda key: fitting._kl_gradient(algorithm, MODEL, params, REFERENCE, TASK.prompts, key))(
             keys
         )
         return estimates, jax.grad(exact)(params) / TASK.num_prompts

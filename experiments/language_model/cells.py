@@ -68,23 +68,39 @@ class Bench:
             self._labs[setup] = Lab(setup, self._shards)
         return self._labs[setup]
 
-    def histories(self, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Histories]:
-        """For every cell its METRICS, (len(seeds), num_rounds) each, and the last parameters, "params"."""
+    def histories(self, cells: Sequence[Cell], num_seeds: int) -> list[Histories]:
+        """For every cell its METRICS, (num_seeds, num_rounds) each, and the last parameters, "params"."""
+        return self._stacked(cells, range(num_seeds))
+
+    def held_out(self, cells: Sequence[Cell], num_seeds: int) -> np.ndarray:
+        """(len(cells), num_seeds) gaps after the last round, on held-out seeds."""
+        found = self._stacked(cells, range(TUNING, TUNING + num_seeds))
+        return np.stack([history["gap"][:, -1] for history in found])
+
+    def _stacked(self, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Histories]:
         jobs = [(cell, seed) for cell in dict.fromkeys(cells) for seed in seeds]
         for cell in cells:
             self.lab(cell.setup)
             self._locks.setdefault(_program(cell), threading.Lock())
-        # One run of every program comes first, so that two programs are compiled at a time and none twice.
+        # One run of every program comes first, so that two programs are compiled at a time and none twice; while there
+        # is only one, the other worker trains the references, those of the seeds to come too.
         first = list({_program(cell): (cell, seed) for cell, seed in reversed(jobs)}.values())
         rest = [job for job in jobs if job not in first]
-        found = dict(zip(first + rest, labs.side_by_side(self._one, first + rest), strict=True))
+        setups = dict.fromkeys(cell.setup for cell in cells)
+        starts = [(setup, seed) for setup in setups for seed in (*seeds, *range(setup.num_references))]
+        tasks = [
+            *(partial(self._one, *job) for job in first),
+            *(partial(self.lab(setup).of, seed) for setup, seed in starts),
+            *(partial(self._one, *job) for job in rest),
+        ]
+        done = labs.side_by_side(lambda task: task(), tasks)
+        found = dict(zip(first + rest, done[: len(first)] + done[len(first) + len(starts) :], strict=True))
         return [
             {name: np.stack([found[cell, seed][name] for seed in seeds]) for name in (*METRICS, "params")}
             for cell in cells
         ]
 
-    def _one(self, job: tuple[Cell, int]) -> Histories:
-        cell, seed = job
+    def _one(self, cell: Cell, seed: int) -> Histories:
         shared = labs.store(self._shards, "llm_cells", cell, self._sources)
         return shared.get("run", (seed, seed + 1), partial(self._train, cell, seed))
 
@@ -110,16 +126,20 @@ def _program(cell: Cell) -> Hashable:
 
 
 def train_cell(cell: Cell, lab: Lab, seed: int) -> dict[str, np.ndarray]:
-    """The METRICS of one run, (num_rounds,) each, and its last parameters as one vector."""
+    """The METRICS of one run after every round, on a held-out seed after the last only; its parameters as a vector."""
     algorithm = algorithm_of(cell)
     reference, evaluator = lab.of(seed)
     given = (algorithm, lab.model, reference, lab.task)
     key = jax.random.key(cell.setup.first_seed + seed)
     state = llm.algorithms.init(*given, key)
-    sizes = {"num_pairs": cell.num_pairs, "num_epochs": cell.num_epochs, "batch_size": cell.batch_size}
+    names = ("num_pairs", "num_epochs", "batch_size", "learning_rate")
+    sizes = {name: getattr(cell, name) for name in names}
+    unmeasured = cell.num_rounds - 1 if seed >= TUNING else 0
+    for _ in range(unmeasured):
+        state = llm.algorithms.update(*given, lab.task.beta, key, state, **sizes)
     rounds = []
-    for _ in range(cell.num_rounds):
-        state, metrics = llm.algorithms.step(*given, evaluator, key, state, learning_rate=cell.learning_rate, **sizes)
+    for _ in range(cell.num_rounds - unmeasured):
+        state, metrics = llm.algorithms.step(*given, evaluator, key, state, **sizes)
         rounds.append({name: metrics[name] for name in METRICS})
     history = {name: np.asarray([float(metrics[name]) for metrics in rounds]) for name in METRICS}
     if not all(np.isfinite(values).all() for values in history.values()):
@@ -133,10 +153,9 @@ def tuned(
     """Per arm the cell with the smallest mean final gap over held-out seeds, its histories on seeds 0 .. seeds - 1,
     and (len(cells), held_out) final gaps that it was chosen by."""
     everything = [cell for cells in arms.values() for cell in cells]
-    tried = bench.histories(everything, range(TUNING, TUNING + held_out))
-    final = {cell: history["gap"][:, -1] for cell, history in zip(everything, tried, strict=True)}
+    final = dict(zip(everything, bench.held_out(everything, held_out), strict=True))
     chosen = {name: min(cells, key=lambda cell: final[cell].mean()) for name, cells in arms.items()}
-    found = bench.histories(list(chosen.values()), range(seeds))
+    found = bench.histories(list(chosen.values()), seeds)
     return {
         name: (chosen[name], history, np.stack([final[cell] for cell in arms[name]]))
         for name, history in zip(arms, found, strict=True)

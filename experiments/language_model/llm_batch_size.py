@@ -13,7 +13,7 @@ from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
 from experiments.language_model import curves, lab
 from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import TUNING, Setup
+from experiments.language_model.lab import Setup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,13 +81,12 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     arms = [(size, arm) for size in config.num_pairs for arm in ARMS]
     shape = (len(config.num_pairs), len(ARMS))
     grid = [cell(config, arm, size, rate) for size, arm in arms for rate in config.rates]
-    found = bench.histories(grid, range(TUNING, TUNING + config.tuning_seeds))
-    tried = np.stack([history["gap"][:, -1] for history in found]).reshape(*shape, len(config.rates), -1)
+    tried = bench.held_out(grid, config.tuning_seeds).reshape(*shape, len(config.rates), -1)
     places = _places(tried).reshape(-1, 2)
     wanted = [
         cell(config, arm, size, config.rates[k]) for (size, arm), pair in zip(arms, places, strict=True) for k in pair
     ]
-    runs = bench.histories(wanted, range(config.num_seeds))
+    runs = bench.histories(wanted, config.num_seeds)
     data = {name: np.stack([run[name][:, -1] for run in runs]).reshape(*shape, 2, -1) for name in MEASURED}
     evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
     return data | {"tried": tried, "start": curves.reference_metric(evaluators, "gap")}
@@ -157,7 +156,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
-        "default": Config(),
+        "default": Config(lab.DEFAULT),
         "paper": Config(
             lab.FRESH,
             num_pairs=(128, 256, 512, 1024, 2048),

@@ -106,7 +106,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, (1.0, 0.5), curves.SMOKE),
-        "default": Config(),
+        "default": Config(lab.DEFAULT),
         "paper": Config(lab.FRESH, noises=(1.0, 0.7, 0.5, 0.35, 0.25), sizes=curves.PAPER),
     },
     run=run,

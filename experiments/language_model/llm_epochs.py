@@ -66,7 +66,7 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     listed = [
         Cell(config.setup, "offline_dpo", options, *sizes, rate) for rate in config.rates for options in ARMS.values()
     ]
-    found = bench.histories(listed, range(config.num_seeds))
+    found = bench.histories(listed, config.num_seeds)
     evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
     data = {}
     for name in MEASURED:
@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 3, (3e-3, 1e-2), 3),
-        "default": Config(),
+        "default": Config(lab.DEFAULT, num_epochs=12),
         "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, num_epochs=32, rates=(1e-3, 3e-3, 1e-2)),
     },
     run=run,

@@ -80,7 +80,7 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     bench = Bench(shards)
     sizes = (config.num_pairs, 1, config.batch_size, config.num_rounds)
     cell = Cell(config.setup, "on_policy_dpo", (), *sizes, config.rate)
-    (history,) = bench.histories([cell], range(config.num_seeds))
+    (history,) = bench.histories([cell], config.num_seeds)
     place = bench.lab(config.setup)
     rows, tails = [], []
     for seed in range(config.num_seeds):
@@ -173,7 +173,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 2, each=512, num_seeds=3, tail_sizes=(10, 1000), tail_repeats=256),
-        "default": Config(),
+        "default": Config(lab.DEFAULT, each=2048),
         "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, each=16384),
     },
     run=run,

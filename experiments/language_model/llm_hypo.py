@@ -13,7 +13,7 @@ from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
 from experiments.language_model import curves, lab
 from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import TUNING, Setup
+from experiments.language_model.lab import Setup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,17 +88,15 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     """MEASURED, (penalties, rates, seeds, epochs + 1), the reference first; "tried", last gaps of held-out seeds."""
     bench = Bench(shards)
     listed = [cell(config, penalty, rate) for penalty in config.penalties for rate in config.rates]
-    seeds = (*range(config.num_seeds), *range(TUNING, TUNING + config.tuning_seeds))
-    found = bench.histories(listed, seeds)
+    found = bench.histories(listed, config.num_seeds)
     evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
     shape = (len(config.penalties), len(config.rates))
     data = {}
     for name in MEASURED:
-        own = np.stack([history[name][: config.num_seeds] for history in found])
+        own = np.stack([history[name] for history in found])
         start = np.broadcast_to(curves.reference_metric(evaluators, name)[:, None], (*own.shape[:2], 1))
         data[name] = np.concatenate([start, own], axis=-1).reshape(*shape, config.num_seeds, -1)
-    tried = np.stack([history["gap"][config.num_seeds :, -1] for history in found])
-    return data | {"tried": tried.reshape(*shape, -1)}
+    return data | {"tried": bench.held_out(listed, config.tuning_seeds).reshape(*shape, -1)}
 
 
 def _along(kl: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -171,7 +169,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 2, (0.0, 0.1, 1.0), num_prompts=8, rates=(3e-3, 1e-2), num_seeds=3),
-        "default": Config(),
+        "default": Config(lab.DEFAULT, num_epochs=6),
         "paper": Config(
             lab.FRESH,
             num_pairs=2048,

@@ -10,7 +10,7 @@ from banditlab.llm.algorithms.presets import (
     reward_distillation,
 )
 from banditlab.llm.algorithms.rounds import Drawn, draw
-from banditlab.llm.algorithms.training import init, step, train
+from banditlab.llm.algorithms.training import init, step, train, update
 
 __all__ = [
     "METHODS",
@@ -26,4 +26,5 @@ __all__ = [
     "reward_distillation",
     "step",
     "train",
+    "update",
 ]

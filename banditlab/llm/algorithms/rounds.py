@@ -97,8 +97,9 @@ def _two_each(
     return Responses(*(leaf[:size] for leaf in both)), Responses(*(leaf[size:] for leaf in both))
 
 
+@jax.jit
 def measure(model: LanguageModel, params: decoder.Params, drawn: Drawn, beta: Array) -> dict[str, Array]:
-    """The policy on what the round drew, each () in the decoder's precision; see `training.step`."""
+    """The policy on what the round drew, each () in the decoder's precision, and num_tokens; see `training.step`."""
     pairs = drawn.pairs
     chosen, rejected = preference.log_probs(model, params, pairs.prompts, pairs.chosen, pairs.rejected)
     seen = jnp.concatenate([chosen, rejected]) if drawn.responses is None else model.log_prob(params, *drawn.responses)
@@ -107,6 +108,7 @@ def measure(model: LanguageModel, params: decoder.Params, drawn: Drawn, beta: Ar
         "log_prob_chosen": jnp.mean(chosen),
         "log_prob_rejected": jnp.mean(rejected),
         "effective_sample_size": effective_share(seen, drawn.log_sampler, drawn.log_reference),
+        "num_tokens": drawn.num_tokens,
     }
 
 

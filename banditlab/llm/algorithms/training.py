@@ -9,21 +9,19 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import validation
-from banditlab.llm import adam, decoder, exact, oracles, preference
-from banditlab.llm.algorithms import divergence, presets, rounds
+from banditlab.llm import adam, decoder, exact, oracles
+from banditlab.llm.algorithms import fitting, presets, rounds
 from banditlab.llm.algorithms.base import Algorithm, State
 from banditlab.llm.exact import Evaluator
-from banditlab.llm.model import EnumerableModel
+from banditlab.llm.model import EnumerableModel, LanguageModel
 from banditlab.llm.pretraining import check_task
 from banditlab.llm.tasks import Task
 
-_STATIC = ("num_pairs", "num_epochs", "batch_size")
-# Keys that no split of the run's can hit.
+# A key that no split of the run's can hit.
 _ORACLE_STREAM = 2**31 - 1
-_KL_STREAM = 2**31 - 2
 
 
-def init(algorithm: Algorithm, model: EnumerableModel, reference: decoder.Params, task: Task, key: Array) -> State:
+def init(algorithm: Algorithm, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
     """The state before the first round: the policy is the reference, and a learned oracle has learned.
 
     `key` is the run's, as in `step`.
@@ -53,11 +51,9 @@ def step(
     batch_size: int,
     learning_rate: float | Array,
 ) -> tuple[State, dict[str, Array]]:
-    """One round: draw `num_pairs` labels, then `num_epochs` passes of Adam over them in batches.
+    """One round, as `update` does it, and its metrics.
 
-    Pure and compiled once. Round k draws with keys folded from `key` and k = state.number, so a run that goes on from
-    a saved state is bitwise the run that never stopped. Arms with the same key share the prompts, the uniforms of the
-    labels and the order of batches.
+    Pure. The update and what measures it are compiled apart, so that algorithms share the latter.
 
     Args:
         evaluator: its beta is the temperature of the margins.
@@ -72,11 +68,47 @@ def step(
         round, without HyPO's own draws.
 
     Raises:
-        ValueError: if a count is not a whole number, batch_size does not divide num_pairs or is below the algorithm's
-            num_prompts, the learning rate is not positive, or the model is not of the task.
+        ValueError: as `update`.
     """
+    beta = evaluator.env.beta
     sizes, rate = _check(algorithm, model, task, num_pairs, num_epochs, batch_size, learning_rate)
-    return _step(algorithm, model, reference, task, evaluator, key, state, rate, **sizes)
+    state, drawn, loss = fitting.update(algorithm, model, reference, task, beta, key, state, rate, **sizes)
+    return state, _measure(algorithm, model, evaluator, state, drawn, loss, num_pairs=sizes["num_pairs"])
+
+
+def update(
+    algorithm: Algorithm,
+    model: LanguageModel,
+    reference: decoder.Params,
+    task: Task,
+    beta: float | Array,
+    key: Array,
+    state: State,
+    *,
+    num_pairs: int,
+    num_epochs: int,
+    batch_size: int,
+    learning_rate: float | Array,
+) -> State:
+    """One round that is not measured: draw `num_pairs` labels, then `num_epochs` passes of Adam over them in batches.
+
+    No table of responses is needed. Round k draws with keys folded from `key` and k = state.number, so a run that goes
+    on from a saved state is bitwise the run that never stopped, and so is one whose rounds were not all measured. Arms
+    with the same key share the prompts, the uniforms of the labels and the order of batches.
+
+    Args:
+        beta: temperature of the margins.
+        key: of the whole run, the same in every round.
+
+    Raises:
+        ValueError: if a count is not a whole number, batch_size does not divide num_pairs or is below the algorithm's
+            num_prompts, beta or the learning rate is not positive, or the model is not of the task.
+    """
+    if validation.is_concrete(beta):
+        validation.positive("beta", beta)
+    sizes, rate = _check(algorithm, model, task, num_pairs, num_epochs, batch_size, learning_rate)
+    given = jnp.asarray(beta, float)
+    return fitting.update(algorithm, model, reference, task, given, key, state, rate, **sizes)[0]
 
 
 def train(
@@ -110,7 +142,7 @@ def train(
 
 def _check(
     algorithm: Algorithm,
-    model: EnumerableModel,
+    model: LanguageModel,
     task: Task,
     num_pairs: int,
     num_epochs: int,
@@ -130,64 +162,30 @@ def _check(
     return sizes, jnp.asarray(learning_rate, jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=("num_rounds", *_STATIC))
+@functools.partial(jax.jit, static_argnames=("num_rounds", *fitting.STATIC))
 def _train(algorithm, model, reference, task, evaluator, key, learning_rate, *, num_rounds, **sizes):
     def advance(state: State, _: None) -> tuple[State, dict[str, Array]]:
-        return _step(algorithm, model, reference, task, evaluator, key, state, learning_rate, **sizes)
+        given = (algorithm, model, reference, task, evaluator.env.beta, key)
+        state, drawn, loss = fitting.update(*given, state, learning_rate, **sizes)
+        return state, _measure(algorithm, model, evaluator, state, drawn, loss, num_pairs=sizes["num_pairs"])
 
     state = init(algorithm, model, reference, task, key)
     state, history = jax.lax.scan(advance, state, None, length=num_rounds)
     return state.params, history
 
 
-@functools.partial(jax.jit, static_argnames=_STATIC)
-def _step(
-    algorithm, model, reference, task, evaluator, key, state, learning_rate, *, num_pairs, num_epochs, batch_size
-):
-    beta = evaluator.env.beta
-    key_pairs, key_order = jax.random.split(key)
-    key_kl = jax.random.fold_in(jax.random.fold_in(key, _KL_STREAM), state.number)
-    # A fixed set is the first round's, drawn again from the same key.
-    key_drawn = jax.random.fold_in(key_pairs, jnp.where(algorithm.fresh, state.number, 0))
-    drawn = rounds.draw(algorithm, model, state.params, reference, state.reward_model, task, key_drawn, num_pairs)
-    order_bits = jax.random.bits(jax.random.fold_in(key_order, state.number), (num_epochs, num_pairs), jnp.uint32)
-    orders = jnp.argsort(order_bits, axis=1).astype(jnp.int32)  # every epoch's own permutation
-
-    def one_step(carry, given):
-        rows, number = given
-        params, optimizer = carry
-        batch, target = jax.tree.map(lambda leaf: leaf[rows], (drawn.pairs, drawn.target))
-        wanted = target if algorithm.regresses else None
-        loss, gradient = jax.value_and_grad(
-            lambda p: preference.mean_loss(model, p, batch, beta, loss=algorithm.loss, target=wanted)
-        )(params)
-        if algorithm.num_samples:
-            key_step = jax.random.fold_in(key_kl, number)
-            pull = _kl_gradient(algorithm, model, params, reference, batch.prompts, key_step)
-            gradient = jax.tree.map(lambda g, k: g + algorithm.penalty.astype(k.dtype) * k, gradient, pull)
-        return adam.update(gradient, params, optimizer, learning_rate), loss
-
-    batches = orders.reshape(-1, batch_size)
-    numbers = jnp.arange(len(batches), dtype=jnp.uint32)
-    (params, optimizer), loss = jax.lax.scan(one_step, (state.params, state.optimizer), (batches, numbers))
-    metrics = exact.measure(evaluator, model.log_prob_table(params)) | rounds.measure(model, params, drawn, beta)
-    metrics["loss"] = jnp.mean(loss[-(num_pairs // batch_size) :])
-    metrics |= {"num_labels": _num_labels(algorithm, state.number, num_pairs), "num_tokens": drawn.num_tokens}
-    return state._replace(params=params, optimizer=optimizer, number=state.number + 1), metrics
+def _measure(algorithm, model, evaluator, state, drawn, loss, *, num_pairs):
+    """The metrics of `step`, for the state after the round."""
+    table = exact.measure(evaluator, model.log_prob_table(state.params))
+    seen = rounds.measure(model, state.params, drawn, evaluator.env.beta)
+    return table | seen | {"loss": loss, "num_labels": _num_labels(algorithm, state.number, num_pairs)}
 
 
-def _kl_gradient(algorithm, model, params, reference, prompts, key):
-    """An unbiased estimate of the gradient of the batch's mean KL(pi || pi_ref)."""
-    prompts = type(prompts)(*(leaf[: algorithm.num_prompts] for leaf in prompts))
-    draws = divergence.draw(model, params, reference, prompts, key, algorithm.num_samples)
-    return jax.grad(lambda p: divergence.mean_surrogate(model, p, draws, algorithm.num_samples))(params)
-
-
-def _num_labels(algorithm: Algorithm, number: Array, num_pairs: int) -> Array:
-    """() int32 bought up to and including round `number`; a learned oracle bought all of its before the first."""
+def _num_labels(algorithm: Algorithm, done: Array, num_pairs: int) -> Array:
+    """() int32 bought in `done` rounds; a learned oracle bought all of its before the first."""
     if algorithm.oracle.learned:
         return jnp.asarray(algorithm.oracle.num_pairs, jnp.int32)
-    return jnp.where(algorithm.fresh, num_pairs * (number.astype(jnp.int32) + 1), num_pairs)
+    return jnp.where(algorithm.fresh, num_pairs * done.astype(jnp.int32), num_pairs)
 
 
 @jax.jit
