@@ -83,11 +83,13 @@ class Bench:
             self.lab(cell.setup)
             self._locks.setdefault(_program(cell), threading.Lock())
         # One run of every program comes first, so that two programs are compiled at a time and none twice; while there
-        # is only one, the other worker trains the references, those of the seeds to come too.
+        # is only one, the other worker trains references, those of the seeds to come too, the one it waits for last.
         first = list({_program(cell): (cell, seed) for cell, seed in reversed(jobs)}.values())
         rest = [job for job in jobs if job not in first]
         setups = dict.fromkeys(cell.setup for cell in cells)
-        starts = [(setup, seed) for setup in setups for seed in (*seeds, *range(setup.num_references))]
+        starts = [
+            (setup, seed) for setup in setups for seed in (*reversed(range(setup.num_references)), *reversed(seeds))
+        ]
         tasks = [
             *(partial(self._one, *job) for job in first),
             *(partial(self.lab(setup).of, seed) for setup, seed in starts),

@@ -60,9 +60,6 @@ SMOKE = Setup(
     num_references=1,
 )
 
-# The default preset's: a third of the family's time would go into references that are hardly closer to the corpus.
-DEFAULT = Setup(pretraining_steps=1000)
-
 # What the checks say was settled on the default's seeds: the paper preset asks others.
 FRESH = Setup(first_seed=100)
 

@@ -156,7 +156,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
-        "default": Config(lab.DEFAULT),
+        "default": Config(),
         "paper": Config(
             lab.FRESH,
             num_pairs=(128, 256, 512, 1024, 2048),

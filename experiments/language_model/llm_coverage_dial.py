@@ -28,10 +28,14 @@ ARMS: curves.Arms = {OFFLINE: ("offline_dpo", ()), ON_POLICY: ("on_policy_dpo", 
 
 @dataclass(frozen=True)
 class Config:
-    """Noises of the corpus, each with references of its own; sizes as in llm_on_policy."""
+    """Noises of the corpus, each with references of its own; sizes as in llm_on_policy.
+
+    At noise 1 the corpus is uniform and learned sooner: uniform_steps of pretraining are enough.
+    """
 
     setup: Setup = field(default_factory=Setup)
     noises: tuple[float, ...] = (1.0, 0.5, 0.25)
+    uniform_steps: int = 600
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -41,7 +45,8 @@ def run(config: Config, shards: Shards) -> Table:
     listed = []
     bench = Bench(shards)
     for noise in config.noises:
-        setup = replace(config.setup, noise=noise)
+        steps = config.uniform_steps if noise == 1 else config.setup.pretraining_steps
+        setup = replace(config.setup, noise=noise, pretraining_steps=steps)
         compute = partial(curves.measure, bench, setup, config.sizes, ARMS)
         data = shards.get(f"noise {noise:g}", (0, config.sizes.num_seeds), compute)
         for arm in ARMS:
@@ -105,8 +110,8 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, (1.0, 0.5), curves.SMOKE),
-        "default": Config(lab.DEFAULT),
+        "smoke": Config(lab.SMOKE, (1.0, 0.5), 200, curves.SMOKE),
+        "default": Config(),
         "paper": Config(lab.FRESH, noises=(1.0, 0.7, 0.5, 0.35, 0.25), sizes=curves.PAPER),
     },
     run=run,

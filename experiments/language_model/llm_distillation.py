@@ -85,7 +85,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 1.0, curves.SMOKE),
-        "default": Config(lab.DEFAULT),
+        "default": Config(),
         "paper": Config(lab.FRESH, sizes=curves.PAPER),
     },
     run=run,

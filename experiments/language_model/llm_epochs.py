@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 3, (3e-3, 1e-2), 3),
-        "default": Config(lab.DEFAULT, num_epochs=12),
+        "default": Config(num_epochs=12),
         "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, num_epochs=32, rates=(1e-3, 3e-3, 1e-2)),
     },
     run=run,

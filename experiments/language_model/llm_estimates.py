@@ -173,7 +173,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 2, each=512, num_seeds=3, tail_sizes=(10, 1000), tail_repeats=256),
-        "default": Config(lab.DEFAULT, each=2048),
+        "default": Config(each=2048),
         "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, each=16384),
     },
     run=run,

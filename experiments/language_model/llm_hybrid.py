@@ -103,7 +103,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 8, 8, sizes=curves.SMOKE),
-        "default": Config(lab.DEFAULT),
+        "default": Config(),
         "paper": Config(lab.FRESH, 128, schemes=(DESIGN, PAIRED, MIXTURE), sizes=curves.PAPER),
     },
     run=run,

@@ -169,7 +169,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, 64, 32, 2, (0.0, 0.1, 1.0), num_prompts=8, rates=(3e-3, 1e-2), num_seeds=3),
-        "default": Config(lab.DEFAULT, num_epochs=6),
+        "default": Config(),
         "paper": Config(
             lab.FRESH,
             num_pairs=2048,

@@ -71,7 +71,7 @@ EXPERIMENT = Experiment(
     family="language_model",
     presets={
         "smoke": Config(lab.SMOKE, curves.SMOKE),
-        "default": Config(lab.DEFAULT),
+        "default": Config(),
         "paper": Config(lab.FRESH, replace(curves.PAPER, num_rounds=16)),
     },
     run=run,
