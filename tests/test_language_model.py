@@ -11,6 +11,7 @@ from banditlab import llm
 from banditlab.store import Shards, Table
 from experiments.framework import registry
 from experiments.language_model import (
+    cells,
     curves,
     lab,
     llm_batch_size,
@@ -44,6 +45,18 @@ def test_rates_are_chosen_on_references_that_no_result_is_reported_of(tmp_path):
     assert [place.of(seed)[0] for seed in range(5)] == [0, 1, 0, 1, 0]
     assert [place.of(lab.TUNING + seed)[0] for seed in range(3)] == [2, 3, 2]
     assert place.everyone() == [(0, None), (1, None)]
+
+
+def test_a_held_out_run_is_the_whole_run_measured_once(tmp_path, monkeypatch):
+    place = lab.Lab(replace(lab.SMOKE, pretraining_steps=10), Shards(tmp_path / "one" / "x", "one", "x", "s"))
+    cell = cells.Cell(place.setup, "on_policy_dpo", (), 32, 1, 16, 3, 1e-2)
+    whole = cells.train_cell(cell, place, 0)
+    assert whole["num_labels"].tolist() == [32, 64, 96]
+    monkeypatch.setattr(cells, "TUNING", 0)
+    once = cells.train_cell(cell, place, 0)
+    for name in cells.METRICS:
+        np.testing.assert_array_equal(once[name], whole[name][-1:], err_msg=name)
+    np.testing.assert_array_equal(once["params"], whole["params"])
 
 
 def test_optimum_and_coverage_by_plain_sums_are_those_of_the_exact_metrics(small):

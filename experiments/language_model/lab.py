@@ -29,8 +29,8 @@ class Setup:
     """Task, decoder and pretraining; what every cell of an experiment shares.
 
     The reward is that of `tasks.coverage_dial`: pi*(target) is .571 per position at every noise, with the corpus as
-    the reference; at noise 1/2 a match is worth 1.5. The decoder brings the reference's coverage within a few per cent
-    of the corpus's. Seed s starts from reference s mod num_references, and held-out seeds from as many others;
+    the reference; at noise 1/2 a match is worth 1.5. The decoder brings the reference's coverage within a tenth of the
+    corpus's. Seed s starts from reference s mod num_references, and held-out seeds from as many others;
     first_seed counts them all from another number, for runs that share no draw with those of 0. Habits and targets are
     always the same.
     """
