@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,11 +13,10 @@ import pytest
 
 import experiments
 from banditlab import compilation
-from banditlab.store import Table
+from banditlab.store import Table, sha256_of_bytes
 from banditlab.store import sources as source_walk
 from experiments import CHECKOUT
-from experiments.framework import experiment as experiment_module
-from experiments.framework import places, registry
+from experiments.framework import confirmation, places, registry, running
 from experiments.framework.checks import interval
 from experiments.framework.commands import main
 from experiments.framework.comparison import compare
@@ -92,10 +92,11 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(registry, "FAMILIES", {"coins": ("toy",)})
     monkeypatch.setattr(places, "FIGURES", tmp_path / "figures")
-    source_walk._file.cache_clear()
+    for module in (running, confirmation):  # a folder outside any repository, whatever state this one is in
+        monkeypatch.setattr(module, "CHECKOUT", tmp_path)
 
     def command(line):
-        experiment_module._source_hash.cache_clear()  # every command line is a process of its own
+        source_walk._sources.cache_clear()  # every command line is a process of its own
         verb, *rest = line.split()
         output = [] if verb == "list" or "--output" in rest else ["--output", str(tmp_path / "results")]
         return main([verb, *rest, *output])
@@ -104,7 +105,7 @@ def toy(tmp_path, monkeypatch):
     for module in ("experiments.coins.toy", "experiments.coins"):
         sys.modules.pop(module, None)
     vars(experiments).pop("coins", None)
-    source_walk._file.cache_clear()
+    source_walk._sources.cache_clear()
 
 
 def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
@@ -116,9 +117,12 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     first = (tmp_path / "results/default/toy.csv").read_bytes()
     record = json.loads((tmp_path / "results/default/toy.json").read_text())
     assert record["config"] == {"num_seeds": 256, "sizes": [400, 10_000]}
-    assert record["seeds"] == {"n=400": [0, 256], "n=10000": [0, 256]}
+    pieces = [(piece["arm"], piece["seeds"], piece["arrays"]) for piece in record["shards"]]
+    assert pieces == [(f"n={n}", [0, 256], {"mean": ["<f8", [256]]}) for n in (400, 10_000)]
     assert record["failures"] == {"nonfinite": 0}
-    assert {"platform", "device", "dtype", "wall_seconds", "commit", "versions"} <= set(record)
+    assert {"platform", "device", "dtype", "circumstances", "machine", "commit", "versions"} <= set(record)
+    assert record["machine"]["cpu"]
+    assert record["commit"] is record["dirty"] is None
 
     assert toy("verify") == 1
     assert "committed table: missing; run it, look at it, then" in capsys.readouterr().out
@@ -130,6 +134,10 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     capsys.readouterr()
     assert toy("run toy") == 0
     assert "0 shards computed, 2 reused" in capsys.readouterr().out
+    again = json.loads((tmp_path / "results/default/toy.json").read_text())
+    assert again["shards"] == record["shards"]
+    assert again["cost"]["shard_seconds"] == record["cost"]["shard_seconds"]  # of the first computation
+    assert again["cost"]["wall_seconds"] > again["cost"]["shard_seconds"]
     assert toy("run toy --fresh") == 0
     assert "2 shards computed, 0 reused" in capsys.readouterr().out
     assert (tmp_path / "results/default/toy.csv").read_bytes() == first
@@ -145,7 +153,7 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     assert toy("show toy") == 0
     assert "mean_se" in capsys.readouterr().out
     assert toy("status") == 0
-    assert "toy [default]: results present; committed present; 2 shards to reuse" in capsys.readouterr().out
+    assert "toy [default]: results present; committed present" in capsys.readouterr().out
 
 
 def test_a_wrong_constant_fails_verification(toy, monkeypatch, capsys):
@@ -165,26 +173,180 @@ def test_a_wrong_constant_fails_verification(toy, monkeypatch, capsys):
     assert total == "0 passed, 1 failed"
 
 
-def test_a_changed_source_makes_results_stale_but_a_changed_check_does_not(toy, tmp_path, capsys):
+def change(tmp_path, *texts):
+    """Write the toy's source with texts replaced, as the next command line finds it."""
+    text = TOY
+    for old, new in zip(texts[::2], texts[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "coins" / "toy.py").write_text(text)
+    sys.modules.pop("experiments.coins.toy", None)
+
+
+def test_a_changed_number_makes_results_stale_but_a_changed_check_does_not(toy, tmp_path, capsys):
     assert toy("run") == 0
     assert toy("figures --update") == 0
-    source = tmp_path / "coins" / "toy.py"
-    source.write_text(TOY.replace('"mean of a fair coin"', '"mean of the coin"'))
+    change(tmp_path, '"mean of a fair coin"', '"mean of the coin"')
     assert toy("verify") == 0
-    source.write_text(TOY.replace("HEADS = 0.5", "HEADS = 0.25"))
+    change(tmp_path, "HEADS = 0.5", "HEADS = 0.25")
     capsys.readouterr()
     assert toy("verify") == 1
     assert "results stale: its sources have changed; run `python -m experiments run" in capsys.readouterr().out
     assert toy("figures --update") == 2
     assert "stale" in capsys.readouterr().err
     # Fresh results of the changed source do not excuse the committed ones.
-    sys.modules.pop("experiments.coins.toy")
     assert toy("run") == 0
     capsys.readouterr()
     assert toy("verify") == 1
     out = capsys.readouterr().out
     assert "FAIL  toy [default]: mean of a fair coin" in out
-    assert "FAIL  toy [default] committed table: stale" in out
+    assert "FAIL  toy [default] committed table: different (mean" in out
+    assert "stale: its sources have changed; run it, look at it" in out
+
+
+REWRITTEN = "mean.std(ddof=1) / np.sqrt(mean.size)", "mean.std(ddof=1) / mean.size**0.5"
+
+
+def test_numbers_beat_stamps(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    change(tmp_path, *REWRITTEN)
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("verify") == 0
+    note = (
+        "bitwise (2 rows); stale: its sources have changed, the numbers have not: `figures --update` renews the stamp"
+    )
+    assert note in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == before
+    assert toy("figures --update") == 0
+    assert "stamp renewed" in capsys.readouterr().out
+    after = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert [name for name in before if before[name] != after[name]] == ["toy.json"]
+    old, new = (json.loads(files["toy.json"]) for files in (before, after))
+    assert old["source_hash"] != new["source_hash"]
+    assert old["cost"] == new["cost"]
+    assert toy("verify") == 0
+    assert "renews" not in capsys.readouterr().out
+
+
+def edit_record(path, **changes):
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in (record | changes).items() if value is not None}))
+
+
+def test_a_committed_record_of_a_dirty_tree_or_of_the_older_rule_is_known(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    path = tmp_path / "figures/toy.json"
+    edit_record(path, dirty=True)
+    assert toy("verify") == 1
+    assert "committed table: made from a tree that differed from its commit" in capsys.readouterr().out
+    edit_record(path, dirty=False, source_hash="c0cb193d" * 8)
+    assert toy("verify") == 0
+    assert "stamped by the rule of an older version, the numbers have not" in capsys.readouterr().out
+
+
+def test_float32_tables_are_never_compared_or_committed(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    edit_record(tmp_path / "results/default/toy.json", dtype="float32")
+    capsys.readouterr()
+    assert toy("verify") == 0
+    out = capsys.readouterr().out
+    assert "not compared  toy [default] committed table: float32 results are not compared" in out
+    assert out.splitlines()[-1] == "1 passed, 0 failed, 1 not compared"
+    assert toy("figures --update") == 2
+    assert "--update must be of float64 results; got float32" in capsys.readouterr().err
+
+
+def test_a_paper_table_of_older_sources_is_outdated_and_its_checks_are_asked(toy, tmp_path, capsys):
+    for preset in ("default", "paper"):
+        assert toy(f"run --preset {preset}") == 0
+        assert toy(f"figures --update --preset {preset}") == 0
+    edit_record(tmp_path / "figures/paper/toy.json", commit="abc" * 10)
+    change(tmp_path, *REWRITTEN)
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("verify") == 0
+    out = capsys.readouterr().out
+    assert "outdated  toy [paper]: committed table, outdated since abcabcabcabc: its sources have changed" in out
+    assert "pass  toy [paper]: mean of a fair coin" in out
+    # A check that fails there, or lacks a column, is counted and does not fail.
+    table = Table.read(tmp_path / "figures/paper/toy.csv")
+    wrong = Table({**table.columns, "mean": table["mean"] + 0.1})
+    wrong.write(tmp_path / "figures/paper/toy.csv")
+    edit_record(tmp_path / "figures/paper/toy.json", sha256=sha256_of_bytes(wrong.to_csv()))
+    assert toy("verify") == 0
+    out = capsys.readouterr().out
+    assert "outdated  toy [paper]: mean of a fair coin: predicted 0.5, measured 0.6" in out
+    assert out.splitlines()[-1] == "2 passed, 0 failed, 2 outdated"
+    wider = (
+        '"mean_se": [error]',
+        '"mean_se": [error], "size": [size]',
+        "0.5, largest",
+        '0.5 * largest["size"][0] / 1e4, largest',
+    )
+    change(tmp_path, *REWRITTEN, *wider)
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    capsys.readouterr()
+    assert toy("verify") == 0
+    assert "toy [paper]: its checks cannot be asked: column must be one of" in capsys.readouterr().out
+
+
+def test_confirm_computes_a_sample_and_says_so(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    assert toy("confirm toy") == 0
+    assert "its stamp is that of the present sources" in capsys.readouterr().out
+    change(tmp_path, *REWRITTEN)
+    for kind in ("results/default", "results/shards"):
+        shutil.rmtree(tmp_path / kind)
+    assert toy("confirm toy --arms 1") == 0
+    assert "toy [default]: sampled 1 of 2 arms, equal" in capsys.readouterr().out
+    record = json.loads((tmp_path / "figures/toy.json").read_text())
+    (sample,) = record["confirmed"]
+    assert (sample["sampled"], sample["of"], len(sample["arms"])) == (1, 2, 1)
+    assert {"commit", "seconds", "machine", "source_hash"} <= set(sample)
+    assert record["source_hash"] != sample["source_hash"]
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("verify") == 0
+    assert "bitwise (2 rows); sampled 1 of 2 arms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("HEADS = 0.5", "HEADS = 0.25"), "2 of 2 sampled shards differ, "),
+        (('f"n={size}"', 'f"size={size}"'), "ask for a shard that the record does not list: 'size=400' (0, 256)"),
+        (("for size in config.sizes:", "for size in config.sizes[:1]:"), "do not ask for the shard 'n=10000' any more"),
+    ],
+)
+def test_confirm_refuses_other_numbers(toy, tmp_path, capsys, texts, message):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    before = (tmp_path / "figures/toy.json").read_bytes()
+    change(tmp_path, *texts)
+    capsys.readouterr()
+    assert toy("confirm toy") == 1
+    assert message in capsys.readouterr().out
+    assert (tmp_path / "figures/toy.json").read_bytes() == before
+    edit_record(tmp_path / "figures/toy.json", circumstances={"jax": "0.1"})
+    assert toy("confirm toy") == 1
+    assert "another processor or release than the record's: cannot be sampled here" in capsys.readouterr().out
+
+
+def test_confirm_needs_digests_and_a_committed_table(toy, tmp_path, capsys):
+    assert toy("confirm toy") == 2
+    assert "NAME toy must have a committed table at preset default; it is missing" in capsys.readouterr().err
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    edit_record(tmp_path / "figures/toy.json", shards={"computed": 2}, source_hash="0:1")
+    assert toy("confirm toy") == 1
+    assert "its record lists no digests of shards; run it whole" in capsys.readouterr().out
 
 
 def test_an_altered_table_fails_fresh_or_committed(toy, tmp_path, capsys):

@@ -2,18 +2,15 @@
 
 import itertools
 import json
-import sys
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import experiments
-from banditlab.store import Shards, Table, config_hash, origin_record, source_hash, write_atomically
-from banditlab.store import sources as source_walk
+from banditlab.store import Shards, Table, config_hash, origin_record, write_atomically
+from banditlab.store.shards import digest
 
 
 @dataclass(frozen=True)
@@ -91,19 +88,49 @@ def test_finished_shard_is_read_back_not_computed_again(tmp_path):
         arrays = shards.get("offline n=1/2", (0, 8), compute)
         np.testing.assert_array_equal(arrays["kl"], [1.5, np.inf])
         assert (shards.computed, shards.reused) == expected
-        assert shards.seeds == {"offline n=1/2": (0, 8)}
+        (piece,) = shards.pieces
+        assert (piece.arm, piece.seeds) == ("offline n=1/2", (0, 8))
+        assert piece.arrays == {"kl": ("<f8", (2,))}
+        assert piece.digest == digest({"kl": np.asarray([1.5, np.inf])})
     assert len(calls) == 1
+
+
+def test_digest_is_of_names_dtypes_shapes_and_bytes():
+    arrays = {"kl": np.arange(4.0), "arm": np.asarray(["a"])}
+    assert digest(arrays) == digest(dict(reversed(arrays.items())))
+    assert digest(arrays) == digest(arrays | {"kl": np.asfortranarray(np.arange(8.0).reshape(4, 2))[:, 0] / 2})
+    for other in (np.arange(4.0) + 1e-16 * np.arange(4.0) * 4, np.arange(4), np.arange(4.0).reshape(2, 2)):
+        assert digest(arrays) != digest(arrays | {"kl": other})
+    assert digest(arrays) != digest({"gap": arrays["kl"], "arm": arrays["arm"]})
+
+
+def test_seconds_of_a_reused_shard_are_those_of_its_computation(tmp_path):
+    compute, _ = count_calls([1.0])
+    first, _ = make_shards(tmp_path)
+    first.get("offline", (0, 8), compute)
+    second, _ = make_shards(tmp_path)
+    second.get("offline", (0, 8), compute)
+    assert second.pieces == first.pieces
+    assert second.reused_seconds == first.pieces[0].seconds > 0
+    assert (first.reused_seconds, first.waiting(), second.waiting()) == (0.0, (1, 0), (1, 0))
+    assert make_shards(tmp_path, source_hash="x" * 64)[0].waiting() == (0, 1)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"arm": "uniform"}, {"seeds": (8, 16)}, {"source_hash": "x" * 64}, {"experiment": "other"}],
+    [
+        {"arm": "uniform"},
+        {"seeds": (8, 16)},
+        {"source_hash": "x" * 64},
+        {"experiment": "other"},
+        {"circumstances": {"precision": "float32"}},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_shard_of_another_key_is_not_reused(tmp_path, change):
     compute, calls = count_calls([1.0])
     for asked in ({}, change):
-        key = {name: value for name, value in asked.items() if name in ("source_hash", "experiment")}
+        key = {name: value for name, value in asked.items() if name in ("source_hash", "experiment", "circumstances")}
         shards, _ = make_shards(tmp_path, **key)
         shards.get(asked.get("arm", "offline"), asked.get("seeds", (0, 8)), compute)
     assert len(calls) == 2
@@ -173,11 +200,20 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
-def test_config_hash_follows_the_values():
-    assert config_hash(Config()) == config_hash({"radius": float("inf"), "num_seeds": 4})
+@dataclass(frozen=True)
+class Nested:
+    inner: Config = field(default_factory=Config)
+    steps: int = 10
+
+
+def test_config_hash_is_of_the_values_that_differ_from_their_defaults():
     distinct = [Config(), Config(num_seeds=5), Config(radius=1.0), Config(radius=1)]
     for first, second in itertools.combinations(distinct, 2):
         assert config_hash(first) != config_hash(second)
+    assert config_hash(Config()) == config_hash(Config(num_seeds=4)) == config_hash({})
+    assert config_hash(Config(num_seeds=5)) == config_hash({"num_seeds": 5})
+    assert config_hash(Nested(inner=Config(num_seeds=5))) == config_hash({"inner": {"num_seeds": 5}})
+    assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
     with pytest.raises(ValueError, match="numbers other than nan"):
         config_hash(Config(radius=float("nan")))
 
@@ -189,10 +225,11 @@ def test_record_is_strict_json_with_every_fact(tmp_path):
         config=Config(),
         source_hash="s" * 64,
         csv=b"a\n1\n",
-        checkout=tmp_path,
+        folder=tmp_path,
+        watched=(".",),
         meta={"failures": {"nonfinite": 0}, "note": (1, 2)},
         device="cpu",
-        seeds={"offline": (0, 8)},
+        seeds={"offline": (0, 8)},  # any other fact
     )
     assert record["config"] == {"num_seeds": 4, "radius": "inf"}
     assert record["failures"] == {"nonfinite": 0}
@@ -200,85 +237,3 @@ def test_record_is_strict_json_with_every_fact(tmp_path):
     assert record["commit"] is None  # a folder outside any repository
     assert set(record["versions"]) == {"python", "banditlab", "jax", "jaxlib", "numpy", "scipy"}
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-
-
-CLAIM = '''
-"""A claim."""
-import experiments.parts as parts
-from experiments.parts import steps
-from experiments import drawing_parts
-
-SCALE = 2
-UNUSED = 3
-
-class Config:
-    pass
-
-def run(config):
-    """Measure."""
-    return parts.measure(SCALE) + steps.walk()
-
-def check(table):
-    return drawing_parts.draw(table) + UNUSED
-'''
-
-
-@pytest.fixture
-def write_module(tmp_path, monkeypatch):
-    """Write modules of a package that the walk takes for ours, and import the one that holds `run`."""
-    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = set(sys.modules)
-
-    def write(name, text):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        source_walk._file.cache_clear()
-
-    yield write
-    for name in set(sys.modules) - before:
-        if name.startswith("experiments."):
-            del sys.modules[name]
-            vars(experiments).pop(name.split(".")[1], None)
-    source_walk._file.cache_clear()
-
-
-def test_source_hash_changes_with_what_the_result_depends_on_and_nothing_else(write_module):
-    files = {
-        "claim.py": CLAIM,
-        "parts/__init__.py": "from .measures import measure\nfrom experiments.parts.rest import *\n",
-        "parts/measures.py": "import experiments.deep\ndef measure(x): return experiments.deep.add(x, 1)\n",
-        "parts/rest.py": "def other():\n    return 0\n",
-        "parts/steps.py": "def walk():\n    from ..deep import add\n    return add(1, 1)  # one\n",
-        "deep.py": "def add(x, y):\n    return x + y\n",
-        "drawing_parts.py": "def draw(table):\n    return 0\n",
-    }
-    for name, text in files.items():
-        write_module(name, text)
-    claim = import_module("experiments.claim")
-
-    def hash_with(name, old, new):
-        assert old in files[name]
-        write_module(name, files[name].replace(old, new))
-        found = source_hash(claim.run, claim.Config)
-        write_module(name, files[name])
-        return found
-
-    original = source_hash(claim.run, claim.Config)
-    assert set(source_walk.source_texts(claim.run, claim.Config)) == {
-        "experiments.claim",
-        "experiments.parts.measures",
-        "experiments.parts.steps",
-        "experiments.deep",
-    }
-    assert hash_with("claim.py", "SCALE = 2", "SCALE = 4") != original
-    assert hash_with("parts/measures.py", "1)", "2)") != original
-    assert hash_with("parts/steps.py", "(1, 1)", "(1, 2)") != original
-    assert hash_with("deep.py", "x + y", "x - y") != original
-
-    assert hash_with("claim.py", "UNUSED = 3", "UNUSED = 4") == original
-    assert hash_with("claim.py", "Measure.", "Measure twice.\n\n    Cut once.") == original
-    assert hash_with("parts/steps.py", "# one", "# two") == original
-    assert hash_with("parts/rest.py", "return 0", "return 1") == original
-    assert hash_with("drawing_parts.py", "return 0", "return 1") == original

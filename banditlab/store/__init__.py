@@ -5,14 +5,16 @@ never sees half of one.
 """
 
 from banditlab.store.files import sha256_of_bytes, write_atomically
-from banditlab.store.provenance import config_hash, origin_record, plain
-from banditlab.store.shards import Shards
+from banditlab.store.provenance import commit_of, config_hash, origin_record, plain
+from banditlab.store.shards import Piece, Shards
 from banditlab.store.sources import source_hash
 from banditlab.store.tables import Table
 
 __all__ = [
+    "Piece",
     "Shards",
     "Table",
+    "commit_of",
     "config_hash",
     "origin_record",
     "plain",

@@ -5,7 +5,7 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,8 +35,25 @@ def plain(value: object) -> object:
 
 
 def config_hash(config: object) -> str:
-    """SHA-256 of the configuration's values by field name; the order of the fields does not matter."""
-    return sha256_of_bytes(json.dumps(plain(config), sort_keys=True, allow_nan=False).encode())
+    """SHA-256 of the values by field name that differ from their dataclass's defaults, in any order.
+
+    A new field whose default is the former constant therefore moves no hash; the defaults themselves belong to the
+    source hash. A mapping has no defaults: all of its entries count.
+    """
+    return sha256_of_bytes(json.dumps(plain(_chosen(config)), sort_keys=True, allow_nan=False).encode())
+
+
+def _chosen(value: object) -> object:
+    """A dataclass as the mapping of those fields that differ from their defaults, nested ones too."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    found = {}
+    for part in dataclasses.fields(value):
+        own = getattr(value, part.name)
+        default = part.default if part.default_factory is dataclasses.MISSING else part.default_factory()
+        if default is dataclasses.MISSING or plain(own) != plain(default) or type(own) is not type(default):
+            found[part.name] = _chosen(own) if type(own) is type(default) else own
+    return found
 
 
 def origin_record(
@@ -46,7 +63,8 @@ def origin_record(
     config: object,
     source_hash: str,
     csv: bytes,
-    checkout: Path,
+    folder: Path,
+    watched: Sequence[str],
     meta: Mapping[str, object],
     **facts: object,
 ) -> dict[str, object]:
@@ -56,9 +74,9 @@ def origin_record(
       experiment, preset, config: what was asked for.
       source_hash: of the sources that the result depends on (`banditlab.store.source_hash`).
       csv: the bytes of the table; their checksum ties the two files together.
-      checkout: folder whose commit is recorded; None where there is no repository.
+      folder, watched: as for `commit_of`.
       meta: the table's own; its "failures" become the record's failure counts.
-      facts: what else is worth keeping: device, dtype, seeds, seconds, shards.
+      facts: what else is worth keeping: circumstances, machine, cost, shards.
     """
     rest = {name: value for name, value in meta.items() if name != "failures"}
     record = {
@@ -68,8 +86,8 @@ def origin_record(
         "config_hash": config_hash(config),
         "source_hash": source_hash,
         "sha256": sha256_of_bytes(csv),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **_commit(checkout),
+        "created": now(),
+        **commit_of(folder, watched),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         **facts,
         "failures": meta.get("failures", {}),
@@ -78,22 +96,31 @@ def origin_record(
     return {name: plain(value) for name, value in record.items()}
 
 
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def commit_of(folder: Path, watched: Sequence[str] = (".",)) -> dict[str, object]:
+    """The commit of ``folder``, and whether tracked files under its parts ``watched`` differ from it.
+
+    Both are None outside a repository, and without git.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        there = [part for part in watched if (folder / part).exists()]
+        return {"commit": commit, "dirty": git("status", "--porcelain", "--untracked-files=no", "--", *there) != ""}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _commit(checkout: Path) -> dict[str, object]:
-    """The commit of ``checkout`` and whether tracked files differ from it; both None without git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(checkout), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": git("status", "--porcelain", "--untracked-files=no") != ""}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}

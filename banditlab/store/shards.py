@@ -13,21 +13,50 @@ from urllib.parse import quote
 import numpy as np
 
 from banditlab.store.files import sha256_of_bytes, write_atomically
+from banditlab.store.provenance import config_hash
 
 Event = Literal["expected", "started", "reused", "computed", "corrupt"]
 Listener = Callable[[Event, str], None]
+Compute = Callable[[], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a record says of one shard.
+
+    Attributes:
+      arm, seeds: what was asked for.
+      seconds: what computing it took, also when it was read back.
+      digest: SHA-256 of its arrays, `digest`. arrays: name -> (dtype, shape).
+    """
+
+    arm: str
+    seeds: tuple[int, int]
+    digest: str
+    seconds: float
+    arrays: Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the arrays' names, dtypes, shapes and bytes; the order of the names does not matter."""
+    parts = []
+    for name, values in sorted(arrays.items()):
+        content = np.ascontiguousarray(values).tobytes()
+        parts.append(f"{name}\0{values.dtype.str}\0{values.shape}\0{len(content)}\0".encode() + content)
+    return sha256_of_bytes(b"".join(parts))
 
 
 @dataclass
 class Shards:
     """The finished pieces of one experiment at one configuration.
 
-    A shard is keyed by (experiment, config hash, arm, seed range, source hash). One that is there and intact
-    is read back; one that is missing, truncated or altered is computed (again) and written.
+    A shard is keyed by (experiment, config hash, arm, seed range, source hash, circumstances). One that is there and
+    intact is read back; one that is missing, truncated or altered is computed (again) and written.
 
     Args:
       folder: where the shards of this experiment and configuration live.
       experiment, config_hash, source_hash: the part of the key that all shards here share.
+      circumstances: what else decides the numbers: precision, platform, releases of JAX.
       fresh: compute every shard again, whatever is there.
       listener: called with (event, detail) as the work goes on; for progress bars and warnings.
     """
@@ -36,21 +65,20 @@ class Shards:
     experiment: str
     config_hash: str
     source_hash: str
+    circumstances: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
     listener: Listener = lambda event, detail: None
     reused: int = 0
     computed: int = 0
-    compute_seconds: float = 0.0
-    seeds: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reused_seconds: float = 0.0
+    pieces: list[Piece] = field(default_factory=list)
     _asked: set[tuple[str, tuple[int, int]]] = field(default_factory=set)
 
     def expect(self, count: int) -> None:
         """Announce that ``count`` shards will be asked for, so that progress has an end."""
         self.listener("expected", str(count))
 
-    def get(
-        self, arm: str, seeds: tuple[int, int], compute: Callable[[], Mapping[str, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
+    def get(self, arm: str, seeds: tuple[int, int], compute: Compute) -> dict[str, np.ndarray]:
         """The arrays of ``arm`` on the seeds start <= seed < stop: read if finished, else computed and kept.
 
         Args:
@@ -67,31 +95,50 @@ class Shards:
             raise ValueError(f"arm must be asked for once per seed range; got {arm!r}, {seeds} twice")
         self._asked.add((arm, seeds))
         self.listener("started", arm)
-        stem = f"{quote(arm, safe=' =+,')}-{start}-{stop}-{self.source_hash[:12]}"
-        path = self.folder / f"{stem}.npz"
-        found = None if self.fresh else self._read(path, arm, seeds)
-        if found is None:
-            arrays, seconds = self._compute(path, arm, seeds, compute)
-            self.computed += 1
-        else:
-            arrays, seconds = found
-            self.reused += 1
-        self.compute_seconds += seconds
-        known = self.seeds.get(arm, seeds)
-        self.seeds[arm] = (min(start, known[0]), max(stop, known[1]))
-        self.listener("computed" if found is None else "reused", arm)
+        arrays, seconds = self._obtain(arm, seeds, compute)
+        shapes = {name: (values.dtype.str, values.shape) for name, values in arrays.items()}
+        self.pieces.append(Piece(arm, seeds, digest(arrays), seconds, shapes))
         return arrays
+
+    def beside(self, name: str, config: object, source_hash: str) -> "Shards":
+        """Shards that several experiments share: in a folder of their own beside these, found by their content."""
+        hashed = config_hash(config)
+        folder = self.folder.parent.parent / name / hashed[:16]
+        return Shards(folder, name, hashed, source_hash, circumstances=self.circumstances, fresh=self.fresh)
+
+    def waiting(self) -> tuple[int, int]:
+        """(shards here that this key can use, shards of other sources, circumstances or layouts); all are kept."""
+        found = list(self.folder.glob("*.npz"))
+        usable = sum(path.stem.endswith(f"-{self._stamp()}") for path in found)
+        return usable, len(found) - usable
+
+    def _obtain(self, arm: str, seeds: tuple[int, int], compute: Compute) -> tuple[dict[str, np.ndarray], float]:
+        path = self.folder / f"{quote(arm, safe=' =+,')}-{seeds[0]}-{seeds[1]}-{self._stamp()}.npz"
+        found = None if self.fresh else self._read(path, arm, seeds)
+        if found is not None:
+            self.reused += 1
+            self.reused_seconds += found[1]
+            self.listener("reused", arm)
+            return found
+        started = time.perf_counter()
+        arrays = checked(arm, compute())
+        seconds = time.perf_counter() - started
+        self._write(path, arm, seeds, arrays, seconds)
+        self.computed += 1
+        self.listener("computed", arm)
+        return arrays, seconds
+
+    def _stamp(self) -> str:
+        shared = {"source_hash": self.source_hash, "circumstances": dict(self.circumstances)}
+        return sha256_of_bytes(json.dumps(shared, sort_keys=True).encode())[:12]
 
     def _key(self, arm: str, seeds: tuple[int, int]) -> dict[str, object]:
         shared = {name: getattr(self, name) for name in ("experiment", "config_hash", "source_hash")}
-        return {**shared, "arm": arm, "seeds": list(seeds)}
+        return {**shared, "circumstances": dict(self.circumstances), "arm": arm, "seeds": list(seeds)}
 
-    def _compute(
-        self, path: Path, arm: str, seeds: tuple[int, int], compute: Callable[[], Mapping[str, np.ndarray]]
-    ) -> tuple[dict[str, np.ndarray], float]:
-        started = time.perf_counter()
-        arrays = {name: _checked(f"{arm}: {name}", values) for name, values in compute().items()}
-        seconds = time.perf_counter() - started
+    def _write(
+        self, path: Path, arm: str, seeds: tuple[int, int], arrays: Mapping[str, np.ndarray], seconds: float
+    ) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         content = buffer.getvalue()
@@ -104,7 +151,6 @@ class Shards:
         # The sidecar comes last: arrays without one are unfinished, arrays of another one fail its checksum.
         write_atomically(path, content)
         write_atomically(path.with_suffix(".json"), json.dumps(sidecar, indent=1).encode())
-        return arrays, seconds
 
     def _read(self, path: Path, arm: str, seeds: tuple[int, int]) -> tuple[dict[str, np.ndarray], float] | None:
         if not path.with_suffix(".json").exists() and not path.exists():
@@ -123,10 +169,15 @@ class Shards:
             return None
 
 
-def _checked(name: str, values: object) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufUS":
-        raise ValueError(f"{name} must be an array of booleans, numbers or strings; got {array.dtype}")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise ValueError(f"{name} must hold no nan; got {int(np.isnan(array).sum())} of {array.size}")
-    return array
+def checked(arm: str, arrays: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """``arrays`` as NumPy; ValueError, naming ``arm`` and the array, for nan and for other than numbers or texts."""
+    found = {}
+    for name, values in arrays.items():
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufUS":
+            raise ValueError(f"{arm}: {name} must be an array of booleans, numbers or strings; got {array.dtype}")
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            got = f"{int(np.isnan(array).sum())} of {array.size}"
+            raise ValueError(f"{arm}: {name} must hold no nan; got {got}")
+        found[name] = array
+    return found

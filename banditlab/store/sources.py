@@ -1,157 +1,177 @@
 """The hash of the sources that a result depends on, so that a stale table is recognised.
 
-From the functions and classes given, the walk follows every name of `banditlab` or `experiments` that they
-use, module by module. The module of the first one counts only by the top-level statements the objects reach: an
-experiment's check and plot can change without its numbers going stale. A package counts by the module that
-holds the name used. Comments, docstrings and blank lines do not count, and nor does the Python version.
+The hash covers the definitions that given functions and classes reach, each in its canonical form
+(`banditlab.store.syntax`), with a reference to an own definition replaced by that definition's label. Names of
+definitions and places of files do not count: a definition can move or be renamed. A reached class counts whole;
+so does a module that is used as a value. Statements that act on import count with the module of a reached definition.
 """
 
-import ast
-import importlib.util
-import io
-import tokenize
-from collections.abc import Iterator
-from functools import cache
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from banditlab.store.files import sha256_of_bytes
+from banditlab.store.modules import Library, Module
+from banditlab.store.syntax import Piece, Reference, canonical
 
-PACKAGES = ("banditlab", "experiments")
-# They draw or test results; no number in a table comes from them.
-WITHOUT_EFFECT = ("banditlab.plotting", "banditlab.testing")
-
-
-def source_hash(*objects: object) -> str:
-    """SHA-256 over the sources that ``objects`` (top-level functions or classes, one or more) depend on."""
-    texts = source_texts(*objects)
-    return sha256_of_bytes("\0".join(f"{name}\n{text}" for name, text in sorted(texts.items())).encode())
+VERSION = 2  # of the rule; it leads every hash, so that stamps of an older rule are known as such
+# They keep what was computed, and compute none of it.
+WITHOUT_EFFECT = tuple(
+    f"banditlab.store.{name}" for name in ("files", "modules", "provenance", "scopes", "shards", "sources", "syntax")
+)
 
 
-def source_texts(*objects: object) -> dict[str, str]:
-    """Module name -> the part of its source that counts, for the transitive closure of ``objects``."""
-    starting = getattr(objects[0], "__module__", "")
-    names = {getattr(item, "__qualname__", "") for item in objects if getattr(item, "__module__", "") == starting}
-    texts: dict[str, str] = {}
-    pending: list[tuple[str, set[str] | None]] = [(starting, names)]
-    pending += [(item.__module__, None) for item in objects if item.__module__ != starting]
-    while pending:
-        module, names = pending.pop()
-        if module not in texts and module not in WITHOUT_EFFECT:
-            tree, lines = _read(module)
-            body = tree.body if names is None else _reached(tree, names)
-            texts[module] = "\n".join(line for node in body for line in _span(node, lines) if line)
-            pending += [(used, None) for used in _uses(module, tree, body)]
-    return texts
+def source_hash(*objects: Callable[..., object]) -> str:
+    """``VERSION:SHA-256`` over all that ``objects`` reach: functions or classes at the top level of their modules.
+
+    Own definitions are those of `banditlab`, of `experiments`, of the objects' own packages, and of the files beside
+    these. The answer is the same on every Python version and platform; the sources are those of the first call.
+
+    Raises ValueError for an object that is not at the top level of a module with a source file.
+    """
+    roots: list[Reference] = []
+    for item in objects:
+        module, name = getattr(item, "__module__", None), getattr(item, "__qualname__", "").split(".")[0]
+        if not module or getattr(sys.modules.get(module), "__file__", None) is None:
+            raise ValueError(f"objects must come from modules with a source file; got {item!r}")
+        roots.append(Reference(module, name))
+    first = tuple(sorted({reference.module.split(".")[0] for reference in roots}))
+    return _sources(first).hash(roots)
 
 
-@cache
-def _file(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the parent is a module, not a package
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
-
-
-def _is_package(module: str) -> bool:
-    path = _file(module)
-    return path is not None and path.name == "__init__.py"
-
-
-def _read(module: str) -> tuple[ast.Module, list[str]]:
-    """The syntax tree, and the lines with comments and docstrings blanked (line numbers are kept)."""
-    path = _file(module)
-    if path is None:
-        raise ValueError(f"objects must come from modules with a source file; got module {module!r}")
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    lines = source.split("\n")
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
-            alone = not lines[node.lineno - 1][: node.col_offset].strip()
-            if alone and isinstance(node.value.value, str):
-                lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
-    return tree, [line.rstrip() for line in lines]
-
-
-def _span(node: ast.stmt, lines: list[str]) -> list[str]:
-    decorators = getattr(node, "decorator_list", [])
-    return lines[min([node.lineno, *(item.lineno for item in decorators)]) - 1 : node.end_lineno]
-
-
-def _defines(node: ast.stmt) -> set[str]:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {item.asname or item.name.split(".")[0] for item in node.names}
-    names = (part for part in ast.walk(node) if isinstance(part, ast.Name))
-    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
-
-
-def _reached(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
-    """The top-level statements defining ``names`` and whatever those use in turn; all if one is unknown."""
-    if not names <= set().union(*(_defines(node) for node in tree.body)):
-        return tree.body
-    wanted, reached = set(names), set()
-    while True:
-        new = [node for node in tree.body if node not in reached and _defines(node) & wanted]
-        if not new:
-            return [node for node in tree.body if node in reached]
-        reached.update(new)
-        wanted |= {part.id for node in new for part in ast.walk(node) if isinstance(part, ast.Name)}
-
-
-def _imported(module: str, tree: ast.Module) -> dict[str, list[str]]:
-    """Local name -> dotted path in our packages, for every import anywhere in the module."""
-    found: dict[str, list[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for item in node.names:
-                parts = item.name.split(".")
-                found[item.asname or parts[0]] = parts if item.asname else parts[:1]
-        elif isinstance(node, ast.ImportFrom):
-            package = module.split(".")
-            keep = len(package) - node.level + _is_package(module)
-            base = (package[:keep] if node.level else []) + (node.module.split(".") if node.module else [])
-            found |= {item.asname or item.name: [*base, item.name] for item in node.names}
-    return {name: parts for name, parts in found.items() if parts[0] in PACKAGES}
-
-
-def _uses(module: str, tree: ast.Module, body: list[ast.stmt]) -> Iterator[str]:
-    imported = _imported(module, tree)
-    if _is_package(module):  # its imports are re-exports: all count when the package as a whole is used
-        yield from (_home(parts) for parts in imported.values())
-    for node in body:
-        for chain in _chains(node):
-            if chain[0] in imported:
-                yield _home([*imported[chain[0]], *chain[1:]])
-
-
-def _chains(node: ast.AST) -> Iterator[list[str]]:
-    """Every dotted name used under ``node``, each at its longest: ``bl.designs.triple`` once, not thrice."""
-    attributes: list[str] = []
-    base = node
-    while isinstance(base, ast.Attribute):
-        attributes.append(base.attr)
-        base = base.value
-    if isinstance(base, ast.Name):
-        yield [base.id, *reversed(attributes)]
-    else:
-        for child in ast.iter_child_nodes(base):
-            yield from _chains(child)
-
-
-def _home(parts: list[str]) -> str:
-    """The module that holds the dotted name: through packages, by submodule first, then by re-export."""
-    module, rest = parts[0], parts[1:]
-    while rest and _is_package(module):
-        if _file(f"{module}.{rest[0]}") is not None:
-            module, rest = f"{module}.{rest[0]}", rest[1:]
+@functools.cache
+def _sources(names: tuple[str, ...]) -> Sources:
+    places: dict[str, list[Path]] = {}
+    folders: list[Path] = []
+    for name in dict.fromkeys(("banditlab", "experiments", *names)):
+        module = sys.modules.get(name)
+        if module is None:
             continue
-        exported = _imported(module, _read(module)[0]).get(rest[0])
-        return _home([*exported, *rest[1:]]) if exported else module
-    return module
+        if path := getattr(module, "__path__", None):
+            places[name] = [Path(item) for item in path]
+        elif module.__file__:
+            places[name] = [Path(module.__file__)]
+            folders.append(Path(module.__file__).parent)
+    return Sources(Library(places, folders))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A definition's canonical form with its references blanked, and these in order."""
+
+    digest: str
+    references: tuple[Reference, ...]
+
+
+class Sources:
+    """The reach and the hash of definitions in the modules of a `Library`; each definition is read once."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._shapes: dict[Reference, _Shape] = {}
+        self._hashes: dict[tuple[Reference, ...], str] = {}
+
+    def hash(self, roots: Iterable[Reference]) -> str:
+        """``VERSION:SHA-256`` of everything that the ``roots`` reach.
+
+        Labels start as the digests of the blanked forms. Then each label takes in the labels of its references, until
+        no two definitions that differ share one; so the hash knows who uses what, in cycles too, and needs no names.
+        """
+        roots = tuple(roots)
+        if roots in self._hashes:
+            return self._hashes[roots]
+        shapes = self.reach(roots)
+        labels = {reference: shape.digest for reference, shape in shapes.items()}
+        count = 0
+        while len(set(labels.values())) > count:
+            count = len(set(labels.values()))
+            labels = {
+                reference: _digest([shape.digest, *(labels.get(used, "") for used in shape.references)])
+                for reference, shape in shapes.items()
+            }
+        parts = [*(labels[root] for root in roots), "all", *sorted(set(labels.values()))]
+        self._hashes[roots] = f"{VERSION}:{_digest(parts)}"
+        return self._hashes[roots]
+
+    def reach(self, roots: Iterable[Reference]) -> Mapping[Reference, _Shape]:
+        """Every definition that the ``roots`` use, directly or not, themselves included."""
+        found: dict[Reference, _Shape] = {}
+        pending = list(roots)
+        while pending:
+            reference = pending.pop()
+            if reference in found or reference.module in WITHOUT_EFFECT:
+                continue
+            found[reference] = self._shape(reference)
+            pending += found[reference].references
+            if self._acts(reference.module):
+                pending.append(Reference(reference.module, ""))
+        return found
+
+    def _acts(self, module: str) -> bool:
+        found = self._library.module(module)
+        return found is not None and bool(found.acting)
+
+    def _shape(self, reference: Reference) -> _Shape:
+        if reference not in self._shapes:
+            module = self._library.module(reference.module)
+            if module is None:
+                raise ValueError(f"objects must come from modules with a source file; got module {reference.module!r}")
+            pieces = self._whole(module) if reference.name == "*" else self._pieces(module, reference.name)
+            used = tuple(piece for piece in pieces if isinstance(piece, Reference))
+            blanked = [" " if isinstance(piece, Reference) else piece for piece in pieces]
+            self._shapes[reference] = _Shape(_digest(blanked), used)
+        return self._shapes[reference]
+
+    def _whole(self, module: Module) -> list[Piece]:
+        """All names of a module that is used as a value, and of a package what it hands on."""
+        pieces: list[Piece] = []
+        handed = module.imports if module.is_package else {}
+        for name in sorted({*module.definitions, *handed}):
+            found = Reference(module.name, name)
+            if name not in module.definitions:
+                found, _ = self._library.follow(f"{module.name}:", [name])
+                # Modules from elsewhere are a package's tools, not what it offers.
+                if found is None or (found.name == "*" and not found.module.startswith(f"{module.name}.")):
+                    continue
+            pieces += [f"{name}=", found]
+        return pieces
+
+    def _pieces(self, module: Module, name: str) -> list[Piece]:
+        statements = module.definitions.get(name) if name else module.acting
+        if statements is None:
+            raise ValueError(f"objects must be at the top level of their modules; got {name!r} of {module.name!r}")
+
+        def resolve(imported: str | None, names: list[str]) -> list[Piece]:
+            if imported is not None:
+                return self._resolved(imported, names)
+            if names[0] in module.definitions:
+                return [Reference(module.name, names[0]), _attributes(names[1:])]
+            if names[0] in module.imports:
+                return self._resolved(module.imports[names[0]], names[1:])
+            for star in module.stars:
+                found, left = self._library.follow(star, names)
+                if found is not None and found.name != "*":
+                    return [found, _attributes(left)]
+            return [f"builtin:{'.'.join(names)};"]
+
+        return [
+            piece for statement in statements for piece in canonical(statement, name or None, module.package, resolve)
+        ]
+
+    def _resolved(self, imported: str, names: list[str]) -> list[Piece]:
+        found, left = self._library.follow(imported, names)
+        if found is None:
+            return [f"outside:{'.'.join(left)};"]
+        return [found, _attributes(left)]
+
+
+def _attributes(names: list[str]) -> str:
+    return "".join(f".{name}" for name in names) + ";"
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return sha256_of_bytes("\0".join(parts).encode())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, one_of("NAME", registry.names)]
 Preset = Annotated[str, one_of("--preset", lambda: PRESETS)]
 RESULTS = CHECKOUT / "results"
+STYLES = {"pass": "green", "FAIL": "bold red"}
 
 app = SubcommandApp()
 
@@ -94,8 +95,7 @@ def figures(
         result = drawing.draw(experiment, preset, output)
         _print(f"{experiment.name}: drawn -> {result.file('.png')}")
         if update:
-            target = drawing.update(experiment, preset, result)
-            _print(f"{experiment.name}: committed -> {target.file('.csv')}")
+            _print(drawing.update(experiment, preset, result))
     return 0
 
 
@@ -112,6 +112,27 @@ def verify(names: Positional[tuple[Name, ...]] = (), preset: Preset = "default",
     from experiments.framework.verification import verify as verdicts
 
     return _report(verdict for experiment in experiments for verdict in verdicts(experiment, preset, output))
+
+
+@app.command
+def confirm(
+    name: Positional[Name],
+    preset: Preset = "default",
+    arms: Annotated[int, count("--arms", 1_000_000)] = 2,
+    output: Path = RESULTS,
+) -> int:
+    """Compute a sample of a committed table's shards again, and note in its record that they are equal.
+
+    Args:
+      name: Experiment to confirm.
+      preset: Which committed table to confirm.
+      arms: Number of shards to compute.
+      output: Folder that `run` wrote to; its shards stand in for those not computed.
+    """
+    (experiment,) = _load((name,))
+    from experiments.framework.confirmation import confirm as sampled
+
+    return _report([sampled(experiment, preset, output, arms=arms)])
 
 
 @app.command
@@ -210,16 +231,17 @@ def _configure() -> None:
 
 
 def _report(verdicts: "Iterable[Verdict]") -> int:
-    passed = failed = 0
+    counts = {"pass": 0, "FAIL": 0}
     for verdict in verdicts:
-        passed, failed = passed + verdict.passed, failed + (not verdict.passed)
-        _print(verdict.text, "pass" if verdict.passed else "FAIL")
-    _print(f"{passed} passed, {failed} failed")
+        counts[verdict.word] = counts.get(verdict.word, 0) + 1
+        _print(verdict.text, verdict.word)
+    passed, failed = counts.pop("pass"), counts.pop("FAIL")
+    _print(", ".join([f"{passed} passed, {failed} failed", *(f"{count} {word}" for word, count in counts.items())]))
     return 1 if failed or not passed else 0
 
 
 def _print(text: str, word: str = "") -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if word:
-        console.print(word, style="green" if word == "pass" else "bold red", end="  ")
+        console.print(word, style=STYLES.get(word, "yellow"), end="  ")
     console.print(text)

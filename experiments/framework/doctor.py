@@ -12,19 +12,19 @@ import jax
 from experiments import CHECKOUT
 from experiments.framework.arguments import CommandLineError, require_writable
 from experiments.framework.session import describe_device, usable_cores
-from experiments.framework.verification import Verdict
+from experiments.framework.verification import Verdict, judged
 
 _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def examine(output: Path) -> Iterator[Verdict]:
     """One verdict per thing looked at; a failed one says what to do."""
-    yield Verdict(sys.version_info >= (3, 11), f"python {platform.python_version()} (3.11 or newer)")
+    yield judged(sys.version_info >= (3, 11), f"python {platform.python_version()} (3.11 or newer)")
     yield _against_lock(CHECKOUT / "locks" / "py{}{}.txt".format(*sys.version_info[:2]))
     device = describe_device()
-    yield Verdict(True, f"device {device['num_devices']} x {device['device']} ({device['platform']})")
-    yield Verdict(True, f"cores {usable_cores()} usable by this process")
-    yield Verdict(device["dtype"] == "float64", f"precision {device['dtype']} (results are float64)")
+    yield Verdict("pass", f"device {device['num_devices']} x {device['device']} ({device['platform']})")
+    yield Verdict("pass", f"cores {usable_cores()} usable by this process")
+    yield judged(device["dtype"] == "float64", f"precision {device['dtype']} (results are float64)")
     yield _writable("compilation cache", Path(str(jax.config.values["jax_compilation_cache_dir"])))
     yield _writable("output", output)
 
@@ -48,17 +48,17 @@ def mismatches(lock: str) -> tuple[int, list[str]]:
 
 def _against_lock(lock: Path) -> Verdict:
     if not lock.is_file():
-        return Verdict(False, f"lock {lock.name} is not there: no lock for this Python; `make PYTHON=...`")
+        return Verdict("FAIL", f"lock {lock.name} is not there: no lock for this Python; `make PYTHON=...`")
     found, wrong = mismatches(lock.read_text())
     if wrong:
-        return Verdict(False, f"lock {lock.name}: {', '.join(wrong)}; run `make clean env`")
+        return Verdict("FAIL", f"lock {lock.name}: {', '.join(wrong)}; run `make clean env`")
     packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy", "scipy"))
-    return Verdict(True, f"lock {lock.name}: {found} installed packages match, among them {packages}")
+    return Verdict("pass", f"lock {lock.name}: {found} installed packages match, among them {packages}")
 
 
 def _writable(what: str, folder: Path) -> Verdict:
     try:
         require_writable(what, folder)
     except CommandLineError as error:
-        return Verdict(False, str(error))
-    return Verdict(True, f"{what} {folder} is writable")
+        return Verdict("FAIL", str(error))
+    return Verdict("pass", f"{what} {folder} is writable")

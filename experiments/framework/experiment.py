@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from banditlab.store import Shards, Table, source_hash
@@ -56,7 +55,4 @@ class Experiment(Generic[Config]):
 
     def source_hash(self) -> str:
         """Hash of what the table depends on: ``run``, the configuration class and all they use, as first read."""
-        return _source_hash(self.run, type(self.presets["default"]))
-
-
-_source_hash = cache(source_hash)  # a third of a second each: one process asks many times
+        return source_hash(self.run, type(self.presets["default"]))

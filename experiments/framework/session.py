@@ -2,6 +2,9 @@
 
 import logging
 import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
 
 import jax
 
@@ -58,3 +61,32 @@ def describe_device() -> dict[str, str | int]:
         "num_devices": len(devices),
         "dtype": jax.numpy.zeros(()).dtype.name,
     }
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Operating system, processor and usable cores, for a provenance record."""
+    return {"os": platform.platform(), "cpu": _processor(), "cores": usable_cores()}
+
+
+def circumstances() -> dict[str, str]:
+    """What decides the numbers besides sources and configuration; a shard is reused only where all of it is equal."""
+    device = describe_device()
+    flags = (flag for flag in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in flag)
+    settings = ("jax_default_matmul_precision", "jax_default_prng_impl", "jax_disable_most_optimizations")
+    return {
+        "precision": str(device["dtype"]),
+        "platform": str(device["platform"]),
+        "jax": version("jax"),
+        "jaxlib": version("jaxlib"),
+        "xla_flags": " ".join(sorted(flags)),
+        **{name: str(jax.config.values[name]) for name in settings},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

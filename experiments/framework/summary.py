@@ -12,7 +12,7 @@ from experiments.framework import places
 from experiments.framework.arguments import CommandLineError
 from experiments.framework.experiment import Experiment
 
-FACTS = ("created", "commit", "device", "num_devices", "dtype", "wall_seconds", "failures")
+FACTS = ("created", "commit", "machine", "num_devices", "dtype", "cost", "failures")
 
 
 def show(experiment: Experiment, preset: str, output: Path) -> Table:

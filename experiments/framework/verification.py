@@ -1,8 +1,12 @@
-"""Verification: every check of an experiment, and its fresh table against the committed one."""
+"""Verification: every check of an experiment, and its fresh table against the committed one. Nothing is written.
+
+Numbers beat stamps: a committed table whose stamp is old passes when the table of the present sources equals it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from banditlab.store import Table, config_hash
 from experiments.framework import places
@@ -10,38 +14,42 @@ from experiments.framework.checks import Check
 from experiments.framework.comparison import compare
 from experiments.framework.experiment import Experiment
 
+# Words but "pass" and "FAIL" are counted and do not fail.
+Word = Literal["pass", "FAIL", "outdated", "sampled", "not compared"]
+
 
 @dataclass(frozen=True)
 class Verdict:
     """One line of the report."""
 
-    passed: bool
+    word: Word
     text: str
 
 
-def verify(experiment: Experiment, preset: str, output: Path) -> Iterator[Verdict]:
-    """Verdicts on the results at ``preset``; at "default" also on a committed paper table, not rerun.
+def judged(passed: bool, text: str) -> Verdict:
+    """A verdict that passes or fails."""
+    return Verdict("pass" if passed else "FAIL", text)
 
-    A missing, altered or stale table, fresh or committed, is a failure; so is an experiment without checks.
+
+def verify(experiment: Experiment, preset: str, output: Path) -> Iterator[Verdict]:
+    """Verdicts on the results at ``preset``; at "default" also on a committed paper table, which is not rerun.
+
+    A fresh table that is missing, altered or stale is a failure; so are a committed one that is altered, made from a
+    dirty tree or different, and an experiment without checks. A paper table whose sources have changed is outdated.
     """
     fresh = places.fresh(output, preset, experiment.name)
-    problem = _problem(experiment, preset, fresh)
+    problem = fresh.problem(experiment.source_hash(), config_hash(experiment.presets[preset]))
     if problem:
         command = f"python -m experiments run {experiment.name} --preset {preset}"
-        yield Verdict(False, f"{experiment.name}: results {problem}; run `{command}`")
+        yield Verdict("FAIL", f"{experiment.name}: results {problem}; run `{command}`")
         return
-    table = fresh.table()
-    yield from checks(experiment, preset, table)
+    yield from checks(experiment, preset, fresh.table())
     kept = places.committed(preset, experiment.name)
     if kept is not None:
-        yield _compared(experiment, preset, table, kept)
+        yield _compared(experiment, preset, fresh, kept)
     paper = places.committed("paper", experiment.name)
     if preset == "default" and paper is not None and paper.exists():
-        problem = _problem(experiment, "paper", paper)
-        if problem:
-            yield Verdict(False, f"{experiment.name} [paper]: committed table {problem}{_hint('paper')}")
-        else:
-            yield from checks(experiment, "paper", paper.table())
+        yield from _unrepeated(experiment, "paper", paper)
 
 
 def checks(experiment: Experiment, preset: str, table: Table) -> Iterator[Verdict]:
@@ -49,19 +57,18 @@ def checks(experiment: Experiment, preset: str, table: Table) -> Iterator[Verdic
     label = f"{experiment.name} [{preset}]"
     found = experiment.check(table)
     if not found:
-        yield Verdict(False, f"{label}: no checks; a claim without one is not finished")
+        yield Verdict("FAIL", f"{label}: no checks; a claim without one is not finished")
     for check in found:
-        yield Verdict(check.passed, f"{label}: {describe(check)}")
+        yield judged(check.passed, f"{label}: {describe(check)}")
 
 
 def state(experiment: Experiment, preset: str, output: Path) -> str:
-    """One line on the fresh and the committed results, and on the shards that a run would reuse."""
-    fresh = _problem(experiment, preset, places.fresh(output, preset, experiment.name)) or "present"
+    """A few words on the fresh and the committed results."""
+    hashes = experiment.source_hash(), config_hash(experiment.presets[preset])
+    fresh = places.fresh(output, preset, experiment.name).problem(*hashes) or "present"
     kept = places.committed(preset, experiment.name)
-    committed = "never committed" if kept is None else _problem(experiment, preset, kept) or "present"
-    folder = places.shards_folder(output, experiment.name, config_hash(experiment.presets[preset]))
-    shards = len(list(folder.glob(f"*-{experiment.source_hash()[:12]}.npz")))
-    return f"results {fresh}; committed {committed}; {shards} shards to reuse"
+    committed = "never committed" if kept is None else kept.problem(*hashes) or "present"
+    return f"results {fresh}; committed {committed}"
 
 
 def describe(check: Check) -> str:
@@ -74,20 +81,61 @@ def describe(check: Check) -> str:
     )
 
 
-def _problem(experiment: Experiment, preset: str, result: places.Result) -> str | None:
-    if not result.exists():
-        return "missing"
-    return result.problem(experiment.source_hash(), config_hash(experiment.presets[preset]))
-
-
 def _hint(preset: str) -> str:
     return f"; run it, look at it, then `python -m experiments figures --preset {preset} --update`"
 
 
-def _compared(experiment: Experiment, preset: str, table: Table, kept: places.Result) -> Verdict:
+def _unfit(kept: places.Result) -> str | None:
+    """Why a committed result cannot be judged by its numbers."""
+    damage = kept.damage()
+    if damage is None and kept.record().get("dirty"):
+        return "made from a tree that differed from its commit"
+    return damage
+
+
+def _compared(experiment: Experiment, preset: str, fresh: places.Result, kept: places.Result) -> Verdict:
     label = f"{experiment.name} [{preset}] committed table"
-    problem = _problem(experiment, preset, kept)
+    problem = _unfit(kept)
     if problem:
-        return Verdict(False, f"{label}: {problem}{_hint(preset)}")
-    found = compare(table, kept.table())
-    return Verdict(found.kind != "different", f"{label}: {found.kind} ({found.detail})")
+        return Verdict("FAIL", f"{label}: {problem}{_hint(preset)}")
+    if not (places.is_float64(fresh.record()) and places.is_float64(kept.record())):
+        return Verdict("not compared", f"{label}: float32 results are not compared with float64 ones")
+    found = compare(fresh.table(), kept.table())
+    old = kept.outdated(experiment.source_hash(), config_hash(experiment.presets[preset]))
+    if found.kind == "different":
+        reason = f"; {old}" if old else ""
+        return Verdict("FAIL", f"{label}: {found.kind} ({found.detail}){reason}{_hint(preset)}")
+    note = f"; {old}, the numbers have not: `figures --update` renews the stamp" if old else _sampled(kept, experiment)
+    return Verdict("pass", f"{label}: {found.kind} ({found.detail}){note}")
+
+
+def _sampled(kept: places.Result, experiment: Experiment) -> str:
+    """Words on a stamp that rests on a sample of the shards."""
+    for sample in places.confirmations(kept.record()):
+        if sample["source_hash"] == experiment.source_hash():
+            return f"; sampled {sample['sampled']} of {sample['of']} arms at {str(sample['commit'])[:12]}"
+    return ""
+
+
+def _unrepeated(experiment: Experiment, preset: str, kept: places.Result) -> Iterator[Verdict]:
+    """Verdicts on a committed table that is not computed again: its checks count while its sources are the present."""
+    label = f"{experiment.name} [{preset}]"
+    problem = _unfit(kept)
+    if problem:
+        yield Verdict("FAIL", f"{label}: committed table {problem}{_hint(preset)}")
+        return
+    table = kept.table()
+    if kept.outdated(experiment.source_hash(), config_hash(experiment.presets[preset])) is None:
+        if sampled := _sampled(kept, experiment):
+            yield Verdict("sampled", f"{label}: committed table{sampled}")
+        yield from checks(experiment, preset, table)
+        return
+    commit = str(kept.record().get("commit"))[:12]
+    yield Verdict("outdated", f"{label}: committed table, outdated since {commit}: its sources have changed")
+    try:
+        found = experiment.check(table)
+    except (ValueError, KeyError) as error:  # it lacks a column, or a row, that the present checks read
+        yield Verdict("outdated", f"{label}: its checks cannot be asked: {error}")
+        return
+    for check in found:
+        yield Verdict("pass" if check.passed else "outdated", f"{label}: {describe(check)}")
