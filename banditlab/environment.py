@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import zipfile
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -12,10 +15,23 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.store.files import write_atomically
 
 # A direction is lost from the span of the differences below this singular value relative to the
 # largest: the float64 rounding of the singular values themselves, with a margin of 50.
 _RANK_TOLERANCE = 50 * np.finfo(np.float64).eps
+# What `Environment.save` keeps; the basis follows from it.
+_SAVED = (
+    "features",
+    "context_probs",
+    "log_reference",
+    "log_base",
+    "beta",
+    "initial_params",
+    "target_params",
+    "given_reward",
+    "context_inputs",
+)
 
 
 @jax.tree_util.register_dataclass
@@ -128,6 +144,38 @@ class Environment:
         kept["reward"] = kept.pop("given_reward")
         del kept["difference_basis"]
         return type(self).create(**kept, unidentified="allow")
+
+    def save(self, path: str | Path) -> None:
+        """Write the environment to ``path`` as an npz of its arrays, whole or not at all; `load` gives it back.
+
+        Raises OSError when it cannot be written, ValueError for a batch of environments or a name without ``.npz``.
+        """
+        if Path(path).suffix != ".npz":
+            raise ValueError(f"path must end in .npz; got {str(path)!r}")
+        if self.features.ndim != 3:
+            raise ValueError(f"save takes one environment; got leading axes {self.features.shape[:-3]}")
+        values = {name: getattr(self, name) for name in _SAVED}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in values.items() if v is not None})
+        write_atomically(Path(path), buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Environment:
+        """The environment that `save` wrote, checked as by `create`.
+
+        Raises OSError when there is no such file, ValueError when it does not hold an environment.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                given = dict(archive)
+        except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+            raise ValueError(f"path must be a file of Environment.save; '{path}' is not an npz of arrays") from error
+        if unlike := {"features"} - set(given) | set(given) - set(_SAVED):
+            raise ValueError(
+                f"path must be a file of Environment.save; '{path}' differs in {', '.join(sorted(unlike))}"
+            )
+        given["reward"] = given.pop("given_reward", None)
+        return cls.create(**given, unidentified="allow")
 
     @property
     def num_contexts(self) -> int:

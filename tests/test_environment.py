@@ -225,3 +225,39 @@ def test_chain_and_the_counterexample_are_as_written():
     np.testing.assert_allclose(chain.reward[0, 1] - chain.reward[0, 0], 1.4, rtol=1e-15)
     counterexample = bl.instances.zhu_jordan_jiao()
     np.testing.assert_allclose(counterexample.reward[0], [-0.9, -1.0, 0.0, 0.1], atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        bl.instances.staircase(3),
+        bl.instances.needle(),
+        bl.instances.random_features(num_contexts=2, num_actions=3, num_features=2).replace(beta=0.3),
+        bl.instances.tabular([[0.0, 1.0], [2.0, -1.0]]),
+        create(log_reference=[[np.log(0.5), -INF, np.log(0.5)], np.log([0.2, 0.3, 0.5])], reward=np.eye(3)[:2],
+               target_params=None, unidentified="allow"),
+    ],
+)  # fmt: skip
+def test_a_saved_environment_is_read_back_the_same(env, tmp_path):
+    env.save(tmp_path / "env.npz")
+    found = bl.Environment.load(tmp_path / "env.npz")
+    assert jax.tree.structure(found) == jax.tree.structure(env)
+    for ours, theirs in zip(jax.tree.leaves(env), jax.tree.leaves(found), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_save_and_load_refuse_what_is_no_environment(tmp_path):
+    env = bl.instances.chain()
+    with pytest.raises(ValueError, match=r"path must end in \.npz"):
+        env.save(tmp_path / "env")
+    with pytest.raises(ValueError, match=r"save takes one environment; got leading axes \(2,\)"):
+        jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), env).save(tmp_path / "env.npz")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", weights=np.ones(2))
+    np.savez(tmp_path / "objects.npz", features=np.asarray([None]))
+    for name in ("text.npz", "other.npz", "objects.npz"):
+        with pytest.raises(ValueError, match="path must be a file of Environment.save"):
+            bl.Environment.load(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        bl.Environment.load(tmp_path / "none.npz")

@@ -12,7 +12,7 @@ LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {"validation", "vectorised", "binomial", "multinomial", "linalg", "factorise", "compilation"},
+    {"validation", "vectorised", "binomial", "multinomial", "linalg", "factorise", "compilation", "store"},
     {"environment", "losses", "exact_chain"},
     {
         "policies",
@@ -35,7 +35,7 @@ LAYERS = [
     {"designs", "samplers", "estimators"},
     {"algorithms"},
     {"simulate", "trajectories", "didactic"},
-    {"store", "plotting", "testing", "planner"},
+    {"plotting", "testing", "planner"},
     {"llm"},
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
