@@ -11,10 +11,9 @@ from banditlab import instances, samplers
 from experiments.foundation import (
     chain_comparison,
     coverage_improvement,
-    floor_batches,
     floor_constants,
-    policy_draws,
 )
+from experiments.shared import floor_batches, policy_draws
 
 
 @pytest.mark.parametrize("ratio", coverage_improvement.RATIOS)
