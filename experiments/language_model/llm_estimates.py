@@ -12,9 +12,10 @@ from banditlab.store import Shards, Table
 from experiments.framework import statistics
 from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.framework.experiment import Experiment
-from experiments.language_model import lab, sampled_estimates
-from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import Setup
+from experiments.language_model import sampled_estimates
+from experiments.language_model.shared import references
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench, Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     rows, tails = [], []
     for seed in range(config.num_seeds):
         reference, evaluator = place.of(seed)
-        policy = lab.unflatten(place.model, history["params"][seed])
+        policy = references.unflatten(place.model, history["params"][seed])
         number = config.setup.first_seed + seed
         key = jax.random.fold_in(jax.random.key(2**31 + 1), number)
         given = (place.model, place.task, evaluator, reference, policy)
@@ -95,7 +96,7 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     data = {name: np.stack([row[name] for row in rows]) for name in NAMES}
     data |= {name: np.stack([tail[name] for tail in tails]) for name in tails[0]}
     data |= {"corpus": np.asarray(sampled_estimates.corpus_measure(place.task))}
-    return data | {"reference_coverage": lab.reference_columns(evaluators)["reference_coverage"]}
+    return data | {"reference_coverage": references.reference_columns(evaluators)["reference_coverage"]}
 
 
 def check(table: Table) -> list[Check]:
@@ -172,9 +173,9 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, 64, 32, 2, each=512, num_seeds=3, tail_sizes=(10, 1000), tail_repeats=256),
+        "smoke": Config(references.SMOKE, 64, 32, 2, each=512, num_seeds=3, tail_sizes=(10, 1000), tail_repeats=256),
         "default": Config(each=2048),
-        "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, each=16384),
+        "paper": Config(references.FRESH, num_pairs=2048, batch_size=128, each=16384),
     },
     run=run,
     check=check,
