@@ -10,7 +10,8 @@ from tables import broken_claims, committed
 from banditlab import llm
 from banditlab.store import Shards, Table
 from experiments.framework import registry
-from experiments.language_model import llm_batch_size, llm_epochs, llm_hypo, llm_on_policy, sampled_estimates
+from experiments.language_model import llm_batch_size, llm_epochs, llm_hypo, llm_on_policy
+from experiments.language_model.llm_estimates import sampled_estimates
 from experiments.language_model.shared import curves, references, training_runs
 
 
