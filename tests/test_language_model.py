@@ -10,58 +10,53 @@ from tables import broken_claims, committed
 from banditlab import llm
 from banditlab.store import Shards, Table
 from experiments.framework import registry
-from experiments.language_model import (
-    cells,
-    curves,
-    lab,
-    llm_batch_size,
-    llm_epochs,
-    llm_hypo,
-    llm_on_policy,
-    sampled_estimates,
-)
+from experiments.language_model import llm_batch_size, llm_epochs, llm_hypo, llm_on_policy
+from experiments.language_model.llm_estimates import sampled_estimates
+from experiments.language_model.shared import curves, references, training_runs
 
 
 @pytest.fixture(scope="module")
 def small():
     """A task of 16 responses with an arbitrary reference and policy, as an evaluator and a table."""
-    task = lab.task_of(lab.SMOKE)
+    task = references.task_of(references.SMOKE)
     rng = np.random.default_rng(0)
     tables = [np.log(rng.dirichlet(np.ones(task.num_responses), task.num_prompts)) for _ in range(2)]
     return llm.exact.evaluator(task.reward_table, tables[0], float(task.beta)), tables[1]
 
 
 def test_parameters_as_one_vector_come_back():
-    model = lab.model_of(lab.SMOKE)
+    model = references.model_of(references.SMOKE)
     params = jax.eval_shape(model.init, jax.random.key(0))
     filled = jax.tree.map(lambda leaf: np.random.default_rng(leaf.size).normal(size=leaf.shape), params)
-    back = lab.unflatten(model, lab.flatten(filled))
+    back = references.unflatten(model, references.flatten(filled))
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), filled, back)
 
 
 def test_rates_are_chosen_on_references_that_no_result_is_reported_of(tmp_path):
-    place = lab.Lab(replace(lab.SMOKE, num_references=2), Shards(tmp_path / "one" / "x", "one", "x", "s"))
+    place = references.Lab(replace(references.SMOKE, num_references=2), Shards(tmp_path / "one" / "x", "one", "x", "s"))
     place._made = {index: (index, None) for index in range(4)}
     assert [place.of(seed)[0] for seed in range(5)] == [0, 1, 0, 1, 0]
-    assert [place.of(lab.TUNING + seed)[0] for seed in range(3)] == [2, 3, 2]
+    assert [place.of(references.TUNING + seed)[0] for seed in range(3)] == [2, 3, 2]
     assert place.everyone() == [(0, None), (1, None)]
 
 
 def test_a_held_out_run_is_the_whole_run_measured_once(tmp_path, monkeypatch):
-    place = lab.Lab(replace(lab.SMOKE, pretraining_steps=10), Shards(tmp_path / "one" / "x", "one", "x", "s"))
-    cell = cells.Cell(place.setup, "on_policy_dpo", (), 32, 1, 16, 3, 1e-2)
-    whole = cells.train_cell(cell, place, 0)
+    place = references.Lab(
+        replace(references.SMOKE, pretraining_steps=10), Shards(tmp_path / "one" / "x", "one", "x", "s")
+    )
+    cell = training_runs.Cell(place.setup, "on_policy_dpo", (), 32, 1, 16, 3, 1e-2)
+    whole = training_runs.train_cell(cell, place, 0)
     assert whole["num_labels"].tolist() == [32, 64, 96]
-    monkeypatch.setattr(cells, "TUNING", 0)
-    once = cells.train_cell(cell, place, 0)
-    for name in cells.METRICS:
+    monkeypatch.setattr(training_runs, "TUNING", 0)
+    once = training_runs.train_cell(cell, place, 0)
+    for name in training_runs.METRICS:
         np.testing.assert_array_equal(once[name], whole[name][-1:], err_msg=name)
     np.testing.assert_array_equal(once["params"], whole["params"])
 
 
 def test_optimum_and_coverage_by_plain_sums_are_those_of_the_exact_metrics(small):
     evaluator, _ = small
-    found = lab.reference_columns([evaluator])
+    found = references.reference_columns([evaluator])
     exact = llm.exact.measure(evaluator, evaluator.env.log_reference)
     np.testing.assert_allclose(found["optimum"], exact["objective"] + exact["gap"], rtol=1e-10)
     np.testing.assert_allclose(found["reference_coverage"], exact["coverage"], rtol=1e-10)
@@ -118,13 +113,13 @@ def test_arms_that_agree_to_the_bit_pass_no_check_of_an_order():
 def test_tables_have_a_row_per_cell_and_a_second_experiment_finds_the_first_ones_runs(tmp_path):
     sizes = replace(curves.SMOKE, num_seeds=2)
     shards = Shards(tmp_path / "shards" / "one" / "x", "one", "x", "s")
-    table = llm_on_policy.run(llm_on_policy.Config(lab.SMOKE, sizes), shards)
+    table = llm_on_policy.run(llm_on_policy.Config(references.SMOKE, sizes), shards)
     assert len(table) == len(llm_on_policy.ARMS) * (sizes.num_rounds + 1)
     assert (table.where(round=0)["gap_over"] == 0).all()
     assert table.where(arm="fixed")["num_labels"].tolist() == [0, 64, 64]
     assert all(check.passed for check in curves.sound_checks(table))
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "shards" / "llm_cells").rglob("*.npz")}
-    config = llm_epochs.Config(lab.SMOKE, 64, 32, 2, sizes.rates[:1], 2)
+    config = llm_epochs.Config(references.SMOKE, 64, 32, 2, sizes.rates[:1], 2)
     again = Shards(tmp_path / "shards" / "two" / "x", "two", "x", "s")
     assert len(llm_epochs.run(config, again)) == 2 * 3
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

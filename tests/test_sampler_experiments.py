@@ -16,8 +16,8 @@ from experiments.coverage import (
     exact_gradients,
     reweighted_rounds,
     sampler_ranking,
-    sampler_zoo,
 )
+from experiments.shared import sampler_zoo
 
 
 def failing(module, table):

@@ -8,10 +8,10 @@ import numpy as np
 import banditlab as bl
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.foundation import predictors
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval
 from experiments.framework.experiment import Experiment
+from experiments.shared import predictors
 
 CLAIM = (
     "Fresh batches end at a floor that does not fall with the rounds, pooled ones decay like 1/k; labels that keep a "

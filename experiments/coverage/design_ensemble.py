@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 
 import banditlab as bl
-from experiments.coverage import reweighted_rounds, sampler_zoo
-from experiments.foundation import policy_draws
+from experiments.coverage import reweighted_rounds
+from experiments.shared import policy_draws, sampler_zoo
 
 GAP, ORACLE_GAP = 1e-9, 1e-6
 NAMED = tuple(sampler_zoo.INSTANCES)

@@ -11,7 +11,7 @@ from scipy.optimize import root_scalar
 
 import banditlab as bl
 from banditlab import coverage, linalg
-from experiments.foundation import equal_labels
+from experiments.shared import equal_labels
 
 # Arm -> (pooled, rounds of one search). Offline labels do not depend on the rounds: all are bought in one.
 ARMS: Mapping[str, tuple[bool, int]] = {

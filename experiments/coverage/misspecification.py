@@ -12,10 +12,10 @@ import banditlab as bl
 from banditlab import plotting, policies
 from banditlab.store import Shards, Table
 from experiments.coverage import pseudo_true
-from experiments.foundation import equal_labels
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval
 from experiments.framework.experiment import Experiment
+from experiments.shared import equal_labels
 
 CLAIM = (
     "A wrong temperature moves every sampler to the same, computable policy; label flips and intransitive noise move "

@@ -9,7 +9,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 import banditlab as bl
-from experiments.coverage import sampler_zoo
+from experiments.shared import sampler_zoo
 
 ARMS = ("design", "hybrid_paired", "on_policy", "reweighted", "plug_in_oracle", "oracle")
 

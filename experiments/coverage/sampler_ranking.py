@@ -9,11 +9,11 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.coverage import sampler_zoo
-from experiments.coverage.sampler_zoo import ARMS, FREE_PROMPTS
 from experiments.framework import statistics
 from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.framework.experiment import Experiment
+from experiments.shared import sampler_zoo
+from experiments.shared.sampler_zoo import ARMS, FREE_PROMPTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

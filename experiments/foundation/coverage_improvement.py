@@ -13,9 +13,9 @@ import numpy as np
 import banditlab as bl
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.foundation import policy_draws
 from experiments.framework.checks import Check, lower, upper
 from experiments.framework.experiment import Experiment
+from experiments.shared import policy_draws
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from scipy.special import expit
 
 from banditlab import exact_chain, plotting
 from banditlab.store import Shards, Table
-from experiments.foundation.floor_batches import SAMPLERS, simulate
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval, upper
 from experiments.framework.experiment import Experiment
+from experiments.shared.floor_batches import SAMPLERS, simulate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

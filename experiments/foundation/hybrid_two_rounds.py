@@ -10,10 +10,10 @@ import numpy as np
 import banditlab as bl
 from banditlab import plotting, policies
 from banditlab.store import Shards, Table
-from experiments.foundation import equal_labels, predictors
 from experiments.framework import statistics
 from experiments.framework.checks import Check, identity, interval, lower
 from experiments.framework.experiment import Experiment
+from experiments.shared import equal_labels, predictors
 
 CLAIM = (
     "After two rounds the hybrid sampler's KL is flat in the coverage of pi_0, while on-policy and offline DPO "

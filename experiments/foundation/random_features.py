@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import banditlab as bl
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.foundation import equal_labels
-from experiments.foundation.equal_labels import Budget
 from experiments.framework.checks import Check, upper
 from experiments.framework.experiment import Experiment
+from experiments.shared import equal_labels
+from experiments.shared.equal_labels import Budget
 
 CLAIM = (
     "With random features C_F(pi_0) is close to C_F(pi*): pooled on-policy DPO gains nothing on offline DPO, "

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import banditlab as bl
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.foundation import equal_labels
-from experiments.foundation.equal_labels import Budget
 from experiments.framework.experiment import Experiment
+from experiments.shared import equal_labels
+from experiments.shared.equal_labels import Budget
 
 CLAIM = (
     "At equal labels on-policy DPO reaches the constant-free floor C_F(pi*)/(2n) within a few rounds, "

@@ -11,9 +11,9 @@ from banditlab.store import Shards, Table
 from experiments.framework import statistics
 from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
-from experiments.language_model import curves, lab
-from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench, Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,10 +155,10 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
+        "smoke": Config(references.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
         "default": Config(),
         "paper": Config(
-            lab.FRESH,
+            references.FRESH,
             num_pairs=(128, 256, 512, 1024, 2048),
             batch_size=128,
             tuning_seeds=5,

@@ -10,10 +10,10 @@ from banditlab import plotting
 from banditlab.store import Shards, Table
 from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
-from experiments.language_model import curves, lab
-from experiments.language_model.cells import Bench
-from experiments.language_model.curves import Sizes
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curves import Sizes
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ def run(config: Config, shards: Shards) -> Table:
         data = shards.get(f"noise {noise:g}", (0, config.sizes.num_seeds), compute)
         for arm in ARMS:
             data[f"{arm}: share_left"] = data[f"{arm}: gap"] / data[f"{arm}: gap"][:, :1]
-        exact = {"noise": noise, "corpus_coverage": lab.task_of(setup).coverage}
+        exact = {"noise": noise, "corpus_coverage": references.task_of(setup).coverage}
         names = (*curves.EXACT, "share_left")
         listed += [exact | row for row in curves.rows(data, config.sizes, list(ARMS), OFFLINE, names)]
     return curves.table(listed)
@@ -110,9 +110,9 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, (1.0, 0.5), 200, curves.SMOKE),
+        "smoke": Config(references.SMOKE, (1.0, 0.5), 200, curves.SMOKE),
         "default": Config(),
-        "paper": Config(lab.FRESH, noises=(1.0, 0.7, 0.5, 0.35, 0.25), sizes=curves.PAPER),
+        "paper": Config(references.FRESH, noises=(1.0, 0.7, 0.5, 0.35, 0.25), sizes=curves.PAPER),
     },
     run=run,
     check=check,

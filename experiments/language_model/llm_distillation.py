@@ -9,11 +9,11 @@ from banditlab.store import Shards, Table
 from experiments.framework import statistics
 from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
-from experiments.language_model import curves, lab
-from experiments.language_model.cells import Bench
-from experiments.language_model.curve_view import plot_curves
-from experiments.language_model.curves import Sizes
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import plot_curves
+from experiments.language_model.shared.curves import Sizes
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench
 
 CLAIM = (
     "Reward differences observed with noise of deviation one are distilled better on policy than off policy, and a "
@@ -84,9 +84,9 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, 1.0, curves.SMOKE),
+        "smoke": Config(references.SMOKE, 1.0, curves.SMOKE),
         "default": Config(),
-        "paper": Config(lab.FRESH, sizes=curves.PAPER),
+        "paper": Config(references.FRESH, sizes=curves.PAPER),
     },
     run=run,
     check=check,

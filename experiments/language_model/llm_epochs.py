@@ -11,9 +11,9 @@ from banditlab.store import Shards, Table
 from experiments.framework import statistics
 from experiments.framework.checks import Check, upper
 from experiments.framework.experiment import Experiment
-from experiments.language_model import curves, lab
-from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench, Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,9 +124,9 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, 64, 32, 3, (3e-3, 1e-2), 3),
+        "smoke": Config(references.SMOKE, 64, 32, 3, (3e-3, 1e-2), 3),
         "default": Config(num_epochs=12),
-        "paper": Config(lab.FRESH, num_pairs=2048, batch_size=128, num_epochs=32, rates=(1e-3, 3e-3, 1e-2)),
+        "paper": Config(references.FRESH, num_pairs=2048, batch_size=128, num_epochs=32, rates=(1e-3, 3e-3, 1e-2)),
     },
     run=run,
     check=check,

@@ -8,11 +8,11 @@ import numpy as np
 from banditlab.store import Shards, Table
 from experiments.framework.checks import Check
 from experiments.framework.experiment import Experiment
-from experiments.language_model import curves, lab
-from experiments.language_model.cells import Bench
-from experiments.language_model.curve_view import plot_curves
-from experiments.language_model.curves import Sizes
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import plot_curves
+from experiments.language_model.shared.curves import Sizes
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench
 
 CLAIM = (
     "On the habit-target task, with 1024 labels a round or more, on-policy DPO ends with a smaller gap, a smaller "
@@ -70,9 +70,9 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     family="language_model",
     presets={
-        "smoke": Config(lab.SMOKE, curves.SMOKE),
+        "smoke": Config(references.SMOKE, curves.SMOKE),
         "default": Config(),
-        "paper": Config(lab.FRESH, replace(curves.PAPER, num_rounds=16)),
+        "paper": Config(references.FRESH, replace(curves.PAPER, num_rounds=16)),
     },
     run=run,
     check=check,

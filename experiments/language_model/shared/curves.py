@@ -14,9 +14,9 @@ from banditlab.llm.exact import Evaluator
 from banditlab.store import Table
 from experiments.framework import statistics
 from experiments.framework.checks import Check, identity, lower, upper
-from experiments.language_model import cells, lab
-from experiments.language_model.cells import Bench, Cell
-from experiments.language_model.lab import Setup
+from experiments.language_model.shared import references, training_runs
+from experiments.language_model.shared.references import Setup
+from experiments.language_model.shared.training_runs import Bench, Cell
 
 EXACT = ("gap", "kl_target", "kl_reference", "win_rate", "expected_reward", "objective")
 # Labels a round from which five seeds tell how on-policy's advantage differs between settings.
@@ -55,11 +55,12 @@ def grid(setup: Setup, sizes: Sizes, arms: Arms, arm: str) -> list[Cell]:
 
 def measure(bench: Bench, setup: Setup, sizes: Sizes, arms: Arms) -> dict[str, np.ndarray]:
     """Of every arm "arm: name": the EXACT metrics (seeds, rounds + 1), from the reference on; num_labels
-    (rounds + 1,); "chosen", the place of its rate; "tried", (rates, held-out seeds). And `lab.reference_columns`."""
+    (rounds + 1,); "chosen", the place of its rate; "tried", (rates, held-out seeds). And
+    `references.reference_columns`."""
     grids = {arm: grid(setup, sizes, arms, arm) for arm in arms}
-    found = cells.tuned(bench, grids, sizes.num_seeds, sizes.tuning_seeds)
+    found = training_runs.tuned(bench, grids, sizes.num_seeds, sizes.tuning_seeds)
     evaluators = [bench.lab(setup).of(seed)[1] for seed in range(sizes.num_seeds)]
-    data = dict(lab.reference_columns(evaluators))
+    data = dict(references.reference_columns(evaluators))
     for arm, (chosen, history, tried) in found.items():
         for name in EXACT:
             first = reference_metric(evaluators, name)

@@ -13,8 +13,8 @@ import numpy as np
 
 from banditlab import llm
 from banditlab.store import Shards, source_hash
-from experiments.language_model import lab as labs
-from experiments.language_model.lab import TUNING, Lab, Setup
+from experiments.language_model.shared import references
+from experiments.language_model.shared.references import TUNING, Lab, Setup
 
 # Measured after every round; all but the last two exact, by summation over every response.
 METRICS = (
@@ -95,7 +95,7 @@ class Bench:
             *(partial(self.lab(setup).of, seed) for setup, seed in starts),
             *(partial(self._one, *job) for job in rest),
         ]
-        done = labs.side_by_side(lambda task: task(), tasks)
+        done = references.side_by_side(lambda task: task(), tasks)
         found = dict(zip(first + rest, done[: len(first)] + done[len(first) + len(starts) :], strict=True))
         return [
             {name: np.stack([found[cell, seed][name] for seed in seeds]) for name in (*METRICS, "params")}
@@ -103,7 +103,7 @@ class Bench:
         ]
 
     def _one(self, cell: Cell, seed: int) -> Histories:
-        shared = labs.store(self._shards, "llm_cells", cell, self._sources)
+        shared = references.store(self._shards, "llm_cells", cell, self._sources)
         return shared.get("run", (seed, seed + 1), partial(self._train, cell, seed))
 
     def _train(self, cell: Cell, seed: int) -> Histories:
@@ -146,7 +146,7 @@ def train_cell(cell: Cell, lab: Lab, seed: int) -> dict[str, np.ndarray]:
     history = {name: np.asarray([float(metrics[name]) for metrics in rounds]) for name in METRICS}
     if not all(np.isfinite(values).all() for values in history.values()):
         raise FloatingPointError(f"metrics must be finite; got others in {cell}, seed {seed}")
-    return history | {"params": labs.flatten(state.params)}
+    return history | {"params": references.flatten(state.params)}
 
 
 def tuned(

@@ -1,6 +1,9 @@
 """A simulated law on the two-action chain beside the exact one."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,9 +11,21 @@ from banditlab import exact_chain
 from banditlab.exact_chain import ChainLaw
 from experiments.framework import statistics
 
+if TYPE_CHECKING:
+    from experiments.foundation.exact_chain.experiment import Config
+
 # A simulated theta this far from every value that the exact law allows is not rounding: Newton's method leaves
 # less than 1e-9, and neighbouring values of up to 300 labels lie 1e-5 apart or more.
 LATTICE_TOLERANCE = 1e-7
+
+
+def exact_laws(config: Config, sampler: str, num_pairs: int, beta: float) -> list[exact_chain.ChainLaw]:
+    """The law of theta after each round."""
+    chain = {"target": config.target, "beta": beta, "max_norm": config.max_norm, "initial": config.start}
+    if sampler == "on_policy":
+        laws = exact_chain.on_policy_law(num_pairs, config.num_rounds, **chain)
+        return [exact_chain.ChainLaw(laws.params, probs) for probs in laws.probs]
+    return [exact_chain.offline_law(num_pairs * k, **chain) for k in range(1, config.num_rounds + 1)]
 
 
 def compared(

@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import banditlab as bl
-from experiments.foundation import predictors
+from experiments.shared import predictors
 
 INSTANCES: Mapping[str, Callable[[], bl.Environment]] = {
     "chain": partial(bl.instances.chain, start=-1.0),

@@ -13,9 +13,9 @@ from jax.tree_util import Partial
 import banditlab as bl
 from banditlab import plotting
 from banditlab.store import Shards, Table
-from experiments.foundation import predictors
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval
+from experiments.shared import predictors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

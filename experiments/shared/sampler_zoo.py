@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import linalg
-from experiments.foundation.floor_batches import remainder_order
+from experiments.shared.floor_batches import remainder_order
 
 _SIZE = 4  # features of every instance; one action more
 
