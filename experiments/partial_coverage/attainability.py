@@ -16,6 +16,7 @@ from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.framework.experiment import Experiment
 from experiments.partial_coverage import component_limits
 from experiments.partial_coverage.attainability_view import ADAM, DPO, HYPO, plot, rows_where
+from experiments.partial_coverage.shared import label_curvature
 
 CLAIM = (
     "Gradient descent on the DPO loss of a tabular softmax ends where the logits' sum over every component of compared "
@@ -122,7 +123,7 @@ def _allowances(log_reference: np.ndarray, log_policy: np.ndarray, wins: np.ndar
     that, for its change on the way), and log pi twice as far. The sums over components are conserved up to the
     rounding of every step. A residual of (3) is a partial sum of g over lambda rho pi(C).
     """
-    least = lane["beta"] ** 2 * component_limits.least_curvature(wins, reward)
+    least = lane["beta"] ** 2 * label_curvature.least_curvature(wins, reward)
     rounding = 2.0**-52 * np.abs(log_policy).max() * log_policy.shape[1] * lane["num_steps"]
     columns = {"allowed": 4 * lane["gradient_norm"] / least + rounding, "residual": 0.0, "allowed_residual": 0.0}
     if lane["penalty"] == 0:

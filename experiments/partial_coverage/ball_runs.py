@@ -6,7 +6,7 @@ import numpy as np
 
 from banditlab import coverage, metrics
 from experiments.partial_coverage import ball_limits as limits
-from experiments.partial_coverage.bare_bandits import bare_environment
+from experiments.partial_coverage.shared.bare_bandits import bare_environment
 
 
 def constants(

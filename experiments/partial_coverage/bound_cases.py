@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 
 import banditlab as bl
 from banditlab import coverage, metrics, partial_coverage
-from experiments.partial_coverage.bare_bandits import bare_environment
+from experiments.partial_coverage.shared.bare_bandits import bare_environment
 
 # rho (N, S), log pi_ref (N, S, A), r* (N, S, A), beta (N,) and log pi (N, S, A).
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]

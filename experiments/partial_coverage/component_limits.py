@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 import banditlab as bl
+from experiments.partial_coverage.shared.label_curvature import hessian
 
 # Compared pairs by context: actions 4 and 5 of the first are unseen; the second has two components and 5 unseen.
 PAIRS = (((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)), ((0, 1), (1, 2), (3, 4)))
@@ -46,20 +47,6 @@ def maximum_likelihood(wins: np.ndarray, max_steps: int = 100) -> np.ndarray | N
         if np.abs(flow).max() < 1e-12 * total:
             return reward
     return None
-
-
-def hessian(wins: np.ndarray, reward: np.ndarray) -> np.ndarray:
-    """(S, A, A) Hessian of sum W log(1 + e^{-(r_i - r_j)}) in the rewards, a block per context."""
-    gaps = reward[:, :, None] - reward[:, None, :]
-    curvature = (wins + wins.swapaxes(1, 2)) * expit(gaps) * expit(-gaps)
-    degrees = curvature.sum(axis=2)
-    return degrees[:, :, None] * np.eye(wins.shape[1]) - curvature
-
-
-def least_curvature(wins: np.ndarray, reward: np.ndarray) -> float:
-    """The smallest non-zero eigenvalue of `hessian`."""
-    values = np.linalg.eigvalsh(hessian(wins, reward)).ravel()
-    return float(values[values > 1e-10 * values.max()].min())
 
 
 def first_order(

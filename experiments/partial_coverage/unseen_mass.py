@@ -14,7 +14,7 @@ from banditlab.estimators.descent import descend
 from banditlab.store import Shards, Table
 from experiments.framework.checks import Check, identity, lower, upper
 from experiments.framework.experiment import Experiment
-from experiments.partial_coverage import component_limits
+from experiments.partial_coverage.shared import label_curvature
 
 CLAIM = (
     "In the tabular class DPO moves mass to unseen actions iff sum_S ref_a e^{(r_a - rbar_S)/beta} < ref(S): for some "
@@ -78,7 +78,7 @@ def _allowed(config: Config, data: dict[str, np.ndarray], place: int) -> np.ndar
         return (norm / config.penalty + 2.0**-50 * np.abs(ratio).max()) / np.exp(logs).min(axis=1)
     # Gradient over curvature, twice for its change on the way, twice for log pi; the rounding of every step.
     pairs = zip(data["outcomes"], data["reward"], strict=True)
-    least = np.array([component_limits.least_curvature(wins[None], reward[None]) for wins, reward in pairs])
+    least = np.array([label_curvature.least_curvature(wins[None], reward[None]) for wins, reward in pairs])
     return 4 * norm / (config.beta**2 * least) + 2.0**-52 * np.abs(logs).max() * config.num_steps
 
 

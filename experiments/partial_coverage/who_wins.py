@@ -17,7 +17,7 @@ from banditlab.estimators.descent import descend
 from banditlab.store import Shards, Table
 from experiments.framework.checks import Check, identity, interval, upper
 from experiments.framework.experiment import Experiment
-from experiments.partial_coverage import component_limits
+from experiments.partial_coverage.shared import label_curvature
 
 CLAIM = (
     "Whether HyPO beats DPO is decided by the unseen action's reward, which neither observes: each is best where its "
@@ -98,8 +98,8 @@ def train(config: Config) -> dict[str, np.ndarray]:
     penalties = jnp.asarray([0.0, config.penalty, 2 * config.penalty])
     for scenario in instances().values():
         env, wins = scenario.env, bl.preferences.outcome_law(scenario.env, scenario.pair_law)
-        curvature = component_limits.hessian(np.asarray(wins), np.asarray(env.reward))
-        least = component_limits.least_curvature(np.asarray(wins), np.asarray(env.reward))
+        curvature = label_curvature.hessian(np.asarray(wins), np.asarray(env.reward))
+        least = label_curvature.least_curvature(np.asarray(wins), np.asarray(env.reward))
         step = 1 / (float(env.beta) ** 2 * np.linalg.eigvalsh(curvature).max() + np.asarray(penalties) / 4)
         log_policy, norm = _descend(env, wins, penalties, jnp.asarray(step), jnp.asarray([config.num_steps]))
         reward = bounded.fit(env, wins, config.reward_bound)
