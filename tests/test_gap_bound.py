@@ -8,7 +8,8 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from experiments.partial_coverage import ball_limits, bound_cases, gap_bound, reward_accuracy
+from experiments.partial_coverage import ball_limits, reward_accuracy
+from experiments.partial_coverage.gap_bound import exact_cases, runs
 
 
 def moved(table, column, factor, **equal):
@@ -23,7 +24,7 @@ def moved(table, column, factor, **equal):
 
 def test_a_ratio_above_one_is_caught_for_every_kind_of_policy():
     table = tables.committed("gap_bound")
-    for kind, constant in gap_bound.OWN.items():
+    for kind, constant in runs.OWN.items():
         part = f"ratio {constant}"
         worst = table.where(part=part, case=kind, x=1.0)["value"][0]
         changed = moved(table, "value", 1.001 / worst, part=part, case=kind, x=1.0)
@@ -48,7 +49,7 @@ def test_a_mean_that_does_not_hide_the_uncovered_context_is_caught():
 def test_the_sharp_family_needs_its_constant(constant):
     """By NumPy alone: gap / sqrt(C eps) of the family, from its three masses, rises to 1."""
     ratios = []
-    for _, x, measured, closed in bound_cases.sharp((5.0, 20.0, 100.0), (constant,)):
+    for _, x, measured, closed in exact_cases.sharp((5.0, 20.0, 100.0), (constant,)):
         share = 1 / constant
         mu = np.array([share, share, 1 - 2 * share])
         pi_star = log_softmax([x, 0.0, 0.0] if constant > 2 else [x, 0.0])
