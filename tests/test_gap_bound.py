@@ -8,8 +8,9 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from experiments.partial_coverage import ball_limits, reward_accuracy
+from experiments.partial_coverage import ball_limits
 from experiments.partial_coverage.gap_bound import exact_cases, runs
+from experiments.partial_coverage.reward_accuracy.laws import predicted, slope_remainder
 
 
 def moved(table, column, factor, **equal):
@@ -74,9 +75,9 @@ def test_the_remainder_of_the_slope_bounds_what_the_closed_form_leaves():
     for beta in (0.1, 1.0, 3.0):
         for reward in (-1.0, 0.0, 0.3, 1.0):
             for mass in 10.0 ** -np.arange(1.0, 9.0):
-                near, far = (reward_accuracy.predicted(beta, reward, m)[0] for m in (mass, mass / 10))
+                near, far = (predicted(beta, reward, m)[0] for m in (mass, mass / 10))
                 left = abs(far - near - 0.5 * beta * math.log(10))
-                assert left <= reward_accuracy.slope_remainder(beta, reward, mass) + 1e-13
+                assert left <= slope_remainder(beta, reward, mass) + 1e-13
 
 
 def test_the_closed_forms_are_those_of_the_two_masses():
@@ -88,7 +89,7 @@ def test_the_closed_forms_are_those_of_the_two_masses():
     error = 2 * mass * (1 - mass) * (reward - (implicit[1] - implicit[0])) ** 2
     constant = max((target / reference).max(), (0.5 / reference).max())
     expected = (gap, error, math.sqrt(constant * error))
-    np.testing.assert_allclose(reward_accuracy.predicted(beta, reward, mass), expected, rtol=1e-12)
+    np.testing.assert_allclose(predicted(beta, reward, mass), expected, rtol=1e-12)
 
 
 def test_a_finite_objective_without_any_mass_is_caught():
