@@ -8,8 +8,9 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from experiments.partial_coverage import ball_limits
-from experiments.partial_coverage.gap_bound import exact_cases, runs
+from experiments.partial_coverage.coverage_functions.laws import enclosure, largest_divergence
+from experiments.partial_coverage.gap_bound import exact_cases
+from experiments.partial_coverage.gap_bound.runs import OWN
 from experiments.partial_coverage.reward_accuracy.laws import predicted, slope_remainder
 
 
@@ -25,7 +26,7 @@ def moved(table, column, factor, **equal):
 
 def test_a_ratio_above_one_is_caught_for_every_kind_of_policy():
     table = tables.committed("gap_bound")
-    for kind, constant in runs.OWN.items():
+    for kind, constant in OWN.items():
         part = f"ratio {constant}"
         worst = table.where(part=part, case=kind, x=1.0)["value"][0]
         changed = moved(table, "value", 1.001 / worst, part=part, case=kind, x=1.0)
@@ -124,7 +125,7 @@ def test_no_policy_of_the_simplex_in_the_ball_has_a_larger_ratio(radius):
             options={"ftol": 1e-12, "maxiter": 200},
         )
         best = max(best, -found.fun)
-    low, high = ball_limits.enclosure(reference, rho, radius)
+    low, high = enclosure(reference, rho, radius)
     assert best == pytest.approx(float(low), rel=1e-5)
     assert float(high) == pytest.approx(float(low), rel=1e-10)
 
@@ -140,7 +141,7 @@ def test_the_largest_divergence_of_a_span_is_that_of_a_search():
             return -np.exp(pi) @ (pi - reference)
 
         best = -min(minimize(negative, rng.standard_normal(6)).fun for _ in range(6))
-        exact = ball_limits.largest_divergence(span)
+        exact = largest_divergence(span)
         assert best == pytest.approx(exact, rel=1e-6)
         assert exact < min(span, span**2 / 8)
 
@@ -159,5 +160,5 @@ def test_a_ball_that_is_too_large_or_a_reward_that_leaves_it_is_caught():
 def test_the_enclosure_knows_zero_masses_and_zero_contexts():
     reference = np.array([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0]])
     for radius, expected in ((0.0, 1.0), (math.inf, 2.0)):
-        ends = ball_limits.enclosure(reference, np.array([1.0, 0.0]), radius)
+        ends = enclosure(reference, np.array([1.0, 0.0]), radius)
         np.testing.assert_allclose(ends, expected, rtol=1e-12)

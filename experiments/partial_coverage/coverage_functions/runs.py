@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from banditlab import coverage, metrics
-from experiments.partial_coverage import ball_limits as limits
+from experiments.partial_coverage.coverage_functions import laws
 from experiments.partial_coverage.shared.bare_bandits import bare_environment
+
+CURVE, RANDOM, REACH, RATIO, EXTREMAL = "curve", "random", "reach", "ratio", "extremal"
 
 
 def constants(
@@ -32,7 +34,7 @@ def constants(
     values = np.asarray(_ball(*stacked, classes, jnp.asarray(radii)))
     found = {"curve": values[: len(all_masses)], "random": values[len(all_masses) :]}
     for name in ("curve", "random"):
-        ends = [limits.tolerated(reference[name], rho[name], radius) for radius in radii]
+        ends = [laws.tolerated(reference[name], rho[name], radius) for radius in radii]
         found |= {
             f"{name}_{end}": np.stack([pair[k] for pair in ends], axis=1) for k, end in enumerate(("low", "high"))
         }
@@ -57,7 +59,7 @@ def reached(spans: tuple[float, ...], num_rewards: int, shape: tuple[int, int], 
     beta = jnp.asarray(np.exp(rng.uniform(np.log(0.1), np.log(10.0), num_rewards)))
     widths = jnp.asarray(spans)
     divergence, ratio = _rlhf(rho, reference, unit, beta, widths)
-    masses = [limits.extremal_mass(span) for span in spans]
+    masses = [laws.extremal_mass(span) for span in spans]
     two = np.stack([[[1 - mass, mass]] for mass in masses])
     ends = jnp.broadcast_to(jnp.array([[0.0, 1.0]]), two.shape)
     ones = jnp.ones(len(masses))
