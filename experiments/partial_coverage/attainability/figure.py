@@ -1,11 +1,11 @@
-"""The figure of `attainability`, and the names in its table."""
+"""The figure of `attainability`."""
 
 import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
-
-DPO, ADAM, HYPO = "dpo", "adam", "hypo"
+from experiments.partial_coverage.attainability.checks import rows_where
+from experiments.partial_coverage.attainability.runs import ADAM, DPO, HYPO
 
 
 def plot(table: Table):
@@ -75,8 +75,3 @@ def _places(rows: Table) -> np.ndarray:
     """Where an action stands: in order, with gaps between components and contexts."""
     gaps = np.array([[0, 0, 0, 0, 0.3, 0.6], [0, 0, 0, 0.3, 0.3, 0.6]])
     return rows["action"] + 6.0 * rows["context"] + gaps[rows["context"], rows["action"]] + 1.5 * rows["context"]
-
-
-def rows_where(table: Table, kept: np.ndarray) -> Table:
-    """The rows that a mask keeps."""
-    return Table({name: values[kept] for name, values in table.columns.items()}, table.meta)
