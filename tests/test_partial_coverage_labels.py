@@ -10,7 +10,8 @@ from scipy.stats import binom
 
 import banditlab as bl
 from banditlab import losses
-from experiments.partial_coverage import extrapolation, extrapolation_runs
+from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
+from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
 from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED, label_price, rare_limit, target_params
 from experiments.partial_coverage.label_scaling.runs import environment
 from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
@@ -73,8 +74,8 @@ def test_the_remainder_of_descent_reads_the_curvature_of_the_mean_loss():
 
 
 def test_the_constant_of_the_unseen_action_is_the_delta_method():
-    config = extrapolation.Config()
-    features, target = extrapolation_runs.sweep(config, extrapolation_runs.SPANNED, config.position)
+    config = ExtrapolationConfig()
+    features, target = sweep(config, SPANNED, config.position)
     env = bl.Environment.create(
         features[None, :, :1], target_params=target[:1], log_reference=np.log([config.reference]), beta=config.beta
     )
@@ -83,15 +84,15 @@ def test_the_constant_of_the_unseen_action_is_the_delta_method():
     law = jnp.asarray((seen[:, None] * seen[None, :])[None])
     information = bl.theory.fisher_information(env, law)
     wanted = float(slope @ jnp.linalg.inv(information) @ slope)
-    assert extrapolation_runs.error_constant(config) == pytest.approx(wanted, rel=1e-9)
+    assert error_constant(config) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximum():
-    config = extrapolation.Config()
+    config = ExtrapolationConfig()
     for position in (-1.0, 0.5, 1.5, 1.75, 2.0, 4.0):
-        features, target = extrapolation_runs.sweep(config, extrapolation_runs.SPANNED, position)
+        features, target = sweep(config, SPANNED, position)
         reward = config.beta * features @ target
         soft = config.beta * np.log(np.asarray(config.reference) @ np.exp(reward / config.beta))
-        change = extrapolation_runs.changes(config, features, target)
+        change = changes(config, features, target)
         assert (change[1] < 0) == (reward[1] < soft)
         assert np.exp(change) @ np.asarray(config.reference) == pytest.approx(1.0, rel=1e-12)

@@ -1,4 +1,6 @@
-"""The sweeps, the drawn labels and the ensemble of `extrapolation`, with their closed forms."""
+"""The sweeps, the drawn labels and the ensemble of `extrapolation`."""
+
+from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -13,60 +15,23 @@ import banditlab as bl
 from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators import bounded
 from banditlab.estimators.descent import descend
+from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSEEN, UNSPANNED, seen_mass, sweep
 
 if TYPE_CHECKING:
-    from experiments.partial_coverage.extrapolation import Config
+    from experiments.partial_coverage.extrapolation.experiment import Config
 
 _BLOCK = 1024  # seeds a call: one program, whatever their number
-
-SPANNED, UNSPANNED, SAMPLED, ENSEMBLE = "spanned", "unspanned", "sampled", "ensemble"
 ARMS = ("dpo", "rlhf")
-# Actions of the two sweeps: labels compare the first two alone.
-ACTIONS = ("loser", "preferred", "unseen")
-LOSER, PREFERRED, UNSEEN = range(3)
 
 
-def sweep(config: "Config", kind: str, setting: float) -> tuple[np.ndarray, np.ndarray]:
-    """Features (3, 2) and theta* (2,) of a setting."""
-    scale = config.target / config.beta
-    if kind == SPANNED:  # the second coordinate is idle, so that both sweeps are one program
-        return np.array([[0.0, 0.0], [1.0, 0.0], [setting, 0.0]]), np.array([scale, 0.0])
-    angle = np.deg2rad(setting)
-    return np.array([[0.0, 0.0], [1.0, 0.0], config.length * np.array([np.cos(angle), np.sin(angle)])]), np.full(
-        2, scale
-    )
-
-
-def changes(config: "Config", features: np.ndarray, params: np.ndarray) -> np.ndarray:
-    """(A,) log pi_theta/pi_ref = r_a/beta - log E_ref e^{r/beta}, r = beta phi theta."""
-    logits = features @ params
-    return logits - logsumexp(logits, b=np.asarray(config.reference))
-
-
-def error_constant(config: "Config") -> float:
-    """n E(log pi_hat(unseen) - log pi*(unseen))^2 as n -> infinity: (u - E_pi* phi)^2 / H.
-
-    H = 2 beta^2 p q sigma'(r) is the information of a label, p and q the shares of the two seen actions.
-    """
-    features, target = sweep(config, SPANNED, config.position)
-    policy = np.asarray(config.reference) * np.exp(changes(config, features, target))
-    weight = 2 * config.reference[LOSER] * config.reference[PREFERRED] / seen_mass(config) ** 2
-    information = config.beta**2 * weight * 0.25 / np.cosh(config.target / 2) ** 2
-    return float((config.position - policy @ features[:, 0]) ** 2 / information)
-
-
-def seen_mass(config: "Config") -> float:
-    return config.reference[LOSER] + config.reference[PREFERRED]
-
-
-def _environment(config: "Config", features: np.ndarray, target: np.ndarray) -> bl.Environment:
+def _environment(config: Config, features: np.ndarray, target: np.ndarray) -> bl.Environment:
     return bl.Environment.create(
         features[None], target_params=target, log_reference=np.log([config.reference]), beta=config.beta,
         unidentified="allow",
     )  # fmt: skip
 
 
-def _seen_pairs(config: "Config") -> np.ndarray:
+def _seen_pairs(config: Config) -> np.ndarray:
     """(1, 3, 3) both actions from pi_ref given that they are seen."""
     law = np.where(np.arange(3) == UNSEEN, 0.0, config.reference) / seen_mass(config)
     return (law[:, None] * law[None, :])[None]
@@ -77,7 +42,7 @@ def _given(law, env, log_policy):
     return law
 
 
-def population(config: "Config") -> dict[str, np.ndarray]:
+def population(config: Config) -> dict[str, np.ndarray]:
     """log pi/pi_ref (settings, 3) of RLHF and of DPO by gradient descent from pi_ref, at the population's labels.
 
     The settings are the positions, then the angles.
@@ -106,7 +71,7 @@ def _population(algorithm, envs, record_at):
     return jax.lax.map(one, envs)
 
 
-def sampled(config: "Config", num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
+def sampled(config: Config, num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
     """log pi/pi_ref (positions, num_seeds, 3) of DPO and RLHF on the same drawn labels, at every position.
 
     No fit depends on the unseen action's feature, so that one a seed serves every position. For `large` labels the
@@ -142,7 +107,7 @@ def _fits(env, law, num_labels, keys):
     return jax.vmap(one)(keys)
 
 
-def ensemble(config: "Config") -> dict[str, np.ndarray]:
+def ensemble(config: Config) -> dict[str, np.ndarray]:
     """Random bandits (sizes, N): ||theta_hat - theta*||, ||P theta* - theta*||, ||theta_hat - P theta*||.
 
     Labels are the population's on all pairs of the first `seen` actions; P by a QR decomposition of their differences.
