@@ -6,12 +6,10 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
+from experiments.partial_coverage.one_sided_data.runs import CRITICAL, CURVE, HYPO, LINE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-DPO, HYPO, RLHF = "dpo", "hypo", "rlhf"
-CURVE, CRITICAL, LINE = "curve", "critical", "line"
 
 
 def plot(table: Table) -> "Figure":
