@@ -11,7 +11,7 @@ from random_environments import random_environment, random_policy
 from scipy.special import log_softmax
 
 from banditlab import policy_gradients
-from experiments.partial_coverage import estimator_moments as moments
+from experiments.partial_coverage.estimator_facts import moments
 
 POLICY = np.array([0.5, 0.2, 0.2, 0.1])
 VALUES = np.array([0.3, -1.0, 2.0, 0.4])

@@ -8,7 +8,10 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from experiments.partial_coverage import ball_limits, bound_cases, gap_bound, reward_accuracy
+from experiments.partial_coverage.coverage_functions.laws import enclosure, largest_divergence
+from experiments.partial_coverage.gap_bound import exact_cases
+from experiments.partial_coverage.gap_bound.runs import OWN
+from experiments.partial_coverage.reward_accuracy.laws import predicted, slope_remainder
 
 
 def moved(table, column, factor, **equal):
@@ -23,7 +26,7 @@ def moved(table, column, factor, **equal):
 
 def test_a_ratio_above_one_is_caught_for_every_kind_of_policy():
     table = tables.committed("gap_bound")
-    for kind, constant in gap_bound.OWN.items():
+    for kind, constant in OWN.items():
         part = f"ratio {constant}"
         worst = table.where(part=part, case=kind, x=1.0)["value"][0]
         changed = moved(table, "value", 1.001 / worst, part=part, case=kind, x=1.0)
@@ -48,7 +51,7 @@ def test_a_mean_that_does_not_hide_the_uncovered_context_is_caught():
 def test_the_sharp_family_needs_its_constant(constant):
     """By NumPy alone: gap / sqrt(C eps) of the family, from its three masses, rises to 1."""
     ratios = []
-    for _, x, measured, closed in bound_cases.sharp((5.0, 20.0, 100.0), (constant,)):
+    for _, x, measured, closed in exact_cases.sharp((5.0, 20.0, 100.0), (constant,)):
         share = 1 / constant
         mu = np.array([share, share, 1 - 2 * share])
         pi_star = log_softmax([x, 0.0, 0.0] if constant > 2 else [x, 0.0])
@@ -73,9 +76,9 @@ def test_the_remainder_of_the_slope_bounds_what_the_closed_form_leaves():
     for beta in (0.1, 1.0, 3.0):
         for reward in (-1.0, 0.0, 0.3, 1.0):
             for mass in 10.0 ** -np.arange(1.0, 9.0):
-                near, far = (reward_accuracy.predicted(beta, reward, m)[0] for m in (mass, mass / 10))
+                near, far = (predicted(beta, reward, m)[0] for m in (mass, mass / 10))
                 left = abs(far - near - 0.5 * beta * math.log(10))
-                assert left <= reward_accuracy.slope_remainder(beta, reward, mass) + 1e-13
+                assert left <= slope_remainder(beta, reward, mass) + 1e-13
 
 
 def test_the_closed_forms_are_those_of_the_two_masses():
@@ -87,7 +90,7 @@ def test_the_closed_forms_are_those_of_the_two_masses():
     error = 2 * mass * (1 - mass) * (reward - (implicit[1] - implicit[0])) ** 2
     constant = max((target / reference).max(), (0.5 / reference).max())
     expected = (gap, error, math.sqrt(constant * error))
-    np.testing.assert_allclose(reward_accuracy.predicted(beta, reward, mass), expected, rtol=1e-12)
+    np.testing.assert_allclose(predicted(beta, reward, mass), expected, rtol=1e-12)
 
 
 def test_a_finite_objective_without_any_mass_is_caught():
@@ -122,7 +125,7 @@ def test_no_policy_of_the_simplex_in_the_ball_has_a_larger_ratio(radius):
             options={"ftol": 1e-12, "maxiter": 200},
         )
         best = max(best, -found.fun)
-    low, high = ball_limits.enclosure(reference, rho, radius)
+    low, high = enclosure(reference, rho, radius)
     assert best == pytest.approx(float(low), rel=1e-5)
     assert float(high) == pytest.approx(float(low), rel=1e-10)
 
@@ -138,7 +141,7 @@ def test_the_largest_divergence_of_a_span_is_that_of_a_search():
             return -np.exp(pi) @ (pi - reference)
 
         best = -min(minimize(negative, rng.standard_normal(6)).fun for _ in range(6))
-        exact = ball_limits.largest_divergence(span)
+        exact = largest_divergence(span)
         assert best == pytest.approx(exact, rel=1e-6)
         assert exact < min(span, span**2 / 8)
 
@@ -157,5 +160,5 @@ def test_a_ball_that_is_too_large_or_a_reward_that_leaves_it_is_caught():
 def test_the_enclosure_knows_zero_masses_and_zero_contexts():
     reference = np.array([[0.5, 0.5, 0.0], [0.9, 0.1, 0.0]])
     for radius, expected in ((0.0, 1.0), (math.inf, 2.0)):
-        ends = ball_limits.enclosure(reference, np.array([1.0, 0.0]), radius)
+        ends = enclosure(reference, np.array([1.0, 0.0]), radius)
         np.testing.assert_allclose(ends, expected, rtol=1e-12)

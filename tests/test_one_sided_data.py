@@ -8,8 +8,8 @@ from scipy.special import expit
 from tables import committed, failing
 
 from banditlab import one_sided
-from experiments.partial_coverage import one_sided_data as experiment
-from experiments.partial_coverage import one_sided_flow as flow
+from experiments.partial_coverage.one_sided_data import EXPERIMENT, laws
+from experiments.partial_coverage.one_sided_data.runs import CRITICAL, CURVE
 
 
 @pytest.mark.parametrize(("beta", "critical"), [(0.1, 0.206), (0.3, 0.504), (0.5, 0.631), (0.9, 0.245)])
@@ -23,25 +23,25 @@ def test_the_critical_penalty_is_the_least_ratio_of_pull_and_push(beta, critical
 def test_dpos_closed_form_solves_its_flow_and_grows_by_log_10_over_beta_a_decade():
     times = np.geomspace(0.1, 1e6, 40)
     for num_actions, beta in ((2, 0.3), (5, 1.5)):
-        gaps = flow.gaps(times, num_actions, beta, 0.0, 0.0)
+        gaps = laws.gaps(times, num_actions, beta, 0.0, 0.0)
         factor = num_actions / (num_actions - 1)
         np.testing.assert_allclose(beta * gaps + np.exp(beta * gaps), 1 + factor * beta**2 * times, rtol=1e-12)
-        slope = (flow.gaps(times * (1 + 1e-6), num_actions, beta, 0.0, 0.0) - gaps) / (times * 1e-6)
-        np.testing.assert_allclose(slope, flow.speed(gaps, num_actions, beta, 0.0, 0.0), rtol=1e-5)
-    late = flow.gaps(np.array([1e11, 1e12]), 2, 0.5, 0.0, 0.0)
+        slope = (laws.gaps(times * (1 + 1e-6), num_actions, beta, 0.0, 0.0) - gaps) / (times * 1e-6)
+        np.testing.assert_allclose(slope, laws.speed(gaps, num_actions, beta, 0.0, 0.0), rtol=1e-5)
+    late = laws.gaps(np.array([1e11, 1e12]), 2, 0.5, 0.0, 0.0)
     assert late[1] - late[0] == pytest.approx(math.log(10) / 0.5, rel=1e-8)
 
 
 def test_integrated_flows_agree_with_the_closed_form_and_end_at_the_stationary_gap():
     times = np.geomspace(0.5, 1e5, 30)
-    nearly = flow.gaps(times, 2, 0.5, 1e-13, 0.0)
-    np.testing.assert_allclose(nearly, flow.gaps(times, 2, 0.5, 0.0, 0.0), rtol=1e-6)
-    held = flow.gaps(times, 2, 0.5, 0.66, 0.0)
+    nearly = laws.gaps(times, 2, 0.5, 1e-13, 0.0)
+    np.testing.assert_allclose(nearly, laws.gaps(times, 2, 0.5, 0.0, 0.0), rtol=1e-6)
+    held = laws.gaps(times, 2, 0.5, 0.66, 0.0)
     assert held[-1] == pytest.approx(one_sided.stationary_gap(0.66, 0.5), rel=1e-7)
 
 
 def test_every_two_sided_check_would_see_five_percent():
-    checks = experiment.check(committed("one_sided_data"))
+    checks = EXPERIMENT.check(committed("one_sided_data"))
     for check in checks:
         if math.isfinite(check.low) and math.isfinite(check.high):
             assert check.power <= 0.05, check.claim
@@ -51,11 +51,11 @@ def test_every_two_sided_check_would_see_five_percent():
 
 def test_measurements_five_percent_off_fail_every_curve_and_every_critical_penalty():
     table = committed("one_sided_data")
-    curves = set(table["name"][table["kind"] == experiment.CURVE].tolist())
+    curves = set(table["name"][table["kind"] == CURVE].tolist())
     for factor in (0.95, 1.05):
         claims = failing("one_sided_data", gap=table["gap"] * factor)
         assert {claim.split(":")[0] for claim in claims} == curves
         claims = failing("one_sided_data", low=table["low"] * factor, high=table["high"] * factor)
-        assert len(claims) == (table["kind"] == experiment.CRITICAL).sum()
+        assert len(claims) == (table["kind"] == CRITICAL).sum()
         # The KL is near its maximum log A wherever there is a claim about it.
         assert failing("one_sided_data", kl=table["kl"] * factor)

@@ -10,16 +10,21 @@ from scipy.stats import binom
 
 import banditlab as bl
 from banditlab import losses
-from experiments.partial_coverage import extrapolation, extrapolation_runs, label_scaling, null_test
+from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
+from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
+from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED, label_price, rare_limit, target_params
+from experiments.partial_coverage.label_scaling.runs import environment
+from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
+from experiments.partial_coverage.null_test.laws import descent_remainder, strongly_connected
 
 
-@pytest.mark.parametrize("regime", [label_scaling.FIXED, label_scaling.LIFTED])
+@pytest.mark.parametrize("regime", [FIXED, LIFTED])
 def test_the_price_of_two_actions_is_the_label_price(regime):
     for mass, beta in itertools.product((0.3, 1e-4), (0.5, 2.0)):
-        target = label_scaling.target_params(regime, mass, beta, 1.0)
-        env = label_scaling.environment(mass, beta, target)
+        target = target_params(regime, mass, beta, 1.0)
+        env = environment(mass, beta, target)
         price = bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))
-        assert label_scaling.label_price(mass, beta, target) == pytest.approx(float(price), rel=1e-9)
+        assert label_price(mass, beta, target) == pytest.approx(float(price), rel=1e-9)
 
 
 def test_the_law_at_no_mass_is_the_limit_of_the_exact_law():
@@ -34,7 +39,7 @@ def test_the_law_at_no_mass_is_the_limit_of_the_exact_law():
             p, q = (mass * np.exp(t) / (1 - mass + mass * np.exp(t)) for t in (estimate, target))
             gap = beta * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
             total += binom.pmf(m, labels, 2 * mass * (1 - mass)) * binom.pmf(w, m, won) * gap
-    limit, _ = label_scaling.rare_limit(labels * mass, beta, reward, margin)
+    limit, _ = rare_limit(labels * mass, beta, reward, margin)
     # The remainder is of order p e^{2 theta}: 1e-4 e^6 at the cap.
     assert total / mass == pytest.approx(limit, rel=0.04)
     assert total / mass != pytest.approx(limit, rel=1e-6)
@@ -47,12 +52,12 @@ def test_chains_of_wins_are_what_ford_asks_for():
     splits = [list(part) for size in (1, 2, 3) for part in itertools.combinations(range(4), size)]
     rest = [[a for a in range(4) if a not in part] for part in splits]
     wanted = [all(w[np.ix_(i, j)].any() for i, j in zip(splits, rest, strict=True)) for w in wins]
-    np.testing.assert_array_equal(null_test.strongly_connected(wins), wanted)
+    np.testing.assert_array_equal(strongly_connected(wins), wanted)
     assert 50 < sum(wanted) < 250
 
 
 def test_the_remainder_of_descent_reads_the_curvature_of_the_mean_loss():
-    config = null_test.Config(num_actions=4, num_seen=3)
+    config = NullTestConfig(num_actions=4, num_seen=3)
     rng = np.random.default_rng(1)
     wins = rng.integers(1, 9, (1, 4, 4)) * 1.0
     wins[:, 3] = wins[:, :, 3] = 0.0
@@ -64,13 +69,13 @@ def test_the_remainder_of_descent_reads_the_curvature_of_the_mean_loss():
 
     spectrum = np.linalg.eigvalsh(jax.jit(jax.hessian(mean_loss))(jnp.asarray(reward[0] / config.beta)))
     least = spectrum[spectrum > 1e-9].min()  # two directions have none: a shift, and the unseen action's
-    remainder = null_test.descent_remainder(config, wins, reward, np.array([1e-3]))
+    remainder = descent_remainder(config, wins, reward, np.array([1e-3]))
     np.testing.assert_allclose(remainder, 2 * np.sqrt(2) * 1e-3 / least, rtol=1e-9)
 
 
 def test_the_constant_of_the_unseen_action_is_the_delta_method():
-    config = extrapolation.Config()
-    features, target = extrapolation_runs.sweep(config, extrapolation_runs.SPANNED, config.position)
+    config = ExtrapolationConfig()
+    features, target = sweep(config, SPANNED, config.position)
     env = bl.Environment.create(
         features[None, :, :1], target_params=target[:1], log_reference=np.log([config.reference]), beta=config.beta
     )
@@ -79,15 +84,15 @@ def test_the_constant_of_the_unseen_action_is_the_delta_method():
     law = jnp.asarray((seen[:, None] * seen[None, :])[None])
     information = bl.theory.fisher_information(env, law)
     wanted = float(slope @ jnp.linalg.inv(information) @ slope)
-    assert extrapolation_runs.error_constant(config) == pytest.approx(wanted, rel=1e-9)
+    assert error_constant(config) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximum():
-    config = extrapolation.Config()
+    config = ExtrapolationConfig()
     for position in (-1.0, 0.5, 1.5, 1.75, 2.0, 4.0):
-        features, target = extrapolation_runs.sweep(config, extrapolation_runs.SPANNED, position)
+        features, target = sweep(config, SPANNED, position)
         reward = config.beta * features @ target
         soft = config.beta * np.log(np.asarray(config.reference) @ np.exp(reward / config.beta))
-        change = extrapolation_runs.changes(config, features, target)
+        change = changes(config, features, target)
         assert (change[1] < 0) == (reward[1] < soft)
         assert np.exp(change) @ np.asarray(config.reference) == pytest.approx(1.0, rel=1e-12)

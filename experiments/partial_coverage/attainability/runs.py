@@ -1,0 +1,82 @@
+"""The policies that `attainability` trains, how far each can be from its optimum, and the names in the table."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import banditlab as bl
+from banditlab import gradient_limits
+from banditlab.estimators.descent import descend
+from experiments.partial_coverage.attainability import laws
+from experiments.partial_coverage.shared import label_curvature
+
+if TYPE_CHECKING:
+    from experiments.partial_coverage.attainability.experiment import Config
+
+DPO, ADAM, HYPO = "dpo", "adam", "hypo"
+
+
+def train(config: Config) -> dict[str, np.ndarray]:
+    """Every trained policy, with how it was trained; `dataset` is -1 for population labels."""
+    env, _, law = laws.instance()
+    outcomes = bl.preferences.outcome_law(env, jnp.asarray(law))
+    counts = np.random.default_rng(config.seed).multinomial(
+        config.num_labels, np.asarray(outcomes).ravel(), config.num_datasets
+    )
+    wins = counts.reshape(-1, *outcomes.shape).astype(float)
+    exact, drawn = (-1,), range(-1, config.num_datasets)
+    columns = []
+    for optimizer, penalties, datasets, num_steps in (
+        (HYPO, config.penalties, exact, config.hypo_steps),
+        (DPO, (0.0,), drawn, config.dpo_steps),
+        (ADAM, (0.0,), exact, config.adam_steps),
+    ):
+        lanes = [(beta, penalty, dataset) for beta in config.betas for penalty in penalties for dataset in datasets]
+        beta, penalty, dataset = (np.asarray(values) for values in zip(*lanes, strict=True))
+        # The largest eigenvalues of the two Hessians are about beta^2/8 and below 1/4.
+        step = np.full(len(beta), config.learning_rate) if optimizer == ADAM else 1 / (beta**2 / 12 + penalty / 4)
+        labels = np.concatenate([wins, np.asarray(outcomes)[None]])[dataset]
+        arrays = (jnp.asarray(value) for value in (labels, beta, penalty, step))
+        found = _descend(env, *arrays, jnp.asarray([num_steps]), optimizer=ADAM if optimizer == ADAM else "gradient")
+        column = {"optimizer": np.full(len(beta), optimizer), "num_steps": np.full(len(beta), num_steps)}
+        column |= {"beta": beta, "penalty": penalty, "dataset": dataset}
+        columns.append(column | {name: np.asarray(value) for name, value in found.items()})
+    return {k: np.concatenate([each[k] for each in columns]) for k in columns[0]} | {"wins": wins}
+
+
+@partial(jax.jit, static_argnames="optimizer")
+def _descend(env, wins, beta, penalty, step_size, record_at, *, optimizer) -> dict[str, Array]:
+    start = env.log_reference.reshape(-1)
+
+    def one(labels, temperature, weight, step):
+        options = {"record_at": record_at, "step_size": step, "penalty": weight, "beta": temperature}
+        found = descend(jax.random.key(0), env, labels, start, **options, optimizer=optimizer)
+        return {"log_policy": env.log_policy(found.params[-1]), "gradient_norm": found.gradient_norm[-1]}
+
+    return jax.vmap(one)(wins, beta, penalty, step_size)
+
+
+def allowances(log_reference: np.ndarray, log_policy: np.ndarray, wins: np.ndarray, reward: np.ndarray, lane) -> dict:
+    """How far a point with this gradient can be from the optimum, and from (3) of `gradient_limits`.
+
+    A gradient g in the logits leaves them |g|/mu from the optimum, mu the least curvature beta^2 l of the loss (twice
+    that, for its change on the way), and log pi twice as far. The sums over components are conserved up to the
+    rounding of every step. A residual of (3) is a partial sum of g over lambda rho pi(C).
+    """
+    least = lane["beta"] ** 2 * label_curvature.least_curvature(wins, reward)
+    rounding = 2.0**-52 * np.abs(log_policy).max() * log_policy.shape[1] * lane["num_steps"]
+    columns = {"allowed": 4 * lane["gradient_norm"] / least + rounding, "residual": 0.0, "allowed_residual": 0.0}
+    if lane["penalty"] == 0:
+        return columns
+    env, seen, law = laws.instance()
+    residual = np.abs(np.asarray(gradient_limits.hypo_stationarity(env, log_policy, seen, pairs=law)))
+    smallest = float(np.asarray(env.context_probs).min()) * np.exp(log_policy).min()
+    bound = np.sqrt(log_policy.shape[1]) * lane["gradient_norm"] / (lane["penalty"] * smallest)
+    largest = np.abs(log_policy - log_reference).max()
+    return columns | {"residual": residual.max(), "allowed_residual": bound + 2.0**-50 * largest / smallest}

@@ -1,0 +1,75 @@
+"""The policies and values of `estimator_facts`, and what is enumerated and simulated at each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import log_softmax
+
+import banditlab as bl
+from experiments.partial_coverage.estimator_facts import moments
+
+if TYPE_CHECKING:
+    from experiments.partial_coverage.estimator_facts.experiment import Config
+
+UNIFORM, PEAKED, CENTRED = "uniform reference", "peaked reference", "centred values"
+# Reference, and the direction in which the policy is tilted away from it.
+FAMILIES: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    UNIFORM: ((0.25, 0.25, 0.25, 0.25), (0.0, 0.3, -0.5, 1.0)),
+    PEAKED: ((0.97, 0.01, 0.01, 0.01), (0.0, 1.0, 0.9, 1.1)),
+}
+ACTIONS = 4
+
+
+def settings(config: Config) -> list[tuple[str, float, np.ndarray, np.ndarray]]:
+    """(family, tilt, log pi (A,), f (A,)): f = log(pi/pi_ref), but for the last, any f of mean zero at pi uniform."""
+    made = []
+    for family, (reference, direction) in FAMILIES.items():
+        log_reference = np.log(reference)
+        for tilt in config.tilts:
+            log_policy = log_softmax(log_reference + tilt * np.array(direction))
+            made.append((family, tilt, log_policy, log_policy - log_reference))
+    direction = np.array(FAMILIES[UNIFORM][1])
+    made.append((CENTRED, 0.0, np.full(ACTIONS, -np.log(ACTIONS)), direction - direction.mean()))
+    return made
+
+
+def measure(config: Config, num_samples: int) -> dict[str, np.ndarray]:
+    """estimator_moment (P,): enumerated variance, its error in the mean, and the simulated variance; P settings."""
+    env = bl.instances.tabular(np.zeros((1, ACTIONS)))
+    listed = settings(config)
+    log_policies, values = (jnp.asarray(np.stack([setting[k] for setting in listed])[:, None]) for k in (2, 3))
+    found = moments.enumerated(env, log_policies, values, num_samples)
+    gradients = np.asarray(_gradients(log_policies, values))
+    largest = np.abs(np.asarray(values)).max(axis=(1, 2))
+    result = {"size": np.linalg.norm(gradients, axis=1) / largest}
+    for name, own in found.items():
+        target = np.zeros_like(gradients) if name == moments.NAIVE else gradients
+        mean = np.asarray(own["mean"])
+        scale = np.ones(len(values)) if name == moments.NAIVE else largest
+        result[f"{name}_error"] = np.abs(mean - target).max(axis=1) / scale
+        result[f"{name}_along"] = (mean * gradients).sum(1) / (gradients**2).sum(1)
+        result |= {f"{name}_{key}": np.asarray(own[key]) for key in ("variance", "spread")}
+    shown = np.array([s[1] in config.simulated_tilts or s[0] == CENTRED for s in listed])
+    means = {name: own["mean"][shown] for name, own in found.items()}
+    key = jax.random.fold_in(jax.random.key(config.seed), num_samples)
+    counts = (config.num_estimates, num_samples)
+    drawn = moments.simulated(key, env, log_policies[shown], values[shown], means, counts)
+    for name, variance in drawn.items():
+        result[f"{name}_simulated"] = np.zeros(len(listed))
+        result[f"{name}_simulated"][shown] = np.asarray(variance)
+    return result
+
+
+@jax.jit
+def _gradients(log_policies, values):
+    """(P, A) gradients in the logits of sum_y pi(y) f(y), f held fixed, by autodiff."""
+
+    def mean(logits, table):
+        return jnp.sum(jax.nn.softmax(logits) * table)
+
+    return jax.vmap(jax.grad(mean))(log_policies[:, 0], values[:, 0])

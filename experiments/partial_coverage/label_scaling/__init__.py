@@ -1,0 +1,5 @@
+"""Labels under partial coverage."""
+
+from experiments.partial_coverage.label_scaling.experiment import EXPERIMENT
+
+__all__ = ["EXPERIMENT"]
