@@ -7,7 +7,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.store import Table
 from experiments.didactic.floor_gradients import ALGORITHMS, LOW
-from experiments.didactic.sampling_view import LOOKS
+from experiments.didactic.shared.looks import LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

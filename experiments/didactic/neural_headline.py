@@ -8,9 +8,9 @@ import numpy as np
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import sampling_runs
 from experiments.didactic.neural_headline_view import OFFLINE, ON_POLICY, plot
-from experiments.didactic.sampling_runs import PEAKS, Study, margin
+from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
 from experiments.framework import statistics
 from experiments.framework.checks import Check, lower
 from experiments.framework.experiment import Experiment
@@ -57,14 +57,14 @@ def run(config: Config, shards: Shards) -> Table:
     """A row per algorithm, way to sample and bandit."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config))
-    offline = sampling_runs.arrays_of(data, f"ipo, {OFFLINE}")
+    offline = tuned_training.arrays_of(data, f"ipo, {OFFLINE}")
     rows = []
     for algorithm, sampling in config.arms:
-        found = sampling_runs.arrays_of(data, f"{algorithm}, {sampling}")
+        found = tuned_training.arrays_of(data, f"{algorithm}, {sampling}")
         for place, bandit in enumerate(PEAKS):
             row = {"algorithm": algorithm, "sampling": sampling, "bandit": bandit}
             row |= {"num_steps": config.num_steps, "num_queries": _dataset(config) * config.num_samples}
-            row |= sampling_runs.columns(study(config), found, place)
+            row |= tuned_training.columns(study(config), found, place)
             rows.append(row | statistics.mean("over_offline_ipo", found["reward"][place] - offline["reward"][place]))
     table = Table.from_rows(rows)
     counts = {"runs with a step that was not finite": int(table["failed"].sum())}
@@ -73,14 +73,14 @@ def run(config: Config, shards: Shards) -> Table:
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of `sampling_runs.tuned` for every arm."""
+    """The arrays of `tuned_training.tuned` for every arm."""
     shapes = {"num_steps": config.num_steps, "num_states": config.num_states, "num_samples": config.num_samples}
     jobs = {}
     for algorithm, sampling in config.arms:
         source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": _dataset(config)}
         name = f"{algorithm}, {sampling}"
-        jobs[name] = partial(sampling_runs.tuned, study(config), algorithm, **shapes, **source)
-    return sampling_runs.side_by_side(jobs)
+        jobs[name] = partial(tuned_training.tuned, study(config), algorithm, **shapes, **source)
+    return tuned_training.side_by_side(jobs)
 
 
 def _dataset(config: Config) -> int:
@@ -89,7 +89,7 @@ def _dataset(config: Config) -> int:
 
 def check(table: Table) -> list[Check]:
     """Exact values, the frontier, and the order of the learners on R1 and R2."""
-    checks = sampling_runs.sound_checks(table)
+    checks = tuned_training.sound_checks(table)
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
     row = rare.where(algorithm="best_of_n", sampling=OFFLINE)
     more = margin(row, "over_offline_ipo", -1)[0]

@@ -8,9 +8,9 @@ import numpy as np
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import sampling_runs
 from experiments.didactic.on_policyness_view import BUDGETS, COMPUTE, QUERIES, STEPS, plot
-from experiments.didactic.sampling_runs import PEAKS, Study, margin
+from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval, lower
 from experiments.framework.experiment import Experiment
@@ -82,14 +82,14 @@ def run(config: Config, shards: Shards) -> Table:
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of `sampling_runs.tuned` for every cell; cells that share a program follow one another."""
+    """The arrays of `tuned_training.tuned` for every cell; cells that share a program follow one another."""
     few, most = [c for c in config.collections if c < max(config.collections)], max(config.collections)
     fresh = [(STEPS, most), *((budget, c) for budget in (STEPS, COMPUTE) for c in few)]
     jobs = {}
     for algorithm in config.algorithms:
         for cells in ([(QUERIES, c) for c in few], fresh):
             jobs[f"{algorithm}, {cells[0][0]}"] = partial(_train, config, algorithm, cells)
-    found = sampling_runs.side_by_side(jobs)
+    found = tuned_training.side_by_side(jobs)
     return {name.split(": ", 1)[1]: values for name, values in found.items()}
 
 
@@ -98,7 +98,7 @@ def _train(config: Config, algorithm: str, cells: list[tuple[str, int]]) -> dict
     arrays = {}
     for budget, collections in cells:
         options = shapes | schedule(config, budget, collections)
-        found = sampling_runs.tuned(study(config), algorithm, **options)
+        found = tuned_training.tuned(study(config), algorithm, **options)
         arrays |= {f"{_name(config, algorithm, budget, collections)}: {k}": v for k, v in found.items()}
     return arrays
 
@@ -111,7 +111,7 @@ def _name(config: Config, algorithm: str, budget: str, collections: int) -> str:
 
 def _rows(config: Config, data: dict[str, np.ndarray], budget: str, algorithm: str, collections: int) -> list[dict]:
     def arrays(method: str, count: int) -> dict[str, np.ndarray]:
-        return sampling_runs.arrays_of(data, _name(config, method, budget, count))
+        return tuned_training.arrays_of(data, _name(config, method, budget, count))
 
     found, rival = arrays(algorithm, collections), arrays("best_of_n", collections)
     freshest = arrays(algorithm, max(config.collections))
@@ -123,7 +123,7 @@ def _rows(config: Config, data: dict[str, np.ndarray], budget: str, algorithm: s
         row |= {"num_steps": plan["num_steps"], "num_queries": batches * config.num_states * config.num_samples}
         row |= {"num_states": config.num_states, "num_samples": config.num_samples}
         row |= {"cost": config.draw_price * batches + plan["num_steps"]}
-        row |= sampling_runs.columns(study(config), found, place)
+        row |= tuned_training.columns(study(config), found, place)
         row |= statistics.mean("gain", freshest["reward"][place] - found["reward"][place])
         row |= statistics.mean("over_best_of_n", found["reward"][place] - rival["reward"][place])
         rows.append(row)
@@ -132,7 +132,7 @@ def _rows(config: Config, data: dict[str, np.ndarray], budget: str, algorithm: s
 
 def check(table: Table) -> list[Check]:
     """Exact values, the frontier, who gains from fresh samples, where, and at what equal cost."""
-    checks = sampling_runs.sound_checks(table)
+    checks = tuned_training.sound_checks(table)
     checks.append(_limit_check(table))
     alone = table.where(collections=table["collections"].min())
     for budget in BUDGETS:

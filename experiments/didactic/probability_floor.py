@@ -15,7 +15,7 @@ from banditlab.store import Shards, Table
 from experiments.didactic import floor_gradients as by_hand
 from experiments.didactic.floor_checks import ARMS, OFFLINE, ON_POLICY, check
 from experiments.didactic.floor_view import plot
-from experiments.didactic.sampling_runs import side_by_side
+from experiments.didactic.shared.tuned_training import side_by_side
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean
 

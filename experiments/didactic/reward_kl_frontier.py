@@ -13,10 +13,10 @@ from banditlab.didactic.problem import frontier, problem
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
 from experiments.didactic import frontier_laws as laws
-from experiments.didactic import sampling_runs
 from experiments.didactic.frontier_checks import check
 from experiments.didactic.frontier_view import plot
-from experiments.didactic.sampling_runs import PEAKS, Study
+from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared.tuned_training import PEAKS, Study
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean
 
@@ -108,7 +108,7 @@ def run(config: Config, shards: Shards) -> Table:
     rows, failures = _exact(config), {"runs with a step that was not finite": 0}
     failures["best learning rate at an end of the grid"] = 0
     for arm in arms():
-        found = sampling_runs.arrays_of(data, _key(arm))
+        found = tuned_training.arrays_of(data, _key(arm))
         failures["runs with a step that was not finite"] += int(found["failed"].sum())
         at_end = np.isin(found["rate"], (config.rates[0], config.rates[-1]))
         failures["best learning rate at an end of the grid"] += int(at_end.sum())
@@ -121,11 +121,11 @@ def _key(arm: Arm) -> str:
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of `sampling_runs.follow` for every arm; arms that share a program follow one another."""
+    """The arrays of `tuned_training.follow` for every arm; arms that share a program follow one another."""
     jobs: dict[str, Any] = {}
     for algorithm in dict.fromkeys(arm.algorithm for arm in arms()):
         jobs[algorithm] = partial(_train, config, [arm for arm in arms() if arm.algorithm == algorithm])
-    found = sampling_runs.side_by_side(jobs)
+    found = tuned_training.side_by_side(jobs)
     return {name.split(": ", 1)[1]: values for name, values in found.items()}
 
 
@@ -137,7 +137,7 @@ def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
         refresh = _NEVER if arm.sampler == OFFLINE else 1
         reuse = config.reuse if arm.algorithm == "ppo" else 1
         options = {"on_policy": True, "refresh": refresh, "reuse": reuse, "record_at": config.record_at}
-        found = sampling_runs.follow(study(config, arm), arm.algorithm, penalty=arm.penalty, **shapes, **options)
+        found = tuned_training.follow(study(config, arm), arm.algorithm, penalty=arm.penalty, **shapes, **options)
         arrays |= {f"{_key(arm)}: {name}": values for name, values in found.items()}
     return arrays
 

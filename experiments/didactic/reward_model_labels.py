@@ -14,7 +14,7 @@ from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
 from experiments.didactic import label_laws as laws
 from experiments.didactic.label_view import plot
-from experiments.didactic.sampling_runs import side_by_side
+from experiments.didactic.shared.tuned_training import side_by_side
 from experiments.framework.checks import Check, interval, lower, upper
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean

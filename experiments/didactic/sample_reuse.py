@@ -12,9 +12,9 @@ from banditlab.didactic import policies, training
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import first_step, sampling_runs
 from experiments.didactic.sample_reuse_view import EACH, FIRST, FIXED, plot
-from experiments.didactic.sampling_runs import PEAKS, Study, margin
+from experiments.didactic.shared import first_step, tuned_training
+from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
 from experiments.framework import statistics
 from experiments.framework.checks import Check, interval, lower
 from experiments.framework.experiment import Experiment
@@ -82,7 +82,7 @@ def train(config: Config) -> dict[str, np.ndarray]:
     """The arrays of every cell, and the rewards after a single step."""
     jobs = {name: partial(_train, config, name) for name in config.methods}
     jobs |= {FIRST: partial(_first_steps, config)}
-    found = sampling_runs.side_by_side(jobs)
+    found = tuned_training.side_by_side(jobs)
     return {name.split(": ", 1)[1]: values for name, values in found.items()}
 
 
@@ -93,9 +93,9 @@ def _train(config: Config, method: str) -> dict[str, np.ndarray]:
     first: Mapping[str, np.ndarray] | None = None
     for reuse in config.reuses:
         options = shared | {"num_steps": reuse * config.num_batches, "reuse": reuse}
-        each = sampling_runs.tuned(study(config, method), METHODS[method], **options)
+        each = tuned_training.tuned(study(config, method), METHODS[method], **options)
         first = each if first is None else first
-        fixed = sampling_runs.measure(study(config, method), METHODS[method], first["rate"], **options)
+        fixed = tuned_training.measure(study(config, method), METHODS[method], first["rate"], **options)
         fixed |= {"rate": first["rate"], "held_out": each["held_out"]}
         for mode, found in ((EACH, each), (FIXED, fixed)):
             arrays |= {f"{_name(mode, method, reuse)}: {key}": value for key, value in found.items()}
@@ -104,7 +104,7 @@ def _train(config: Config, method: str) -> dict[str, np.ndarray]:
 
 def _first_steps(config: Config) -> dict[str, np.ndarray]:
     """E_pi R after one step on one state: of REINFORCE on two draws, of Best-of-N on ten; runs (n,) each."""
-    bandit = jax.tree.map(lambda leaf: leaf[1], sampling_runs.bandits())
+    bandit = jax.tree.map(lambda leaf: leaf[1], tuned_training.bandits())
     found = {}
     for method, samples, seeds in (("reinforce", 2, config.first_seeds), ("best_of_n", 10, config.first_seeds // 32)):
         result = training.train(
@@ -129,15 +129,15 @@ def _name(mode: str, method: str, reuse: int) -> str:
 
 
 def _rows(config: Config, data: dict[str, np.ndarray], mode: str, method: str, reuse: int) -> list[dict]:
-    found = sampling_runs.arrays_of(data, _name(mode, method, reuse))
-    once = sampling_runs.arrays_of(data, _name(mode, method, config.reuses[0]))
-    rival = sampling_runs.arrays_of(data, _name(mode, "reinforce", reuse))
+    found = tuned_training.arrays_of(data, _name(mode, method, reuse))
+    once = tuned_training.arrays_of(data, _name(mode, method, config.reuses[0]))
+    rival = tuned_training.arrays_of(data, _name(mode, "reinforce", reuse))
     rows = []
     for place, bandit in enumerate(PEAKS):
         row = {"mode": mode, "method": method, "reuse": reuse, "bandit": bandit}
         row |= {"num_steps": reuse * config.num_batches, "clip": _clip(config, method)}
         row |= {"num_queries": config.num_batches * config.num_states * config.num_samples}
-        row |= sampling_runs.columns(study(config, method), found, place)
+        row |= tuned_training.columns(study(config, method), found, place)
         row |= statistics.mean("loss", once["reward"][place] - found["reward"][place])
         row |= statistics.mean("over_reinforce", found["reward"][place] - rival["reward"][place])
         rows.append(row | {"predicted": 0.0, "error": 0.0})
@@ -146,7 +146,7 @@ def _rows(config: Config, data: dict[str, np.ndarray], mode: str, method: str, r
 
 def _first_row(config: Config, data: dict[str, np.ndarray], method: str, like: Mapping) -> dict:
     """The mean improvement of a single step, the enumerated one, and the standard error it implies."""
-    reward, log_reference = (np.asarray(leaf[1]) for leaf in sampling_runs.bandits())
+    reward, log_reference = (np.asarray(leaf[1]) for leaf in tuned_training.bandits())
     reference = np.exp(log_reference)
     law = (
         first_step.pairwise(reward, reference, config.first_rate)
@@ -156,7 +156,7 @@ def _first_row(config: Config, data: dict[str, np.ndarray], method: str, like: M
     measured = data[f"{FIRST}, {method}: reward"] - float(reference @ reward)
     row = {name: "" if isinstance(value, str) else 0 * value for name, value in like.items()}
     row |= {"mode": FIRST, "method": method, "reuse": 1, "bandit": "R2", "num_steps": 1, "seeds": len(measured)}
-    row |= sampling_runs.exact_columns(1) | {"rate": config.first_rate}
+    row |= tuned_training.exact_columns(1) | {"rate": config.first_rate}
     row |= statistics.mean("reward", measured) | statistics.quantiles("reward", measured)
     return row | {"predicted": law[0] - float(reference @ reward), "error": law[1] / len(measured) ** 0.5}
 
@@ -164,7 +164,7 @@ def _first_row(config: Config, data: dict[str, np.ndarray], method: str, like: M
 def check(table: Table) -> list[Check]:
     """A single step's law; exact values; where reuse hurts and where it pays."""
     runs = Table.stack([table.where(mode=mode) for mode in (EACH, FIXED)])
-    checks = sampling_runs.sound_checks(runs)
+    checks = tuned_training.sound_checks(runs)
     for name, says in (("reinforce", "REINFORCE on two draws"), ("best_of_n", "Best-of-N on ten")):
         row = table.where(mode=FIRST, method=name)
         claim = f"R2, one state, one step of Adam: mean improvement of {says}, enumerated"

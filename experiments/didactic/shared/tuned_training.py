@@ -16,7 +16,7 @@ from banditlab.didactic.problem import Problem, problem
 from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
 from banditlab.store import Table
-from experiments.didactic import first_step
+from experiments.didactic.shared import first_step
 from experiments.framework import statistics
 from experiments.framework.checks import Check, identity, upper
 

@@ -11,4 +11,6 @@ LOOKS = {
     "awr": ("design_one_round", "AWR"),
     "reinforce": ("oracle", "REINFORCE"),
     "reinforce_running": ("hybrid_mixture", "running mean"),
+    "ppo": ("reward_distillation", "PPO"),
+    "ppo_unclipped": ("hybrid_design", "PPO, no clip"),
 }
