@@ -7,7 +7,7 @@ import numpy as np
 from banditlab import mode_seeking as ms
 from banditlab import plotting
 from banditlab.store import Table
-from experiments.didactic import direction_steps as steps
+from experiments.didactic.kl_directions import steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,9 @@ import numpy as np
 from banditlab import mode_seeking as ms
 from banditlab.didactic.problem import problem
 from banditlab.store import Shards, Table
-from experiments.didactic import direction_fits as fitting
-from experiments.didactic import direction_steps as steps
-from experiments.didactic.direction_checks import check
-from experiments.didactic.direction_view import plot
+from experiments.didactic.kl_directions import fitting, steps
+from experiments.didactic.kl_directions.checks import check
+from experiments.didactic.kl_directions.figure import plot
 from experiments.framework.experiment import Experiment
 
 CLAIM = (

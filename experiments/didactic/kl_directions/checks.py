@@ -4,7 +4,7 @@ import numpy as np
 
 from banditlab import mode_seeking as ms
 from banditlab.store import Table
-from experiments.didactic import direction_steps as steps
+from experiments.didactic.kl_directions import steps
 from experiments.framework.checks import Check, identity, interval, lower, upper
 
 FORWARD, REVERSE = ms.DIRECTIONS
