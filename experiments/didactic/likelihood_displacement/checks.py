@@ -3,11 +3,9 @@
 import numpy as np
 
 from banditlab.store import Table
+from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
 from experiments.framework.checks import Check, identity, interval, lower, upper
 
-ALGORITHMS = ("dpo", "ipo", "pref_ft")
-NEGATIVE = ("dpo", "ipo")
-SIDES = ("chosen", "rejected", "other")
 _ROUNDING = "rounding of float64"
 
 

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 
-import jax
 import numpy as np
 
-from banditlab.didactic import policies, training
-from banditlab.didactic.problem import problem
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import displacement_steps as steps
-from experiments.didactic.displacement_checks import ALGORITHMS, NEGATIVE, SIDES, check
-from experiments.didactic.displacement_view import plot
+from experiments.didactic.likelihood_displacement import runs, steps
+from experiments.didactic.likelihood_displacement.checks import check
+from experiments.didactic.likelihood_displacement.figure import plot
+from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean, quantiles
 
@@ -59,82 +57,13 @@ def run(config: Config, shards: Shards) -> Table:
     for algorithm in ALGORITHMS:
         for cell in config.cells:
             name = f"{algorithm}, {cell[0]} prompts of {cell[1]}"
-            data = shards.get(name, (0, config.num_seeds), partial(train, config, algorithm, *cell))
+            data = shards.get(name, (0, config.num_seeds), partial(runs.train, config, algorithm, *cell))
             failures["not finite"] += int(data["failed"])
             failures["data sets without a pair"] += int((data["pairs"] == 0).sum()) if algorithm == "dpo" else 0
             at_end = data["rate"] in (config.rates[0], config.rates[-1])
             failures["best learning rate at an end of the grid"] += int(at_end)
             rows += _path(config, algorithm, cell, data)
     return Table.from_rows(rows, meta={"failures": failures})
-
-
-def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
-    """chosen, rejected, reward (seeds, R) at the small rate; what data sets and closed forms say: see `_predicted`.
-
-    Also held_out_reward, held_out_chosen (L, tuning_seeds), the last reward at every rate and the chosen's change;
-    rate, the best; best_chosen, best_rejected, best_reward (seeds, R) at that rate.
-    """
-    bandit = problem(config.peak)
-    laws = steps.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
-    sizes = {"num_states": num_prompts, "num_samples": num_samples}
-    fresh = {"seeds": config.tuning_seeds, "seed": config.seed + 1}
-    tried = _trained(config, algorithm, np.asarray(config.rates), **fresh, **sizes)
-    held_out = np.round(tried["reward"][:, :, -1], 6)
-    rate = config.rates[int(np.round(held_out.mean(axis=1), 6).argmax())]
-    same = {"seeds": config.num_seeds, "seed": config.seed}
-    found, best = (_trained(config, algorithm, np.asarray([r]), **same, **sizes) for r in (config.small_rate, rate))
-    names = ("chosen", "rejected", "reward")
-    data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
-    data["failed"] = np.asarray(sum(training.failures(runs)["nonfinite"] for runs in (tried, found, best)))
-    data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
-    data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
-    seen = (laws["winners"] + laws["losers"]) > 0
-    policy = np.exp(found["log_policy"][0])
-    data["unseen_mass"] = (policy * ~seen[:, None, :]).sum(2)
-    net = np.sign(laws["winners"] - laws["losers"])
-    data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
-    data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
-    moved = config.small_rate * np.asarray(config.record_at, float)
-    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
-    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
-
-
-def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) -> dict[str, np.ndarray]:
-    bandits = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(rates), axis=0), problem(config.peak))
-    settings = Settings(learning_rate=rates, beta=config.beta, ipo_target=config.ipo_target)
-    record = {"record_at": config.record_at, "record_policy": True}
-    shared = {"num_steps": config.num_steps, "on_policy": False, "settings": settings}
-    return training.train_grid(algorithm, policies.tabular(), bandits, **sizes, **shared, **record)
-
-
-def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
-    """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
-    scale = _scale(config, algorithm)
-    shift = steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
-    winners, reference = laws["winners"], np.exp(log_reference)
-    start = winners @ log_reference
-    linear = (winners * shift).sum(1)
-    logs = np.log(np.where(winners > 0, winners, 1.0))
-    return {
-        "start": start,
-        "first_exact": start + linear - np.log(np.exp(shift) @ reference),
-        "first_order": start + linear - shift @ reference,
-        "entropy_bound": (winners * logs).sum(1),
-        "pairs": laws["pairs"],
-        "num_winners": (winners > 0).sum(1),
-        "gap": (winners - laws["losers"]) @ log_reference,
-        "single": np.stack([_only(winners, log_reference), _only(laws["losers"], log_reference)], axis=1),
-    }
-
-
-def _scale(config: Config, algorithm: str) -> float:
-    """What a pair pulls with at pi_ref; for Pref-FT one."""
-    return {"dpo": config.beta / 2, "ipo": 2 * config.ipo_target, "pref_ft": 1.0}[algorithm]
-
-
-def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
-    """pi_ref of the action that a law is concentrated on; 0 where there are several."""
-    return np.where((law > 0).sum(1) == 1, np.exp(law @ log_reference), 0.0)
 
 
 def _row(part: str, algorithm: str, x: float, **columns: float) -> dict:
@@ -208,7 +137,7 @@ def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str,
     rows.append(_row("closed", algorithm, 0, **shared, **numbers) | {"quantity": "start"})
     moved, predicted = chosen[:, 1] - chosen[:, 0], data["first_exact"] - data["start"]
     # Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
-    bound = 2 * config.small_rate * 16 * 2.0**-53 * _scale(config, algorithm) / steps.EPSILON + 1e-13
+    bound = 2 * config.small_rate * 16 * 2.0**-53 * runs.pull_scale(config, algorithm) / steps.EPSILON + 1e-13
     numbers = {"value": moved.mean(), "predicted": predicted.mean(), "worst": np.abs(moved - predicted).max()}
     rows.append(_row("closed", algorithm, 1, **shared, **numbers, bound=bound) | {"quantity": "first step"})
     remainder = np.abs(chosen[:, 1] - data["first_order"]).max() / (config.small_rate**2 / 2)

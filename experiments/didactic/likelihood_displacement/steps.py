@@ -9,6 +9,10 @@ from banditlab.didactic import batches, losses, pairs, policies
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 
+ALGORITHMS = ("dpo", "ipo", "pref_ft")
+NEGATIVE = ("dpo", "ipo")
+SIDES = ("chosen", "rejected", "other")
+
 # Adam's, added to the root of the second moment.
 EPSILON = 1e-8
 
