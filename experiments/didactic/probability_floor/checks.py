@@ -3,11 +3,9 @@
 import numpy as np
 
 from banditlab.store import Table
-from experiments.didactic import floor_gradients as by_hand
+from experiments.didactic.probability_floor import by_hand
+from experiments.didactic.probability_floor.runs import ARMS, ON_POLICY
 from experiments.framework.checks import Check, lower, upper
-
-OFFLINE, ON_POLICY = "offline", "on_policy"
-ARMS = (("dpo", OFFLINE), ("best_of_n_negative", OFFLINE), ("pref_ft", OFFLINE), ("dpo", ON_POLICY))
 
 
 def check(table: Table) -> list[Check]:

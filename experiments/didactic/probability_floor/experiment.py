@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab.didactic import batches, losses, policies, training
-from banditlab.didactic.problem import problem
+from banditlab.didactic import losses
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import floor_gradients as by_hand
-from experiments.didactic.floor_checks import ARMS, OFFLINE, ON_POLICY, check
-from experiments.didactic.floor_view import plot
-from experiments.didactic.shared.tuned_training import side_by_side
+from experiments.didactic.probability_floor import by_hand, runs
+from experiments.didactic.probability_floor.checks import check
+from experiments.didactic.probability_floor.figure import plot
+from experiments.didactic.probability_floor.runs import ARMS, OFFLINE
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean
 
@@ -65,10 +64,10 @@ class Config:
 def run(config: Config, shards: Shards) -> Table:
     """Rows: gradients of every loss with and without the floor; paths of the runs, and what the floor changes."""
     shards.expect(1)
-    data = shards.get("all", (0, config.num_seeds), partial(train, config))
+    data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
     rows, failures = _gradients(config), {"not finite": int(data["failed"])}
-    tables = _tables(config)
-    balanced = _balanced(tables)
+    tables = runs.tables(config)
+    balanced = runs.balanced(tables)
     failures["data sets with an action that wins as often as it loses"] = int(balanced.sum())
     for algorithm, sampler in ARMS:
         log_policy, reward = (
@@ -76,91 +75,16 @@ def run(config: Config, shards: Shards) -> Table:
         )
         # Where wins and losses cancel Adam divides rounding by rounding: such lanes are no test of a formula.
         kept = ~balanced if algorithm == "dpo" and sampler == OFFLINE else np.ones(config.num_seeds, bool)
-        below = [_below(config, tables, sampler, logs) for logs in log_policy]
+        below = [runs.below(config, tables, sampler, logs) for logs in log_policy]
         for floor in (0, 1):
             numbers = {"reward": reward[floor], "below": below[floor]}
             if sampler == OFFLINE:
-                numbers["rejected"] = _rejected(tables, log_policy[floor])
+                numbers["rejected"] = runs.rejected(tables, log_policy[floor])
             rows += _path(config, (algorithm, sampler, floor), numbers)
         if sampler == OFFLINE:
             rows += _exact(config, algorithm, tables, log_policy, kept)
         rows.append(_effect(algorithm, sampler, log_policy, reward, below, kept))
     return Table.from_rows(rows, meta={"failures": failures})
-
-
-def train(config: Config) -> dict[str, np.ndarray]:
-    """log_policy (seeds, R, A) and reward (seeds, R) of every arm without and with the floor; failed ()."""
-    jobs = {
-        f"{algorithm}, {sampler}, {floor}": partial(_train, config, algorithm, sampler, bool(floor))
-        for algorithm, sampler in ARMS
-        for floor in (0, 1)
-    }
-    found = side_by_side(jobs)
-    failed = sum(int(found.pop(f"{name}: failed")) for name in jobs)
-    return found | {"failed": np.asarray(failed)}
-
-
-def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[str, np.ndarray]:
-    found = training.train(
-        algorithm,
-        policies.tabular(),
-        problem(config.peak),
-        num_steps=config.num_steps,
-        num_states=config.num_states,
-        num_samples=config.num_samples,
-        on_policy=sampler == ON_POLICY,
-        seeds=config.num_seeds,
-        settings=config.settings,
-        floor=floor,
-        record_at=config.record_at,
-        record_policy=True,
-        seed=config.seed,
-    )
-    failed = np.asarray(training.failures(found)["nonfinite"])
-    return {"log_policy": found["log_policy"], "reward": found["reward"], "failed": failed}
-
-
-def _tables(config: Config) -> dict[str, np.ndarray]:
-    """The offline data sets of the runs: actions (seeds, B, N); and the problem's arrays."""
-    bandit = problem(config.peak)
-    keys = np.array([np.random.SeedSequence((config.seed, i)).generate_state(2) for i in range(config.num_seeds)])
-
-    def actions(key: Array) -> Array:
-        sizes = (config.num_states, config.num_samples, None, bandit.reward)
-        return batches.draw(key, jnp.uint32(0), policies.tabular(), None, bandit, config.settings, *sizes).actions
-
-    drawn = np.asarray(jax.jit(jax.vmap(actions))(keys))
-    return {"actions": drawn, "log_reference": np.asarray(bandit.log_reference), "reward": np.asarray(bandit.reward)}
-
-
-def _wins(tables: dict[str, np.ndarray]) -> np.ndarray:
-    """(seeds, B, N, N) one where draw i beats draw j."""
-    rewards = tables["reward"][tables["actions"]]
-    return (rewards[..., :, None] > rewards[..., None, :]).astype(float)
-
-
-def _balanced(tables: dict[str, np.ndarray]) -> np.ndarray:
-    """(seeds,) whether some action of the data wins as many pairs as it loses, and some at all."""
-    wins, lanes = _wins(tables), np.arange(len(tables["actions"]))[:, None, None]
-    sides = np.zeros((2, len(wins), len(tables["reward"])))
-    for side, axis in zip(sides, (3, 2), strict=True):
-        np.add.at(side, (lanes, tables["actions"]), wins.sum(axis=axis))
-    return ((sides[0] == sides[1]) & (sides[0] > 0)).any(axis=1)
-
-
-def _rejected(tables: dict[str, np.ndarray], log_policy: np.ndarray) -> np.ndarray:
-    """(seeds, R) mean log pi of the losers of all pairs."""
-    lost = _wins(tables).sum(axis=2)
-    drawn = log_policy[np.arange(len(lost))[:, None, None], :, tables["actions"]]
-    return np.einsum("kbn,kbnr->kr", lost, drawn) / lost.sum(axis=(1, 2))[:, None]
-
-
-def _below(config: Config, tables: dict[str, np.ndarray], sampler: str, log_policy: np.ndarray) -> np.ndarray:
-    """(seeds, R) share of the data's draws that are below the floor; on-policy the probability of such a draw."""
-    if sampler == ON_POLICY:
-        return (np.exp(log_policy) * (log_policy < by_hand.LOW)).sum(axis=2)
-    drawn = log_policy[np.arange(config.num_seeds)[:, None, None], :, tables["actions"]]
-    return (drawn < by_hand.LOW).mean(axis=(1, 2))
 
 
 _COLUMNS = ("step", "value", "value_se", "worst", "bound", "kept")
@@ -184,7 +108,7 @@ def _exact(config: Config, algorithm: str, tables: dict[str, np.ndarray], log_po
     rows = []
     for floor, measured in enumerate(log_policy):
         path = by_hand.adam_path(algorithm, tables, config.numbers, bool(floor), config.record_at)
-        rejected = _rejected(tables, path)
+        rejected = runs.rejected(tables, path)
         # Every step, where pulls cancel, 16 units of the last place of them are divided by Adam's 1e-8.
         scale = config.beta / 2 if algorithm == "dpo" else 1.0
         bound = config.num_steps * 2 * config.learning_rate * 16 * 2.0**-53 * scale / 1e-8

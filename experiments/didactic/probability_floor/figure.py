@@ -6,7 +6,7 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
-from experiments.didactic.floor_gradients import ALGORITHMS, LOW
+from experiments.didactic.probability_floor.by_hand import ALGORITHMS, LOW
 from experiments.didactic.shared.looks import LOOKS
 
 if TYPE_CHECKING:
