@@ -1,22 +1,19 @@
 """Every algorithm's path in the plane of KL to the reference and expected reward, against the exact frontier of pi*."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 
-from banditlab.didactic import policies
 from banditlab.didactic.problem import frontier, problem
-from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import frontier_laws as laws
-from experiments.didactic.frontier_checks import check
-from experiments.didactic.frontier_view import plot
+from experiments.didactic.reward_kl_frontier import laws, runs
+from experiments.didactic.reward_kl_frontier.checks import check
+from experiments.didactic.reward_kl_frontier.figure import plot
+from experiments.didactic.reward_kl_frontier.runs import OFFLINE, Arm, arms
 from experiments.didactic.shared import tuned_training
-from experiments.didactic.shared.tuned_training import PEAKS, Study
+from experiments.didactic.shared.tuned_training import PEAKS
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean
 
@@ -25,51 +22,7 @@ CLAIM = (
     "baseline, offline RWR and AWR within a tenth of its gain; Best-of-10 and Pref-FT, likelihoods that read ranks, at "
     "no more than 0.6 of it where the peak is rare, and above that law with a negative term or their own draws."
 )
-OFFLINE, ON_POLICY = "offline", "on_policy"
-_NEVER = 1_000_000
 _frontier = jax.jit(frontier)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A name for the figures, an algorithm of `training.train_grid`, who draws, and its own numbers.
-
-    penalty: what KL(pi || pi_ref) costs in the reward that it maximises and is tuned by.
-    """
-
-    name: str
-    algorithm: str
-    sampler: str
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    value: float = 0.0
-    penalty: float = 0.0
-
-
-# Best-of-N is its variant with a negative term of weight zero: the same program, and the same draws.
-_BOTH = (
-    ("best_of_n", "best_of_n_negative", {"negative_weight": 0.0}, 10.0),
-    ("best_of_n_negative", "best_of_n_negative", {"negative_weight": 0.5}, 0.5),
-    ("best_of_n_worst", "best_of_n_worst", {"negative_weight": 0.5}, 0.5),
-    ("rwr", "rwr", {"beta": 0.1}, 0.1),
-    ("awr", "awr", {"beta": 0.1}, 0.1),
-    ("pref_ft", "pref_ft", {}, 2.0),
-    ("dpo", "dpo", {"beta": 0.1}, 0.1),
-    ("ipo", "ipo", {"ipo_target": 3.0}, 3.0),
-)
-_GRADIENTS = (
-    ("reinforce", "reinforce", {"kl_weight": 0.1}, 0.1),
-    ("reinforce", "reinforce", {"kl_weight": 0.3}, 0.3),
-    ("reinforce_running", "reinforce_running", {"kl_weight": 0.1}, 0.1),
-    ("ppo", "ppo", {}, 0.2),
-    ("ppo_unclipped", "ppo", {"clip": np.inf}, np.inf),
-)
-
-
-def arms() -> tuple[Arm, ...]:
-    """Likelihoods and pairs on either kind of draws, policy gradients on their own."""
-    both = [Arm(name, of, who, numbers, value) for name, of, numbers, value in _BOTH for who in (OFFLINE, ON_POLICY)]
-    own = [Arm(name, of, ON_POLICY, n, v, n.get("kl_weight", 0.0)) for name, of, n, v in _GRADIENTS]
-    return (*both, *own)
 
 
 @dataclass(frozen=True)
@@ -94,52 +47,19 @@ class Config:
         return tuple(sorted({0, 1, 2, 4, *(self.num_steps * k // 16 for k in range(1, 17))}))
 
 
-def study(config: Config, arm: Arm) -> Study:
-    """The runs' shared part; pi* is that of REINFORCE's own penalty."""
-    numbers = dict(arm.numbers) | ({"beta": arm.penalty} if arm.penalty else {})
-    sizes = (config.num_seeds, config.num_seeds, config.tuning_seeds, config.seed)
-    return Study(policies.tabular(), config.rates, Settings(**numbers), *sizes)
-
-
 def run(config: Config, shards: Shards) -> Table:
     """Rows: paths, mean over seeds and the worst of them; curves and limits of infinite data."""
     shards.expect(1)
-    data = shards.get("all", (0, config.num_seeds), partial(train, config))
+    data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
     rows, failures = _exact(config), {"runs with a step that was not finite": 0}
     failures["best learning rate at an end of the grid"] = 0
     for arm in arms():
-        found = tuned_training.arrays_of(data, _key(arm))
+        found = tuned_training.arrays_of(data, runs.key(arm))
         failures["runs with a step that was not finite"] += int(found["failed"].sum())
         at_end = np.isin(found["rate"], (config.rates[0], config.rates[-1]))
         failures["best learning rate at an end of the grid"] += int(at_end.sum())
         rows += _paths(config, arm, found)
     return Table.from_rows(rows, meta={"failures": failures})
-
-
-def _key(arm: Arm) -> str:
-    return f"{arm.name} {arm.value:g} {arm.sampler}"
-
-
-def train(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of `tuned_training.follow` for every arm; arms that share a program follow one another."""
-    jobs: dict[str, Any] = {}
-    for algorithm in dict.fromkeys(arm.algorithm for arm in arms()):
-        jobs[algorithm] = partial(_train, config, [arm for arm in arms() if arm.algorithm == algorithm])
-    found = tuned_training.side_by_side(jobs)
-    return {name.split(": ", 1)[1]: values for name, values in found.items()}
-
-
-def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
-    shapes = {"num_steps": config.num_steps, "num_states": config.num_states, "num_samples": config.num_samples}
-    arrays = {}
-    for arm in mine:
-        # Offline the reference draws fresh batches to the end.
-        refresh = _NEVER if arm.sampler == OFFLINE else 1
-        reuse = config.reuse if arm.algorithm == "ppo" else 1
-        options = {"on_policy": True, "refresh": refresh, "reuse": reuse, "record_at": config.record_at}
-        found = tuned_training.follow(study(config, arm), arm.algorithm, penalty=arm.penalty, **shapes, **options)
-        arrays |= {f"{_key(arm)}: {name}": values for name, values in found.items()}
-    return arrays
 
 
 _NUMBERS = (
