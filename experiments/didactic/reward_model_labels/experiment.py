@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from banditlab.didactic import policies, reward_model, training
+from banditlab.didactic import reward_model
 from banditlab.didactic.problem import Problem, problem
-from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import label_laws as laws
-from experiments.didactic.label_view import plot
-from experiments.didactic.shared.tuned_training import side_by_side
-from experiments.framework.checks import Check, interval, lower, upper
+from experiments.didactic.reward_model_labels import laws, runs
+from experiments.didactic.reward_model_labels.checks import check
+from experiments.didactic.reward_model_labels.figure import plot
+from experiments.didactic.reward_model_labels.runs import LEARNED, NOISY, TRUE
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean
 
@@ -24,7 +23,6 @@ CLAIM = (
     "labels ends at the law of a winner by the learned rewards: from a few hundred labels on nearly where the true "
     "rewards lead, and above Bradley-Terry labels, whose noise no number of pairs removes."
 )
-TRUE, NOISY, LEARNED = "deterministic", "bradley_terry", "reward_model"
 
 
 @dataclass(frozen=True)
@@ -61,37 +59,10 @@ class Config:
 def run(config: Config, shards: Shards) -> Table:
     """Rows: fits by number of labels, the fit of exact counts, and the ends of the runs; predicted from NumPy alone."""
     shards.expect(1)
-    data = shards.get("all", (0, config.num_seeds), partial(train, config))
+    data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
     bandit = problem(config.peak, config.width, num_actions=config.num_actions)
     rows = [*_fits(config, bandit), _exact(config, bandit), *_runs(config, bandit, data)]
     return Table.from_rows(rows, meta={"failures": {"not finite": int(data["failed"])}})
-
-
-def train(config: Config) -> dict[str, np.ndarray]:
-    """reward (seeds, 2) of every arm, two thirds on the way and at the end; failed ()."""
-    jobs = {f"{mode}, {count}": partial(_train, config, mode, count) for mode, count in config.arms}
-    found = side_by_side(jobs)
-    failed = sum(int(found.pop(f"{name}: failed")) for name in jobs)
-    return found | {"failed": np.asarray(failed)}
-
-
-def _train(config: Config, mode: str, count: int) -> dict[str, np.ndarray]:
-    found = training.train(
-        "pref_ft",
-        policies.tabular(),
-        problem(config.peak, config.width, num_actions=config.num_actions),
-        num_steps=config.num_steps,
-        num_states=config.num_states,
-        num_samples=2,
-        on_policy=False,
-        seeds=config.num_seeds,
-        settings=Settings(learning_rate=config.learning_rate, temperature=config.temperature),
-        label_mode=mode,
-        reward_pairs=count or 1,
-        record_at=(2 * config.num_steps // 3, config.num_steps),
-        seed=config.seed,
-    )
-    return {"reward": found["reward"], "failed": np.asarray(training.failures(found)["nonfinite"])}
 
 
 def _tables(bandit: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -159,43 +130,6 @@ def _runs(config: Config, bandit: Problem, data: dict[str, np.ndarray]) -> Itera
         # A 1/t approach has twice as far to go as the last third of the steps went.
         numbers |= {"left": 2 * np.abs(ends[:, 1] - ends[:, 0]).mean(), "left_se": numbers["value_se"]}
         yield _row("run", mode, count, **numbers)
-
-
-def check(table: Table) -> list[Check]:
-    """The model's error and order, its limit, and where runs on each kind of label end."""
-    checks = []
-    fits = table.where(part="fit")
-    for name, says in (
-        ("error", "n times the squared error of the learned differences"),
-        ("agreement", "pairs ordered"),
-    ):
-        for count in np.unique(fits["x"])[-2:].tolist():
-            row = fits.where(name=name, x=count)
-            claim = f"reward model, {count:.0f} labels: {says}"
-            checks.append(interval(claim, row["predicted"][0], row["value"][0], row["value_se"][0]))
-    exact = table.where(part="exact")
-    claim = "reward model of exact counts: distance to the rewards, at most the ridge's"
-    checks.append(upper(claim, exact["predicted"][0], exact["value"][0]))
-    runs = table.where(part="run")
-    for place, mode in enumerate(runs["name"].tolist()):
-        numbers = {key: runs[key][place] for key in ("predicted", "value", "value_se", "predicted_se", "left", "x")}
-        says = f"{mode} of {numbers['x']:.0f} labels" if mode == LEARNED else mode
-        claim = f"Pref-FT, {says}: E R at the end"
-        error = float(np.hypot(numbers["value_se"], numbers["predicted_se"]))
-        why = "what a 1/t approach has left"
-        checks.append(
-            interval(claim, numbers["predicted"], numbers["value"], error, allowance=numbers["left"], why=why)
-        )
-    most = runs.where(name=LEARNED, x=runs["x"].max())
-    noisy, true = runs.where(name=NOISY), runs.where(name=TRUE)
-    for better, worse, claim in (
-        (most, noisy, f"Pref-FT: E R with a reward model of {most['x'][0]:.0f} labels over Bradley-Terry labels"),
-        (true, noisy, "Pref-FT: E R with true rewards over Bradley-Terry labels"),
-    ):
-        error = np.hypot(better["value_se"][0], worse["value_se"][0])
-        gain = better["value"][0] - worse["value"][0] - 4 * error
-        checks.append(lower(claim, 0.0, gain, why="less four standard errors"))
-    return checks
 
 
 EXPERIMENT = Experiment(
