@@ -1,18 +1,18 @@
 """Negative gradients against maximum likelihood on the same draws, over the plane of peaks, and on-policy as well."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from banditlab.didactic.problem import best_of_n, expected_reward, problem
+from banditlab.didactic.problem import best_of_n, problem
 from banditlab.store import Shards, Table
-from experiments.didactic.negative_view import plot
-from experiments.didactic.tuned_runs import METHODS, OFFLINE, ON_POLICY, Budget, tuned
-from experiments.framework.checks import Check, identity, lower, upper
+from experiments.didactic.negative_gradient.checks import check
+from experiments.didactic.negative_gradient.comparisons import CROSSING, R1, R2, RIVALS, SQUARE, WIDTH, crossings
+from experiments.didactic.negative_gradient.figure import plot
+from experiments.didactic.negative_gradient.runs import METHODS, OFFLINE, ON_POLICY, Budget, tuned
 from experiments.framework.experiment import Experiment
 from experiments.framework.statistics import mean, quantiles
 
@@ -21,20 +21,6 @@ CLAIM = (
     "which stops at the law of a maximum, by more where the peak is rare than at the mode; but there reward-weighted "
     "likelihood of low temperature beats it, and near the mode not; on-policy draws and a negative gradient combine."
 )
-# A loss with a negative gradient and the likelihood that reads the same: the batch's best, the pairs, the rewards.
-RIVALS = (
-    ("best_of_n_negative", "best_of_n"),
-    ("ipo", "best_of_n"),
-    ("dpo", "pref_ft"),
-    ("ipo", "pref_ft"),
-    ("best_of_n_negative", "rwr"),
-    ("dpo", "rwr"),
-    ("ipo", "rwr"),
-)
-# Which of them lose to RWR where the peak is rare but not near the mode; IPO with its tuned target loses on both.
-CROSSING = ("best_of_n_negative", "dpo")
-SQUARE = (("best_of_n_negative", "best_of_n"), ("dpo", "pref_ft"), ("ipo", "pref_ft"))
-R1, R2, WIDTH = 70.0, 20.0, 10.0
 # N whose law of the maximum is the limit of a likelihood in infinite data: of a pair's winner, the best of two.
 CEILINGS = {"best_of_n": 10, "pref_ft": 2}
 
@@ -130,76 +116,6 @@ def _margin(found: Mapping, first: tuple[str, str], second: tuple[str, str], pea
     difference = found[(*first, peak, width)][:, -1] - found[(*second, peak, width)][:, -1]
     names = {"sampler": first[0], "first": first[1], "second_sampler": second[0], "second": second[1]}
     return _row("margin", peak, width, **names, **mean("reward", difference))
-
-
-def crossings(along: Sequence[Mapping[str, Any]]) -> list[tuple[float, float, float]]:
-    """Where the margins' sign changes: (interpolated peak, the peaks on either side), from rows in order of peaks.
-
-    A margin within 4 standard errors of zero has no sign: its peak does not bracket, but serves to interpolate.
-    """
-    sure = [k for k, row in enumerate(along) if abs(row["reward"]) > 4 * row["reward_se"]]
-    found = []
-    for start, end in pairwise(sure):
-        if along[start]["reward"] * along[end]["reward"] < 0:
-            inside = pairwise(along[start : end + 1])
-            left, right = next((a, b) for a, b in inside if (a["reward"] > 0) != (b["reward"] > 0))
-            share = left["reward"] / (left["reward"] - right["reward"])
-            zero = left["peak"] + share * (right["peak"] - left["peak"])
-            found.append((zero, along[start]["peak"], along[end]["peak"]))
-    return found
-
-
-def check(table: Table) -> list[Check]:
-    """Starts and ceilings exact; who beats whom on R1 and R2; the crossing; the square."""
-    failed = table.where(part="result")["failed"].max()
-    checks = [upper("runs that were not finite", 0.0, failed), *_exact(table)]
-    for first, second in RIVALS[:4]:
-        at = _margin_rows(table, first, second)
-        checks.append(_positive(f"offline, R1: {first} over {second}", at.where(peak=R1, width=WIDTH)))
-    for first, second in RIVALS[:2]:
-        rare, near = (_margin_rows(table, first, second).where(peak=peak, width=WIDTH) for peak in (R1, R2))
-        gain, error = rare["reward"][0] - near["reward"][0], np.hypot(rare["reward_se"][0], near["reward_se"][0])
-        claim = f"offline: what {first} gains over {second} on R1 less what it gains on R2, less 4 standard errors"
-        checks.append(lower(claim, 0.0, gain - 4 * error))
-    for first, second in RIVALS[4:]:
-        rare, near = (_margin_rows(table, first, second).where(peak=peak) for peak in (R1, R2))
-        checks.append(_positive(f"offline, R1 in every width: {second} over {first}", rare, sign=-1))
-        if first in CROSSING:
-            checks.append(_positive(f"offline, R2 in every width: {first} over {second}", near))
-        else:
-            checks.append(_positive(f"offline, R2: {second} over {first}", near.where(width=WIDTH), sign=-1))
-    return checks + _square(table)
-
-
-def _exact(table: Table) -> list[Check]:
-    checks = []
-    starts = table.where(part="result", first="dpo", sampler=OFFLINE, steps=0.0)
-    for name, peak in (("R1", R1), ("R2", R2)):
-        bandit = problem(peak, WIDTH)
-        exact = float(expected_reward(bandit, bandit.log_reference))
-        measured = starts.where(peak=peak, width=WIDTH)["start"][0]
-        checks.append(identity(f"{name}: E_ref R where runs start", exact, measured, rtol=1e-12, why="rounding"))
-    return checks
-
-
-def _margin_rows(table: Table, first: str, second: str) -> Table:
-    return table.where(part="margin", first=first, second=second, sampler=OFFLINE, second_sampler=OFFLINE)
-
-
-def _positive(claim: str, rows: Table, *, sign: int = 1) -> Check:
-    excess = (sign * rows["reward"] - 4 * rows["reward_se"]).min()
-    return lower(f"{claim}, less 4 standard errors", 0.0, excess)
-
-
-def _square(table: Table) -> list[Check]:
-    """Both together beat either alone on R1."""
-    checks = []
-    for negative, likelihood in SQUARE:
-        for sampler, other in ((OFFLINE, negative), (ON_POLICY, likelihood)):
-            rows = table.where(part="margin", first=negative, sampler=ON_POLICY, second=other, second_sampler=sampler)
-            claim = f"R1: {negative} on-policy over {other} {sampler.replace('_', '-')}"
-            checks.append(_positive(claim, rows.where(peak=R1, width=WIDTH)))
-    return checks
 
 
 EXPERIMENT = Experiment(

@@ -6,8 +6,8 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
+from experiments.didactic.negative_gradient.runs import OFFLINE, ON_POLICY
 from experiments.didactic.shared.looks import LOOKS
-from experiments.didactic.tuned_runs import OFFLINE, ON_POLICY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
