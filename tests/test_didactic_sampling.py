@@ -11,7 +11,9 @@ from tables import committed, failing
 from banditlab.didactic import losses, policies
 from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
-from experiments.didactic import neural_headline, on_policyness, sample_reuse
+from experiments.didactic import neural_headline, on_policyness
+from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
+from experiments.didactic.sample_reuse.runs import FIRST
 from experiments.didactic.shared import first_step, tuned_training
 
 # Two equal rewards; no pair of draws is alike.
@@ -88,13 +90,13 @@ def test_every_budget_keeps_what_it_says_and_they_meet_at_the_freshest():
     config = on_policyness.EXPERIMENT.presets["paper"]
     most = max(config.collections)
     for collections in config.collections:
-        plans = {budget: on_policyness.schedule(config, budget, collections) for budget in on_policyness.BUDGETS}
+        plans = {budget: schedule(config, budget, collections) for budget in BUDGETS}
         batches = {budget: plan["num_steps"] // plan["reuse"] for budget, plan in plans.items()}
         for budget, plan in plans.items():
             assert batches[budget] * plan["reuse"] == plan["num_steps"]
             assert batches[budget] == collections * plan["refresh"]
-        assert batches[on_policyness.QUERIES] == plans[on_policyness.STEPS]["num_steps"] == most
-        compute = on_policyness.COMPUTE
+        assert batches[QUERIES] == plans[STEPS]["num_steps"] == most
+        compute = COMPUTE
         assert config.draw_price * batches[compute] + plans[compute]["num_steps"] == (1 + config.draw_price) * most
     assert len({tuple(plan.items()) for plan in plans.values()}) == 1
 
@@ -129,7 +131,7 @@ def test_swapped_bandits_break_the_orderings_of_on_policyness():
 
 def test_a_five_percent_error_in_the_single_step_is_seen():
     table = committed("sample_reuse")
-    single = table["mode"] == sample_reuse.FIRST
+    single = table["mode"] == FIRST
     for factor in (0.95, 1.05):
         broken = failing("sample_reuse", predicted=np.where(single, factor * table["predicted"], 0.0))
         assert sum("enumerated" in claim for claim in broken) == 2

@@ -6,12 +6,11 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
+from experiments.didactic.on_policyness.runs import BUDGETS
 from experiments.didactic.shared.looks import LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BUDGETS = QUERIES, STEPS, COMPUTE = ("equal queries", "equal steps", "equal compute")
 
 
 def plot(table: Table) -> "Figure":

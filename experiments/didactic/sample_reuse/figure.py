@@ -6,12 +6,11 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
+from experiments.didactic.sample_reuse.runs import EACH, FIXED
 from experiments.didactic.shared.looks import LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-EACH, FIXED, FIRST = "rate tuned at each T", "rate tuned at T = 1", "first step"
 
 
 def plot(table: Table) -> "Figure":
