@@ -13,6 +13,10 @@ from banditlab.didactic.policies import tabular
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 
+PEAKS = {"R1": 70.0, "R2": 20.0}
+# Reward and policy of each lane of the growths.
+LANES = {"R1, reference": ("R1", "reference"), "R2, uniform": ("R2", "uniform")}
+
 # Draws from the reference, or from the policy itself.
 OFFLINE = (
     "best_of_n",

@@ -21,6 +21,7 @@ from scipy.special import expit, log_softmax
 
 LINEAR = ("best_of_n", "best_of_n_negative", "best_of_n_worst", "rwr", "awr", "pref_ft", "reinforce", "ppo")
 FIXED = ("best_of_n", "rwr", "awr", "pref_ft", "dpo", "ipo")
+ENDLESS = ("best_of_n_negative", "best_of_n_worst", "reinforce")
 
 
 class Numbers(NamedTuple):
