@@ -14,7 +14,7 @@ from banditlab.didactic import problem as bandit
 from banditlab.didactic.settings import Settings, checked
 from banditlab.estimators import Status
 from benchmarks import didactic_reference
-from experiments.didactic import floor_gradients
+from experiments.didactic.probability_floor import by_hand as floor_gradients
 
 THIN, NEAR = bandit.problem(70.0), bandit.problem(20.0)
 NUMBERS = Settings(

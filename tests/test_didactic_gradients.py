@@ -7,7 +7,9 @@ import pytest
 from tables import committed, failing
 
 from banditlab.didactic.problem import problem
-from experiments.didactic import displacement_steps, frontier_laws, negative_gradient
+from experiments.didactic.likelihood_displacement import steps as displacement_steps
+from experiments.didactic.negative_gradient import comparisons
+from experiments.didactic.reward_kl_frontier import laws as frontier_laws
 
 REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
 LAW = np.array([0.4, 0.25, 0.05, 0.2, 0.1])
@@ -98,8 +100,8 @@ def test_the_dual_bound_holds_for_random_policies_and_is_met_by_tilts():
 def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_it_is_sure():
     margins = zip((10.0, 20.0, 30.0, 40.0), (0.3, 0.1, -0.1, -0.4), (0.01, 0.01, 0.05, 0.01), strict=True)
     along = [{"peak": peak, "reward": margin, "reward_se": error} for peak, margin, error in margins]
-    assert negative_gradient.crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
-    assert negative_gradient.crossings(along[:3]) == []
+    assert comparisons.crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
+    assert comparisons.crossings(along[:3]) == []
 
 
 def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():

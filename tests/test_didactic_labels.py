@@ -8,7 +8,8 @@ from scipy.special import expit, log_softmax
 from tables import committed, failing
 
 from banditlab.didactic import losses
-from experiments.didactic import floor_gradients, label_laws
+from experiments.didactic.probability_floor import by_hand as floor_gradients
+from experiments.didactic.reward_model_labels import laws as label_laws
 
 REWARD, PROBS, TEMPERATURE = np.array([0.1, 0.6, 0.3]), np.array([0.5, 0.2, 0.3]), 0.4
 

@@ -11,7 +11,10 @@ from tables import committed, failing
 from banditlab.didactic import losses, policies
 from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
-from experiments.didactic import first_step, neural_headline, on_policyness, sample_reuse, sampling_runs
+from experiments.didactic import neural_headline, on_policyness
+from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
+from experiments.didactic.sample_reuse.runs import FIRST
+from experiments.didactic.shared import first_step, tuned_training
 
 # Two equal rewards; no pair of draws is alike.
 REWARD = np.array([0.1, 0.9, 0.4, 0.9])
@@ -61,14 +64,14 @@ def test_the_law_of_the_maximum_is_a_count_of_draws():
 
 
 def test_the_dual_frontier_touches_the_tilted_policies_and_nothing_passes_it():
-    bandits = sampling_runs.bandits()
+    bandits = tuned_training.bandits()
     tilts = np.geomspace(0.03, 3.0, 5)
     logs = np.asarray(bandits.log_reference)[:, None] + np.asarray(bandits.reward)[:, None] / tilts[:, None]
     logs = np.concatenate([logs, np.random.default_rng(0).normal(0, 3, (2, 20, 100))], axis=1)
     logs -= np.logaddexp.reduce(logs, axis=-1, keepdims=True)
     reward = np.einsum("kca,ka->kc", np.exp(logs), np.asarray(bandits.reward))
     divergence = (np.exp(logs) * (logs - np.asarray(bandits.log_reference)[:, None])).sum(axis=-1)
-    excess = sampling_runs.frontier_excess(reward, divergence)
+    excess = tuned_training.frontier_excess(reward, divergence)
     # Between two prices of the grid, 2.3% apart, the envelope is loose by their distance squared.
     np.testing.assert_allclose(excess[:, :5], 0.0, atol=1e-3)
     assert (excess < 1e-14).all()
@@ -76,9 +79,9 @@ def test_the_dual_frontier_touches_the_tilted_policies_and_nothing_passes_it():
 
 
 def test_the_stated_values_are_those_of_the_problem():
-    for place, (reference, best) in enumerate(sampling_runs.STATED.values()):
-        exact = sampling_runs.exact_columns(place)
-        bandit = problems.problem(list(sampling_runs.PEAKS.values())[place])
+    for place, (reference, best) in enumerate(tuned_training.STATED.values()):
+        exact = tuned_training.exact_columns(place)
+        bandit = problems.problem(list(tuned_training.PEAKS.values())[place])
         assert exact["best_of_ten"] == pytest.approx(float(problems.best_of_n(bandit, 10)), rel=1e-12)
         assert (round(exact["reference_reward"], 4), round(exact["best_of_ten"], 4)) == (reference, best)
 
@@ -87,13 +90,13 @@ def test_every_budget_keeps_what_it_says_and_they_meet_at_the_freshest():
     config = on_policyness.EXPERIMENT.presets["paper"]
     most = max(config.collections)
     for collections in config.collections:
-        plans = {budget: on_policyness.schedule(config, budget, collections) for budget in on_policyness.BUDGETS}
+        plans = {budget: schedule(config, budget, collections) for budget in BUDGETS}
         batches = {budget: plan["num_steps"] // plan["reuse"] for budget, plan in plans.items()}
         for budget, plan in plans.items():
             assert batches[budget] * plan["reuse"] == plan["num_steps"]
             assert batches[budget] == collections * plan["refresh"]
-        assert batches[on_policyness.QUERIES] == plans[on_policyness.STEPS]["num_steps"] == most
-        compute = on_policyness.COMPUTE
+        assert batches[QUERIES] == plans[STEPS]["num_steps"] == most
+        compute = COMPUTE
         assert config.draw_price * batches[compute] + plans[compute]["num_steps"] == (1 + config.draw_price) * most
     assert len({tuple(plan.items()) for plan in plans.values()}) == 1
 
@@ -108,9 +111,9 @@ def test_rates_are_tuned_on_seeds_that_are_not_measured(monkeypatch):
         reward[len(rates) // 2 :] *= -1  # on R2 the smallest rate is best
         return {"reward": reward, "kl_reference": reward, "status": np.zeros((len(rates), seeds), int)}
 
-    monkeypatch.setattr(sampling_runs.training, "train_grid", fake)
-    study = sampling_runs.Study(policies.tabular(), (0.1, 0.3, 1.0), Settings(), 10, 4, 2, 5)
-    found = sampling_runs.tuned(study, "ipo", num_steps=3)
+    monkeypatch.setattr(tuned_training.training, "train_grid", fake)
+    study = tuned_training.Study(policies.tabular(), (0.1, 0.3, 1.0), Settings(), 10, 4, 2, 5)
+    found = tuned_training.tuned(study, "ipo", num_steps=3)
     np.testing.assert_array_equal(found["rate"], [1.0, 0.1])
     np.testing.assert_allclose(found["held_out"].mean(axis=2), [[0.1, 0.3, 1.0], [-0.1, -0.3, -1.0]])
     assert found["reward"].shape == (2, 10)
@@ -128,7 +131,7 @@ def test_swapped_bandits_break_the_orderings_of_on_policyness():
 
 def test_a_five_percent_error_in_the_single_step_is_seen():
     table = committed("sample_reuse")
-    single = table["mode"] == sample_reuse.FIRST
+    single = table["mode"] == FIRST
     for factor in (0.95, 1.05):
         broken = failing("sample_reuse", predicted=np.where(single, factor * table["predicted"], 0.0))
         assert sum("enumerated" in claim for claim in broken) == 2

@@ -14,9 +14,9 @@ from scipy.stats import cauchy
 from tables import committed, failing
 
 from banditlab import mode_seeking as ms
-from experiments.didactic import direction_fits as fitting
 from experiments.didactic import kl_directions, population_losses
-from experiments.didactic import population_laws as laws
+from experiments.didactic.kl_directions import fitting
+from experiments.didactic.population_losses import laws
 
 FORWARD, REVERSE = ms.DIRECTIONS
 POLICY, TARGET = np.log(np.random.default_rng(0).dirichlet(np.ones(6), 2))

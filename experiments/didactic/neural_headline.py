@@ -2,23 +2,30 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from banditlab import plotting
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
-from experiments.didactic import sampling_runs
-from experiments.didactic.neural_headline_view import OFFLINE, ON_POLICY, plot
-from experiments.didactic.sampling_runs import PEAKS, Study, margin
+from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared.looks import LOOKS
+from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
 from experiments.framework import statistics
 from experiments.framework.checks import Check, lower
 from experiments.framework.experiment import Experiment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
     "below offline IPO below the on-policy learners where the peak is rare (R1), and little between them on R2."
 )
+
+OFFLINE, ON_POLICY = "offline", "on-policy"
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,14 @@ def run(config: Config, shards: Shards) -> Table:
     """A row per algorithm, way to sample and bandit."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config))
-    offline = sampling_runs.arrays_of(data, f"ipo, {OFFLINE}")
+    offline = tuned_training.arrays_of(data, f"ipo, {OFFLINE}")
     rows = []
     for algorithm, sampling in config.arms:
-        found = sampling_runs.arrays_of(data, f"{algorithm}, {sampling}")
+        found = tuned_training.arrays_of(data, f"{algorithm}, {sampling}")
         for place, bandit in enumerate(PEAKS):
             row = {"algorithm": algorithm, "sampling": sampling, "bandit": bandit}
             row |= {"num_steps": config.num_steps, "num_queries": _dataset(config) * config.num_samples}
-            row |= sampling_runs.columns(study(config), found, place)
+            row |= tuned_training.columns(study(config), found, place)
             rows.append(row | statistics.mean("over_offline_ipo", found["reward"][place] - offline["reward"][place]))
     table = Table.from_rows(rows)
     counts = {"runs with a step that was not finite": int(table["failed"].sum())}
@@ -73,14 +80,14 @@ def run(config: Config, shards: Shards) -> Table:
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """The arrays of `sampling_runs.tuned` for every arm."""
+    """The arrays of `tuned_training.tuned` for every arm."""
     shapes = {"num_steps": config.num_steps, "num_states": config.num_states, "num_samples": config.num_samples}
     jobs = {}
     for algorithm, sampling in config.arms:
         source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": _dataset(config)}
         name = f"{algorithm}, {sampling}"
-        jobs[name] = partial(sampling_runs.tuned, study(config), algorithm, **shapes, **source)
-    return sampling_runs.side_by_side(jobs)
+        jobs[name] = partial(tuned_training.tuned, study(config), algorithm, **shapes, **source)
+    return tuned_training.side_by_side(jobs)
 
 
 def _dataset(config: Config) -> int:
@@ -89,7 +96,7 @@ def _dataset(config: Config) -> int:
 
 def check(table: Table) -> list[Check]:
     """Exact values, the frontier, and the order of the learners on R1 and R2."""
-    checks = sampling_runs.sound_checks(table)
+    checks = tuned_training.sound_checks(table)
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
     row = rare.where(algorithm="best_of_n", sampling=OFFLINE)
     more = margin(row, "over_offline_ipo", -1)[0]
@@ -108,6 +115,39 @@ def check(table: Table) -> list[Check]:
 
 
 _LESS = "less four standard errors"
+
+
+def plot(table: Table) -> "Figure":
+    """Reward after training, a line per learner, R1 beside R2."""
+    made, axes = plotting.figure(1, 2, height=2.3, sharey=True, sharex=True)
+    first = table.where(bandit="R1")
+    for ax, bandit in zip(axes, ("R1", "R2"), strict=True):
+        rows = table.where(bandit=bandit)
+        for place in range(len(rows)):
+            key, _ = LOOKS[str(rows["algorithm"][place])]
+            offline = rows["sampling"][place] == OFFLINE
+            look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "markersize": 5}
+            look |= {"markerfacecolor": "white", "markeredgewidth": 1.0} if offline else {}
+            spread = [[rows["reward"][place] - rows["reward_low"][place]], [0.0]]
+            spread[1][0] = rows["reward_high"][place] - rows["reward"][place]
+            # The mean of skewed runs may lie outside their quantiles.
+            spread = np.maximum(spread, 0.0)
+            ax.errorbar(rows["reward"][place : place + 1], [-place], xerr=spread, linewidth=1.2, **look)
+        ax.axvline(rows["best_of_ten"][0], color="#000000", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
+        ax.axvline(rows["reference_reward"][0], color="#666666", linestyle=":", linewidth=0.9, zorder=1)
+        ax.set(title=bandit, xlim=(-0.02, 1.04), xlabel=r"reward $E_\pi R$")
+    names = [f"{LOOKS[str(a)][1]}, {s}" for a, s in zip(first["algorithm"], first["sampling"], strict=True)]
+    axes[0].set_yticks(-np.arange(len(names)), names)
+    axes[0].set_ylim(-len(names) + 0.5, 0.5)
+    plotting.caption(
+        made,
+        f"Neural policy (MLP, float32): {table['num_steps'][0]} Adam steps, {table['num_queries'][0]} reward queries "
+        f"each. Mean of {table['seeds'][0]} seeds, bars 10% to 90% of them; learning rate tuned on held-out seeds; "
+        f"open: offline. Dotted: reference; dashed: the best of ten of its draws. "
+        f"Runs not finite: {table['failed'].sum()}.",
+    )
+    return made
+
 
 EXPERIMENT = Experiment(
     name="neural_headline",

@@ -1,0 +1,85 @@
+"""Runs at the small rate and at the tuned one on every kind of data set, and what closed forms say of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from banditlab.didactic import policies, training
+from banditlab.didactic.problem import problem
+from banditlab.didactic.settings import Settings
+from experiments.didactic.likelihood_displacement import steps
+
+if TYPE_CHECKING:
+    from experiments.didactic.likelihood_displacement.experiment import Config
+
+
+def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
+    """chosen, rejected, reward (seeds, R) at the small rate; what data sets and closed forms say: see `_predicted`.
+
+    Also held_out_reward, held_out_chosen (L, tuning_seeds), the last reward at every rate and the chosen's change;
+    rate, the best; best_chosen, best_rejected, best_reward (seeds, R) at that rate.
+    """
+    bandit = problem(config.peak)
+    laws = steps.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
+    sizes = {"num_states": num_prompts, "num_samples": num_samples}
+    fresh = {"seeds": config.tuning_seeds, "seed": config.seed + 1}
+    tried = _trained(config, algorithm, np.asarray(config.rates), **fresh, **sizes)
+    held_out = np.round(tried["reward"][:, :, -1], 6)
+    rate = config.rates[int(np.round(held_out.mean(axis=1), 6).argmax())]
+    same = {"seeds": config.num_seeds, "seed": config.seed}
+    found, best = (_trained(config, algorithm, np.asarray([r]), **same, **sizes) for r in (config.small_rate, rate))
+    names = ("chosen", "rejected", "reward")
+    data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
+    data["failed"] = np.asarray(sum(training.failures(runs)["nonfinite"] for runs in (tried, found, best)))
+    data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
+    data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
+    seen = (laws["winners"] + laws["losers"]) > 0
+    policy = np.exp(found["log_policy"][0])
+    data["unseen_mass"] = (policy * ~seen[:, None, :]).sum(2)
+    net = np.sign(laws["winners"] - laws["losers"])
+    data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
+    data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
+    moved = config.small_rate * np.asarray(config.record_at, float)
+    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
+    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
+
+
+def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) -> dict[str, np.ndarray]:
+    bandits = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(rates), axis=0), problem(config.peak))
+    settings = Settings(learning_rate=rates, beta=config.beta, ipo_target=config.ipo_target)
+    record = {"record_at": config.record_at, "record_policy": True}
+    shared = {"num_steps": config.num_steps, "on_policy": False, "settings": settings}
+    return training.train_grid(algorithm, policies.tabular(), bandits, **sizes, **shared, **record)
+
+
+def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
+    """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
+    scale = pull_scale(config, algorithm)
+    shift = steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
+    winners, reference = laws["winners"], np.exp(log_reference)
+    start = winners @ log_reference
+    linear = (winners * shift).sum(1)
+    logs = np.log(np.where(winners > 0, winners, 1.0))
+    return {
+        "start": start,
+        "first_exact": start + linear - np.log(np.exp(shift) @ reference),
+        "first_order": start + linear - shift @ reference,
+        "entropy_bound": (winners * logs).sum(1),
+        "pairs": laws["pairs"],
+        "num_winners": (winners > 0).sum(1),
+        "gap": (winners - laws["losers"]) @ log_reference,
+        "single": np.stack([_only(winners, log_reference), _only(laws["losers"], log_reference)], axis=1),
+    }
+
+
+def pull_scale(config: Config, algorithm: str) -> float:
+    """What a pair pulls with at pi_ref; for Pref-FT one."""
+    return {"dpo": config.beta / 2, "ipo": 2 * config.ipo_target, "pref_ft": 1.0}[algorithm]
+
+
+def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
+    """pi_ref of the action that a law is concentrated on; 0 where there are several."""
+    return np.where((law > 0).sum(1) == 1, np.exp(law @ log_reference), 0.0)

@@ -1,0 +1,1 @@
+"""Kits that several of the didactic experiments use."""
