@@ -7,7 +7,8 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from experiments.coverage import data_reuse, label_search, misspecification, phase_cells, pseudo_true
+from experiments.coverage import data_reuse, label_search, misspecification, pseudo_true
+from experiments.coverage.phase_diagram import runs as phase_cells
 
 
 def test_the_median_of_a_sum_of_chi_squares():

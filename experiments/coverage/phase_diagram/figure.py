@@ -6,7 +6,7 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
-from experiments.coverage import phase_cells
+from experiments.coverage.phase_diagram import runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def spread(cells: Table, threshold: str) -> float:
 def plot(table: Table):
     made, axes = plotting.figure(3, 2, height=6.2)
     free = table.where(regulariser="none")
-    present = [name for name in phase_cells.INSTANCES if name in free["instance"]]
+    present = [name for name in runs.INSTANCES if name in free["instance"]]
     for ax, instance in zip(axes.flat, present, strict=False):
         image = _draw_map(ax, free.where(instance=instance), instance)
         made.colorbar(image, ax=ax, ticks=[0, 0.5, 1])
@@ -123,9 +123,9 @@ def _caption(free: Table, present: list[str]) -> str:
         said.append(f"{instance} {precision:.2f} and {recall:.2f}")
     return (
         f"On-policy DPO, fresh batches of n labels, no ridge and no cap unless named, linear softmax. Maps: share of "
-        f"{free['seeds'][0]} seeds whose KL after {free['rounds'][0]} rounds is within {phase_cells.FACTOR:g} times "
+        f"{free['seeds'][0]} seeds whose KL after {free['rounds'][0]} rounds is within {runs.FACTOR:g} times "
         "the floor C_F(pi*)/(2n); grey: pi_0 itself is. Absorbed (chain, theta_0 = -4): less than one informative pair "
-        f"expected in the next batch; ridge 1 on the sum of losses, cap {phase_cells.NORM_CAP:g}. KL factor: until "
+        f"expected in the next batch; ridge 1 on the sum of losses, cap {runs.NORM_CAP:g}. KL factor: until "
         "arrival, from the worst pi_0. Spread: standard deviation over initial policies of log10(n half / threshold), "
         "n half where half the runs succeed; 0 would be a collapse. Precision and recall of "
         f"Proposition 3's certificate on the first batch as a forecast: {'; '.join(said)}."

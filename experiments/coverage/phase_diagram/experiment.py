@@ -9,15 +9,14 @@ import numpy as np
 import banditlab as bl
 from banditlab import guarantees
 from banditlab.store import Shards, Table
-from experiments.coverage import phase_cells, phase_plot
-from experiments.framework.checks import Check, interval, lower, upper
+from experiments.coverage.phase_diagram import checks, figure, runs
+from experiments.coverage.phase_diagram.runs import SUMMED
 from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "On-policy DPO on fresh batches has a batch threshold that grows with the initial coverage; above Proposition 4's, "
     "written with all its constants, it succeeds at least as often as guaranteed."
 )
-SUMMED = ("none", "cap")  # regularisers under which the chain's law is a finite sum
 NOT_SUMMED = np.inf
 SHARES = ("success", "absorbed", "certified", "certified_success", "sure", "sure_success")
 
@@ -58,23 +57,23 @@ def run(config: Config, shards: Shards) -> Table:
     rows, failures = [], {}
     for instance, regulariser in config.arms:
         dials = config.dials[instance] if regulariser == "none" else config.few_dials
-        envs = [phase_cells.INSTANCES[instance](dial) for dial in dials]
+        envs = [runs.INSTANCES[instance](dial) for dial in dials]
         batches = [float(round(10**decade)) for decade in config.decades[instance]]
         summed = [int(n) for n in batches if n <= config.largest_exact]
         seeds = config.num_seeds
-        compute = partial(phase_cells.simulate, envs, batches, config.num_rounds, seeds, regulariser)
+        compute = partial(runs.simulate, envs, batches, config.num_rounds, seeds, regulariser)
         data = shards.get(f"{instance}-{regulariser}", (0, seeds), compute)
         failures |= {f"{instance}-{regulariser}-{k[7:]}": int(v) for k, v in data.items() if k.startswith("failed_")}
         exact = {}
         if instance == "chain" and regulariser in SUMMED:
-            compute = partial(phase_cells.exact, dials, summed, config.num_rounds, regulariser)
+            compute = partial(runs.exact, dials, summed, config.num_rounds, regulariser)
             exact = shards.get(f"exact-{regulariser}", (0, 1), compute)
         for i, (dial, env) in enumerate(zip(dials, envs, strict=True)):
             facts = _facts(env)
             for j, n in enumerate(batches):
                 row = {"instance": instance, "regulariser": regulariser, "dial": dial, "num_pairs": n, "seeds": seeds}
                 row |= {"rounds": config.num_rounds, "trivial": _trivial(env, n)} | facts
-                row["guarantee"] = guarantees.success_probability(env, n, config.num_rounds, phase_cells.FACTOR)
+                row["guarantee"] = guarantees.success_probability(env, n, config.num_rounds, runs.FACTOR)
                 row |= {f"{name}{end}": data[f"{name}{end}"][i, j] for name in (*SHARES, "rate") for end in ("", "_se")}
                 known = j < len(summed) and exact
                 for name in ("success", "absorbed"):
@@ -96,32 +95,8 @@ def _facts(env: bl.Environment) -> dict[str, float]:
 
 def _trivial(env: bl.Environment, num_pairs: float) -> bool:
     """Whether pi_0 itself counts as a success at so few labels."""
-    allowed = phase_cells.FACTOR * phase_cells.floor(env) / num_pairs
+    allowed = runs.FACTOR * runs.floor(env) / num_pairs
     return float(bl.metrics.kl_target(env, env.log_initial)) <= allowed
-
-
-def check(table: Table) -> list[Check]:
-    free = table.where(regulariser="none")
-    promised = np.flatnonzero(free["guarantee"] > 0)
-    ratio = free["success"][promised] / free["guarantee"][promised]
-    worst = promised[int(np.argmin(ratio))]
-    claim = f"share of successful runs over Proposition 4's guarantee, worst of {len(promised)} cells above it"
-    error = float(free["success_se"][worst] / free["guarantee"][worst])
-    checks = [lower(claim, 1.0, float(ratio.min()), error)]
-    for regulariser in SUMMED:
-        cells = table.where(instance="chain", regulariser=regulariser)
-        known = np.isfinite(cells["exact_success"])
-        seeds = float(cells["seeds"][0])
-        for name in ("success", "absorbed"):
-            exact, measured = cells[f"exact_{name}"][known], cells[name][known]
-            spread = np.sqrt(exact * (1 - exact) / seeds)
-            claim = f"chain, {regulariser}: {name}, mean of {known.sum()} cells, against the exact law"
-            checks.append(interval(claim, exact.mean(), measured.mean(), np.hypot.reduce(spread) / known.sum()))
-            # A cell whose exact probability is 0 or 1 has no spread: one stray run in it is 1/N, and an error.
-            score = np.abs(measured - exact) / np.maximum(spread, 0.2 / seeds)
-            claim = f"chain, {regulariser}: {name}, largest deviation from the exact law in standard errors"
-            checks.append(upper(claim, 5.0, score.max(), why=f"5: false alarm {known.sum()} x 6e-7"))
-    return checks
 
 
 EXPERIMENT = Experiment(
@@ -141,6 +116,6 @@ EXPERIMENT = Experiment(
         "paper": Config(num_seeds=10240),
     },
     run=run,
-    check=check,
-    plot=phase_plot.plot,
+    check=checks.check,
+    plot=figure.plot,
 )

@@ -12,6 +12,7 @@ from banditlab import exact_chain, policies
 # A run has succeeded when its last KL is within this factor of the floor C_F(pi*)/(2n).
 FACTOR = 20.0
 NORM_CAP = 12.0
+SUMMED = ("none", "cap")  # regularisers under which the chain's law is a finite sum
 
 # Dial -> environment: the initial coverage alone moves.
 INSTANCES: Mapping[str, Callable[[float], bl.Environment]] = {
