@@ -6,14 +6,13 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.store import Table
-from experiments.coverage.design_ensemble import DESIGNS, NAMED
-from experiments.coverage.reweighted_rounds import ARMS
+from experiments.coverage.design_comparison.ensemble import DESIGNS, ENSEMBLE, NAMED, ROUNDS
+from experiments.coverage.design_comparison.rounds import ARMS
 from experiments.framework import statistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ENSEMBLE, ROUNDS = "ensemble", "rounds"  # the two kinds of rows
 LABELS = {
     "joint": "joint",
     "triple": "triple",

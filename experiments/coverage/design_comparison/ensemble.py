@@ -11,12 +11,22 @@ import numpy as np
 from jax import Array
 
 import banditlab as bl
-from experiments.coverage import reweighted_rounds
+from experiments.coverage.design_comparison import rounds
 from experiments.shared import policy_draws, sampler_zoo
+
+ENSEMBLE, ROUNDS = "ensemble", "rounds"  # the two kinds of rows
 
 GAP, ORACLE_GAP = 1e-9, 1e-6
 NAMED = tuple(sampler_zoo.INSTANCES)
 DESIGNS = ("joint", "triple", "conditional_nodes", "conditional_pairs", "reweighted", "reweighted_conditional")
+RIVALS = {
+    "joint": "triple",
+    "triple": "joint",
+    "conditional_nodes": "conditional_pairs",
+    "conditional_pairs": "conditional_nodes",
+    "reweighted": "triple",
+    "reweighted_conditional": "conditional_pairs",
+}
 # What Proposition 6 bounds the largest leverage by, over d, and whether prompts are free: else divided by min rho.
 LEVERAGE: Mapping[str, tuple[float, bool]] = {
     "joint": (2.0, True), "triple": (1.0, True), "conditional_nodes": (2.0, False), "conditional_pairs": (1.0, False)
@@ -88,7 +98,7 @@ def measure(num_random: int, seed: int) -> dict[str, np.ndarray]:
             factor, free = LEVERAGE[name]
             facts["leverage"] = facts["leverage"] * (1.0 if free else smallest) / (factor * size)
         columns |= {f"{name}_{key}": np.asarray(value) for key, value in facts.items()}
-    paired = jax.vmap(lambda env, law: reweighted_rounds.paired(law, env.log_target))(envs, designs["triple"].pair_law)
+    paired = jax.vmap(lambda env, law: rounds.paired(law, env.log_target))(envs, designs["triple"].pair_law)
     on_policy = jax.vmap(lambda env: bl.samplers.on_policy(env, env.log_target))(envs)
     for name, law in (("hybrid_paired", paired), ("on_policy", on_policy)):
         columns[f"{name}_price"] = np.asarray(_facts(envs, law)["price"])
