@@ -9,9 +9,10 @@ from scipy.special import expit
 import banditlab as bl
 from banditlab import samplers
 from banditlab.store import Shards, Table
-from experiments.coverage import design_comparison, exact_gradient_dynamics, exact_gradients, sampler_ranking
+from experiments.coverage import design_comparison, exact_gradient_dynamics, sampler_ranking
 from experiments.coverage.design_comparison import ensemble, rounds
 from experiments.coverage.design_comparison.experiment import EMPTY
+from experiments.coverage.exact_gradient_dynamics import laws
 from experiments.shared import sampler_zoo
 
 
@@ -58,7 +59,7 @@ def test_linear_convergence_where_quadratic_is_claimed_is_caught(dynamics):
 def test_rate_of_uniform_pairs_in_closed_form():
     # Two actions: one eigenvalue, beta^2 sigma'(r), so that the best step has rate zero.
     law = np.full((2, 2), 0.25)
-    rate, step, _ = exact_gradients.linear_theory(law, np.array([0.0, 1.2]), 0.7)
+    rate, step, _ = laws.linear_theory(law, np.array([0.0, 1.2]), 0.7)
     assert rate == pytest.approx(0.0, abs=1e-12)
     assert step == pytest.approx(1 / (0.7**2 * expit(1.2) * expit(-1.2)), rel=1e-12)
 
@@ -70,7 +71,7 @@ def test_quadratic_map_is_the_limit_of_one_step_of_mix_p():
         true, implicit = (table[:, None] - table[None, :] for table in (reward, reward - error))
         residual = (expit(true) - expit(implicit)) / (expit(implicit) * expit(-implicit))
         image = np.ptp(error - residual.mean(axis=1))
-        assert image == pytest.approx(exact_gradients.quadratic_image(reward, error), rel=2 * size)
+        assert image == pytest.approx(laws.quadratic_image(reward, error), rel=2 * size)
 
 
 @pytest.fixture(scope="module")
