@@ -9,8 +9,8 @@ import numpy as np
 import banditlab as bl
 from banditlab import distillation_theory, exact_rank
 from banditlab.store import Shards, Table
-from experiments.coverage import distillation_runs as runs
-from experiments.coverage import distillation_view
+from experiments.coverage.reward_distillation import checks, figure, runs
+from experiments.coverage.reward_distillation.laws import bias_path
 from experiments.framework import statistics
 from experiments.framework.experiment import Experiment
 
@@ -116,7 +116,7 @@ def _teachers(config: Config, shards: Shards):
     for name, teacher in rewards.items():
         for sampler in runs.SAMPLERS:
             arm = f"{name} {sampler}"
-            path = runs.bias_path(env, teacher, rounds, refreshed=sampler == "refreshed")
+            path = bias_path(env, teacher, rounds, refreshed=sampler == "refreshed")
             drawn, many = data[arm]
             for k in range(rounds):
                 columns = statistics.quantiles("kl", drawn[:, k]) | statistics.mean("value", many[:, k])
@@ -186,6 +186,6 @@ EXPERIMENT = Experiment(
         ),
     },
     run=run,
-    check=distillation_view.check,
-    plot=distillation_view.plot,
+    check=checks.check,
+    plot=figure.plot,
 )  # fmt: skip

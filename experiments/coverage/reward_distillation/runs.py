@@ -161,23 +161,6 @@ def teachers(
     return results
 
 
-def bias_path(env: bl.Environment, teacher: np.ndarray, num_rounds: int, *, refreshed: bool) -> dict[str, np.ndarray]:
-    """The population recursion: KL of theta_1 .. theta_K (num_rounds,), and for the policies that sampled them the
-    coverage C_op, the weighted error E Var(b)/beta^2, and the share ||theta - theta*||^2_{V*} of their product."""
-    params = distillation_theory.population_recursion(env, teacher, num_rounds, on_policy=refreshed)
-    spread = np.asarray(coverage.target_covariance(env))
-    path = {"kl": [], "coverage": [], "error": [], "share": []}
-    for k in range(num_rounds):
-        sampling = env.log_policy(jnp.asarray(params[k])) if refreshed else env.log_initial
-        path["coverage"].append(float(coverage.operator(env, sampling)))
-        bound = float(distillation_theory.bias_bound(env, teacher, sampling))
-        path["error"].append(bound / path["coverage"][-1])
-        shift = params[k + 1] - np.asarray(env.target_params)
-        path["share"].append(float(shift @ spread @ shift) / bound)
-        path["kl"].append(float(bl.metrics.kl_target(env, env.log_policy(jnp.asarray(params[k + 1])))))
-    return {name: np.asarray(values) for name, values in path.items()}
-
-
 def damped(env: bl.Environment, damping: float, num_pairs: float, num_rounds: int, num_seeds: int, seed: int):
     """Noiseless: KL (seeds, rounds), and the largest deviation of theta_k - theta* from (1-eta)^k (theta_0 - theta*)
     relative to its length, (rounds,); predicted: the KL of that geometric path (rounds,)."""
