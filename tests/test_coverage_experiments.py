@@ -7,13 +7,15 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from experiments.coverage import data_reuse, label_search, misspecification, pseudo_true
+from experiments.coverage import data_reuse, misspecification, pseudo_true
 from experiments.coverage.phase_diagram import runs as phase_cells
+from experiments.coverage.sample_complexity.laws import limit_median, median_of_chi_squares
+from experiments.coverage.sample_complexity.runs import search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
-    assert label_search.median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
-    assert label_search.median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+    assert median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
+    assert median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
@@ -21,12 +23,12 @@ def test_the_limit_median_of_the_chain_is_its_price():
     law = bl.samplers.initial(env, env.log_initial)
     information = np.asarray(bl.theory.fisher_information(env, law))
     wanted = 0.5 * float(bl.theory.label_price(env, law)) * chi2.median(1)
-    assert label_search.limit_median(env, information) == pytest.approx(wanted, rel=1e-5)
+    assert limit_median(env, information) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_an_unreachable_target_is_an_explicit_infinity():
     env = bl.instances.chain()
-    found = label_search.search(
+    found = search(
         "offline", env, np.array([1e-30]), np.array([1e15]), design=bl.designs.joint(env),
         ridge=0.0, num_seeds=8, num_steps=1, final_seeds=16,
     )  # fmt: skip
