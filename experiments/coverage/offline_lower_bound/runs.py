@@ -1,6 +1,8 @@
 """Offline estimators of theta, each on many draws of (theta*, data), and their error in Proposition 5's norm."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +13,75 @@ import banditlab as bl
 from banditlab import coverage
 from banditlab.estimators import chi_po
 from banditlab.estimators import pessimism as pessimistic
-from experiments.coverage.offline_predictions import box_axes
+from experiments.coverage.offline_lower_bound import laws
+
+if TYPE_CHECKING:
+    from experiments.coverage.offline_lower_bound.experiment import Config
+
+BAYES, CENTRE, PRIOR = "bayes", "centre", "prior"
 
 ESTIMATORS = ("mle", "ridge", "prior_ridge", "pessimistic", "chi_po")
 # The margins that a chi-PO policy implies are those of its rewards up to rounding.
 MARGIN_ROUNDING = 1e-9
 # An ellipsoid that holds every parameter: pessimism is then moment matching.
 _BOUNDLESS = 1e9
+
+
+def bayes_risks(config: Config, env: bl.Environment) -> dict[str, np.ndarray]:
+    """Estimator -> squared errors (labels, draws) under the prior; price, tr(V* H(theta*)^{-1}); failed_*, counts.
+
+    Every N has its own theta* and data, which all estimators share.
+    """
+    tuned = tuning(env, config.radius, config.ridge, config.width, config.temperature)
+    rng = np.random.default_rng(config.seed)
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    counts = [f"failed_{name}" for name in (*ESTIMATORS, "margins")]
+    collected = {name: [] for name in ("price", *ESTIMATORS, *counts)}
+    for num_pairs in config.labels:
+        blocks = []
+        for number in range(config.num_blocks):
+            keys = _keys(key, num_pairs, number, config.block)
+            targets = jnp.asarray(laws.draw_prior(env, config.radius, config.block, rng))
+            wins = draw(env, keys, targets, jnp.float64(num_pairs))
+            found, failed = estimates(env, wins, tuned)
+            errors = {name: squared_error(env, params, targets) for name, params in found.items()}
+            blocks.append(errors | {"price": laws.prices(env, targets)} | {f"failed_{k}": n for k, n in failed.items()})
+        for name, values in collected.items():
+            joined = [block[name] for block in blocks]
+            values.append(np.sum(joined) if name.startswith("failed") else np.concatenate(joined))
+    return {name: np.stack(values) for name, values in collected.items()}
+
+
+def large_risks(config: Config, env: bl.Environment, num_seeds: int) -> dict[str, np.ndarray]:
+    """N ||theta_hat - theta*||^2 (seeds,) of mle and pessimistic at the centre, chi_po's without the N (it is biased),
+    and prior: the likelihood's over tr(V* H(theta*)^{-1}) for theta* from the prior; failed_*, counts.
+    """
+    tuned = tuning(env, config.radius, config.ridge, config.width, config.temperature)
+    rng = np.random.default_rng(config.seed + 1)
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)
+    centre = jnp.broadcast_to(jnp.asarray(env.target_params), (config.block, env.num_features))
+    total = jnp.float64(config.large_pairs)
+    out = {name: [] for name in ("mle", "pessimistic", "chi_po", "prior")}
+    failed = dict.fromkeys(out, 0)
+    for number in range(num_seeds // config.block):
+        names = ("mle", "pessimistic") + (("chi_po",) if number == 0 else ())
+        wins = draw(env, _keys(key, 0, number, config.block), centre, total)
+        found, counts = estimates(env, wins, tuned, names)
+        for name, params in found.items():
+            out[name].append(squared_error(env, params, centre) * (1.0 if name == "chi_po" else total))
+            failed[name] += int(counts[name])
+        targets = jnp.asarray(laws.draw_prior(env, config.radius, config.block, rng))
+        wins = draw(env, _keys(key, 1, number, config.block), targets, total)
+        found, counts = estimates(env, wins, tuned, ("mle",))
+        ratio = total * squared_error(env, found["mle"], targets) / laws.prices(env, targets)
+        out["prior"].append(ratio)
+        failed["prior"] += int(counts["mle"])
+    counts = {f"failed_{name}": np.asarray(count) for name, count in failed.items()}
+    return {name: np.concatenate(blocks) for name, blocks in out.items()} | counts
+
+
+def _keys(key: jax.Array, first: int, second: int, count: int) -> jax.Array:
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, first), second), count)
 
 
 class Tuning(NamedTuple):
@@ -43,7 +107,7 @@ def tuning(env: bl.Environment, radius: float, ridge: float, width: float, tempe
     A coordinate of w has prior variance r^2 (1/3 - 2/pi^2), so theta has precision V*/(that).
     """
     corners = np.array(np.meshgrid(*[[-radius, radius]] * env.num_features)).reshape(env.num_features, -1).T
-    norms = np.linalg.norm(np.asarray(env.target_params) + corners @ box_axes(env), axis=1)
+    norms = np.linalg.norm(np.asarray(env.target_params) + corners @ laws.box_axes(env), axis=1)
     precision = np.trace(np.asarray(coverage.target_covariance(env))) / env.num_features
     numbers = (norms.max(), ridge, precision / (radius**2 * (1 / 3 - 2 / np.pi**2)), width, temperature)
     return Tuning(*(jnp.float64(number) for number in numbers))
