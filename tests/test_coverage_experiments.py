@@ -7,12 +7,17 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from experiments.coverage import data_reuse, label_search, misspecification, phase_cells, pseudo_true
+from experiments.coverage import data_reuse
+from experiments.coverage.misspecification import pseudo_true
+from experiments.coverage.misspecification.runs import SAMPLERS, win_probs
+from experiments.coverage.phase_diagram import runs as phase_cells
+from experiments.coverage.sample_complexity.laws import limit_median, median_of_chi_squares
+from experiments.coverage.sample_complexity.runs import search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
-    assert label_search.median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
-    assert label_search.median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+    assert median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
+    assert median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
@@ -20,12 +25,12 @@ def test_the_limit_median_of_the_chain_is_its_price():
     law = bl.samplers.initial(env, env.log_initial)
     information = np.asarray(bl.theory.fisher_information(env, law))
     wanted = 0.5 * float(bl.theory.label_price(env, law)) * chi2.median(1)
-    assert label_search.limit_median(env, information) == pytest.approx(wanted, rel=1e-5)
+    assert limit_median(env, information) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_an_unreachable_target_is_an_explicit_infinity():
     env = bl.instances.chain()
-    found = label_search.search(
+    found = search(
         "offline", env, np.array([1e-30]), np.array([1e15]), design=bl.designs.joint(env),
         ridge=0.0, num_seeds=8, num_steps=1, final_seeds=16,
     )  # fmt: skip
@@ -54,8 +59,8 @@ def test_the_weighted_prediction_is_the_pooled_one_at_equal_weights():
 @pytest.mark.parametrize("temperature", [0.5, 4.0])
 def test_a_wrong_temperature_rescales_the_parameter_whatever_the_sampler(temperature):
     env = bl.instances.staircase(3, start=1.0)
-    table = misspecification.win_probs(env, "temperature", np.log2(temperature))
-    for sampler in misspecification.SAMPLERS:
+    table = win_probs(env, "temperature", np.log2(temperature))
+    for sampler in SAMPLERS:
         truth = pseudo_true.after_rounds(env, table, sampler, 2)
         assert truth == pytest.approx(np.asarray(env.target_params) / temperature, abs=1e-8)
 
@@ -63,7 +68,7 @@ def test_a_wrong_temperature_rescales_the_parameter_whatever_the_sampler(tempera
 def test_without_noise_the_sandwich_is_the_inverse_information():
     env = bl.instances.staircase(3, start=1.0)
     law = np.asarray(bl.samplers.initial(env, env.log_initial))
-    table = misspecification.win_probs(env, "flips", 0.0)
+    table = win_probs(env, "flips", 0.0)
     information = np.asarray(bl.theory.fisher_information(env, jnp.asarray(law)))
     found = pseudo_true.sandwich(env, table, law, np.asarray(env.target_params))
     assert found @ information == pytest.approx(np.eye(3), abs=1e-9)
@@ -71,7 +76,7 @@ def test_without_noise_the_sandwich_is_the_inverse_information():
 
 def test_the_cycles_are_no_reward_differences():
     env = bl.instances.staircase(4)
-    logit = np.log(1 / (1 / misspecification.win_probs(env, "cycles", 0.7) - 1))[0]
+    logit = np.log(1 / (1 / win_probs(env, "cycles", 0.7) - 1))[0]
     extra = logit - np.asarray(bl.preferences.reward_gaps(env))[0]
     assert extra == pytest.approx(-extra.T, abs=1e-9)
     assert abs(extra[0, 1] + extra[1, 2] + extra[2, 0]) > 1

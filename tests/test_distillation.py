@@ -12,7 +12,7 @@ from random_environments import random_environment, random_pair_law
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank, testing, theory
 from banditlab.estimators.regression import least_squares
-from experiments.coverage import distillation_runs as runs
+from experiments.coverage.reward_distillation import laws, runs
 
 SHAPE = (2, 4, 3)
 solve = jax.jit(least_squares)
@@ -226,7 +226,7 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
     for place, wrong in runs.WRONG.items():
         teacher = runs.teacher_wrong_at(env, *wrong)
         for refreshed in (True, False):
-            path = runs.bias_path(env, teacher, 5, refreshed=refreshed)
+            path = laws.bias_path(env, teacher, 5, refreshed=refreshed)
             bias[place, refreshed] = path["kl"][-1]
             assert (path["share"] <= 1).all()
         algorithm = bl.algorithms.reward_distillation(math.inf, teacher=teacher)

@@ -3,7 +3,7 @@
 import numpy as np
 from tables import committed, failing
 
-from experiments.coverage import distillation_runs as runs
+from experiments.coverage.reward_distillation import runs
 
 NAME = "reward_distillation"
 

@@ -11,7 +11,8 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab import coverage, function_classes
-from experiments.coverage import function_class_runs as runs
+from experiments.coverage.function_classes import runs
+from experiments.coverage.function_classes.laws import chosen_alone, sampling_policies
 from tests.random_environments import random_environment, random_policy
 
 SHAPE = (3, 4, 3)
@@ -120,7 +121,7 @@ def test_the_class_wrong_at_one_action_has_its_closed_form_and_the_bounds_hold()
     for index in range(16):
         inside = p[[m + 1 for m in range(4) if index >> m & 1]]
         assert found[index] == pytest.approx((1 - inside.sum()) ** 2 + (inside**2).sum(), rel=1e-12)
-    tables = runs.sampling_policies(env, rewards, on_policy=False)
+    tables = sampling_policies(env, rewards, on_policy=False)
     laws = function_classes.survivor_law(env, rewards, truth, tables, 5, 8)
     assert np.allclose(laws.sum(axis=1), 1.0, atol=1e-13)
     for k in range(1, 9):
@@ -137,8 +138,8 @@ def test_the_class_wrong_at_one_action_has_its_closed_form_and_the_bounds_hold()
 def test_two_functions_are_confused_as_often_as_a_direct_sum_over_the_outcomes_says():
     # One pair: shown with probability p_m, then the noise must carry the difference past the middle.
     expected = 2 * 0.08 * 0.92 * 0.5 * math.erfc(0.7 / math.sqrt(2))
-    assert runs.chosen_alone(1.4, 1.0, 1)[0] == pytest.approx(expected, rel=1e-12)
-    assert runs.chosen_alone(1.4, 1.0, 1, least=2.0).sum() == 0.0
+    assert chosen_alone(1.4, 1.0, 1)[0] == pytest.approx(expected, rel=1e-12)
+    assert chosen_alone(1.4, 1.0, 1, least=2.0).sum() == 0.0
 
 
 def test_error_messages():

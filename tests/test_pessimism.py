@@ -15,8 +15,8 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab.estimators import chi_po, pessimism
-from experiments.coverage import pessimism as experiment
-from experiments.coverage import zhu_jordan_jiao_law as exact
+from experiments.coverage.pessimism import experiment, runs
+from experiments.coverage.pessimism import laws as exact
 
 ENV = random_environment(3)
 WINS = random_wins(3, (3, 4))
@@ -186,10 +186,8 @@ def enumerated():
     config = experiment.Config()
     env = bl.instances.zhu_jordan_jiao()
     with np.errstate(divide="ignore"):
-        comparisons = jnp.log(jnp.asarray(np.stack(list(experiment.COMPARISONS.values()))))[:, None]
-    widths = jnp.asarray(
-        [config.narrow if arm == experiment.NARROW else config.width for arm in experiment.COMPARISONS]
-    )
+        comparisons = jnp.log(jnp.asarray(np.stack(list(runs.COMPARISONS.values()))))[:, None]
+    widths = jnp.asarray([config.narrow if arm == runs.NARROW else config.width for arm in runs.COMPARISONS])
 
     @jax.jit
     def gaps(wins):
@@ -222,7 +220,7 @@ def test_the_exact_law_is_the_enumeration_of_all_label_sequences(enumerated, num
     values, probs = enumerated(num_labels)
     assert probs.sum() == pytest.approx(1.0, abs=1e-12)
     law = experiment.exact_gaps(config, num_labels)
-    arms = (experiment.GREEDY, *experiment.COMPARISONS, f"chi_po b={config.temperature:g}")
+    arms = (runs.GREEDY, *runs.COMPARISONS, f"chi_po b={config.temperature:g}")
     for arm, gaps in zip(arms, values, strict=True):
         mean, deviation = law[arm]
         assert mean == pytest.approx(probs @ gaps, abs=1e-8), arm
@@ -244,9 +242,9 @@ def test_the_greedy_gap_is_its_closed_form_whatever_the_cap(num_labels):
 def test_the_limits_are_sigma_zero_and_one():
     limits = {arm: mean for arm, (mean, _) in experiment.exact_gaps(experiment.Config(), math.inf).items()}
     sigma = pytest.approx(expit(-1.0), abs=1e-12)
-    assert limits[experiment.GREEDY] == limits[experiment.UNIFORM] == limits[experiment.NARROW] == sigma
-    assert limits[experiment.COVERED] == pytest.approx(0.0, abs=1e-15)
-    assert limits[experiment.UNCOVERED] == pytest.approx(1.0, abs=1e-12)
+    assert limits[runs.GREEDY] == limits[runs.UNIFORM] == limits[runs.NARROW] == sigma
+    assert limits[runs.COVERED] == pytest.approx(0.0, abs=1e-15)
+    assert limits[runs.UNCOVERED] == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_exact_law_refuses_too_few_labels():
@@ -262,18 +260,18 @@ def test_the_exact_law_refuses_too_few_labels():
 def test_one_data_set_on_which_uniform_pessimism_acts_is_caught():
     table = committed("pessimism")
     share = table["unlike_greedy"].copy()
-    share[(table["arm"] == experiment.UNIFORM) & (table["kind"] == experiment.SIMULATED)] = 1e-5
+    share[(table["arm"] == runs.UNIFORM) & (table["kind"] == runs.SIMULATED)] = 1e-5
     (claim,) = failing("pessimism", unlike_greedy=share)
     assert "measured from the uniform policy" in claim
 
 
 def test_a_gap_far_from_its_exact_value_is_caught_in_every_arm():
     table = committed("pessimism")
-    simulated = table["kind"] == experiment.SIMULATED
+    simulated = table["kind"] == runs.SIMULATED
     error = table["deviation"] / np.sqrt(np.maximum(table["seeds"], 1))
     moved = np.where(simulated, table["gap"] + 8 * error + 1e-9, table["gap"])
     claims = failing("pessimism", gap=moved)
-    for arm in (experiment.GREEDY, *experiment.COMPARISONS):
+    for arm in (runs.GREEDY, *runs.COMPARISONS):
         assert any(f"expected gap, {arm}," in claim for claim in claims)
 
 

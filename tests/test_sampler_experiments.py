@@ -9,14 +9,10 @@ from scipy.special import expit
 import banditlab as bl
 from banditlab import samplers
 from banditlab.store import Shards, Table
-from experiments.coverage import (
-    design_comparison,
-    design_ensemble,
-    exact_gradient_dynamics,
-    exact_gradients,
-    reweighted_rounds,
-    sampler_ranking,
-)
+from experiments.coverage import design_comparison, exact_gradient_dynamics, sampler_ranking
+from experiments.coverage.design_comparison import ensemble, rounds
+from experiments.coverage.design_comparison.experiment import EMPTY
+from experiments.coverage.exact_gradient_dynamics import laws
 from experiments.shared import sampler_zoo
 
 
@@ -63,7 +59,7 @@ def test_linear_convergence_where_quadratic_is_claimed_is_caught(dynamics):
 def test_rate_of_uniform_pairs_in_closed_form():
     # Two actions: one eigenvalue, beta^2 sigma'(r), so that the best step has rate zero.
     law = np.full((2, 2), 0.25)
-    rate, step, _ = exact_gradients.linear_theory(law, np.array([0.0, 1.2]), 0.7)
+    rate, step, _ = laws.linear_theory(law, np.array([0.0, 1.2]), 0.7)
     assert rate == pytest.approx(0.0, abs=1e-12)
     assert step == pytest.approx(1 / (0.7**2 * expit(1.2) * expit(-1.2)), rel=1e-12)
 
@@ -75,7 +71,7 @@ def test_quadratic_map_is_the_limit_of_one_step_of_mix_p():
         true, implicit = (table[:, None] - table[None, :] for table in (reward, reward - error))
         residual = (expit(true) - expit(implicit)) / (expit(implicit) * expit(-implicit))
         image = np.ptp(error - residual.mean(axis=1))
-        assert image == pytest.approx(exact_gradients.quadratic_image(reward, error), rel=2 * size)
+        assert image == pytest.approx(laws.quadratic_image(reward, error), rel=2 * size)
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +131,11 @@ def test_copying_a_prompt_changes_no_label_price():
 
 
 def test_designs_of_a_batch_are_those_of_its_members_with_their_certificates():
-    envs = design_ensemble.environments(5, seed=1)
-    batch = design_ensemble.SOLVE["free"](envs)
-    assert float(batch.duality_gap.max()) <= design_ensemble.GAP
+    envs = ensemble.environments(5, seed=1)
+    batch = ensemble.SOLVE["free"](envs)
+    assert float(batch.duality_gap.max()) <= ensemble.GAP
     for lane in (0, 4):
-        alone = design_ensemble.SOLVE["free"](_repeated(envs, lane))
+        alone = ensemble.SOLVE["free"](_repeated(envs, lane))
         np.testing.assert_allclose(alone.pair_law[0], batch.pair_law[lane], atol=1e-6)
 
 
@@ -158,21 +154,21 @@ def test_hybrid_pairs_on_the_triple_design_are_the_library_s():
     parts = (law, law, totals, marginal / totals[:, None], 0.0, 0, True)
     design = bl.designs.Design(*(jnp.asarray(part) for part in parts))
     expected = samplers.paired(design, env, env.log_target)
-    np.testing.assert_allclose(reweighted_rounds.paired(jnp.asarray(law), env.log_target), expected, rtol=1e-12)
+    np.testing.assert_allclose(rounds.paired(jnp.asarray(law), env.log_target), expected, rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
 def comparison():
     """A table in which everything that is claimed holds."""
     rows = []
-    for name in design_comparison.DESIGNS:
-        row = design_comparison.EMPTY | {"kind": "ensemble", "instance": "random", "name": name, "seeds": 125}
+    for name in ensemble.DESIGNS:
+        row = EMPTY | {"kind": "ensemble", "instance": "random", "name": name, "seeds": 125}
         row |= {"leverage": 1.0, "least_leverage": 1.0, "trace": 0.9, "least_price": 1.05}
         rows.append(row | {"cheaper": 0.9 if name.startswith("reweighted") else 0.5, "cheaper_se": 0.025})
     better = {("random features", "reweighted"): 0.6, ("needle", "reweighted"): 1.4}
-    for instance in design_ensemble.NAMED:
-        for arm in reweighted_rounds.ARMS:
-            row = design_comparison.EMPTY | {"kind": "rounds", "instance": instance, "name": arm, "labels": 3200}
+    for instance in ensemble.NAMED:
+        for arm in rounds.ARMS:
+            row = EMPTY | {"kind": "rounds", "instance": instance, "name": arm, "labels": 3200}
             ratio = 1.0 if arm == "design" else better.get((instance, arm), 0.8)
             rows.append(row | {"relative": ratio, "relative_se": 0.02, "price": 10 * ratio, "seeds": 1024})
     return Table.from_rows(rows)

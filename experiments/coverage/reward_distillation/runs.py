@@ -1,0 +1,196 @@
+"""The runs behind the experiment reward_distillation: instances, arms, and what each is compared with."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.tree_util import Partial
+
+import banditlab as bl
+from banditlab import coverage, distillation_theory, exact_rank
+
+# A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
+# shows the same number before its sign is taken.
+LABEL_NOISE = math.pi / math.sqrt(3.0)
+# Exact recovery leaves rounding only; theta of a learner that has not recovered is 0.05 away or more (exact_rank).
+EXACT = 1e-9
+# So many pairs that n KL is the limit's (remainder of order 1/n) and every batch has rank d.
+MANY = 1e12
+
+# The parts of the table, and the arms of each.
+RECOVERY, FLOOR, TEACHER, DAMPED, LEARNER = "recovery", "floor", "teacher", "damped", "learner"
+SAMPLERS = ("refreshed", "never")
+GIVEN, FLOORS = "given the pairs", ("offline", "on-policy", "damped", "pooled")
+WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
+LEARNERS, LABELS = ("DPO", "distillation", "noiseless"), "DPO, many labels"
+HALF = 0.5  # the damping of the arm of FLOORS
+STEPS = (0.3, 0.4, 0.5, 0.6)
+
+
+def stairs(start: Sequence[float], beta: float) -> bl.Environment:
+    """A staircase of four unequal stairs: with equal ones theta* - theta_0 is a single difference z, and one pair
+    that shows it recovers everything before the rank is d."""
+    features = np.tril(np.ones((len(STEPS) + 1, len(STEPS) + 1)))[:, 1:]
+    return bl.Environment.create(features[None], target_params=STEPS, initial_params=start, beta=beta)
+
+
+def ramp(target: float, start: float) -> bl.Environment:
+    """Six actions, one feature phi(j) = j: a teacher's error at a single action is outside the class."""
+    return bl.Environment.create(np.arange(6.0)[None, :, None], target_params=[target], initial_params=[start])
+
+
+def teacher_wrong_at(env: bl.Environment, action: int, error: float) -> np.ndarray:
+    """(1, A) the true reward but for one action."""
+    reward = np.array(env.reward)
+    reward[0, action] += error
+    return reward
+
+
+def _sampler(refreshed: Array, env: bl.Environment, log_policy: Array) -> Array:
+    """pi_k x pi_k where `refreshed` is 1, pi_0 x pi_0 where it is 0: both share one program."""
+    return jnp.where(refreshed > 0, bl.samplers.on_policy(env, log_policy), bl.samplers.initial(env, log_policy))
+
+
+def distillation(num_pairs: float, *, refreshed: bool = True, **options) -> bl.Algorithm:
+    """`bl.algorithms.reward_distillation` with the sampler as a number."""
+    sampler = Partial(_sampler, jnp.asarray(float(refreshed)))
+    return bl.algorithms.reward_distillation(num_pairs, sampler=sampler, **options)
+
+
+def recovery(env: bl.Environment, num_pairs: int, num_rounds: int, num_seeds: int, seed: int) -> dict[str, np.ndarray]:
+    """Noiseless and pooled, (refreshed, never refreshed): the share recovered by round against the exact rank law.
+
+    Returns recovered and predicted (2, num_rounds); unexplained (2,), seed-rounds whose theta is none of those that
+    exact_rank allows, or that have recovered without rank d or the other way round.
+    """
+    algorithms = [distillation(num_pairs, refreshed=refreshed, pooled=True) for refreshed in (True, False)]
+    done = bl.simulate_grid(
+        algorithms, [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=("existence",)
+    )
+    recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
+    spans = done.metrics["existence"] == bl.Existence.exists
+    laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=refreshed) for refreshed in (True, False)]
+    reached = laws[0].params
+    nearest = np.full(recovered.shape, np.inf)
+    for params in reached:
+        nearest = np.minimum(nearest, np.abs(done.params - params).max(axis=-1))
+    return {
+        "recovered": recovered.mean(axis=1),
+        "predicted": np.stack([law.recovered[1:] for law in laws]),
+        "unexplained": ((nearest > EXACT) | (recovered != spans)).sum(axis=(1, 2)),
+    }
+
+
+def given_the_pairs(env: bl.Environment, num_pairs: int, noise: float, num_seeds: int, seed: int):
+    """One batch from pi_0 x pi_0 per seed: ratio (m,) of ||theta_hat - theta*||^2_{V*} to its mean given the pairs.
+
+    Over the m batches that span, which depends on the pairs alone; undetermined: the others.
+    """
+    algorithm = bl.algorithms.reward_distillation(num_pairs, noise, on_policy=False)
+
+    @jax.jit
+    @jax.vmap
+    def ratio(key: Array) -> Array:
+        state, _ = algorithm.step(key, algorithm.init(key, env), env)
+        error = state.params - env.target_params
+        floor = distillation_theory.noise_floor(env, state.counts, noise)
+        return error @ coverage.target_covariance(env) @ error / floor
+
+    ratios = np.asarray(ratio(jax.random.split(jax.random.key(seed), num_seeds)))
+    shown = ratios > 0  # the floor is infinite where the pairs do not span
+    return {"ratio": ratios[shown], "undetermined": np.asarray((~shown).sum())}
+
+
+def floors(
+    far: bl.Environment,
+    near: bl.Environment,
+    num_pairs: float,
+    num_rounds: int,
+    num_seeds: Mapping[str, int],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """KL over its prediction, averaged over the rounds of a run: one value per seed, for every arm of FLOORS.
+
+    Fresh batches have KL = tr(V* M^{-1}) tau^2/(2 beta^2 n): `offline` at pi_0, `on-policy` at pi*, to 1/sqrt(n) from
+    the second round on. `damped` and `pooled` start at theta*, in `near`: after k rounds on-policy they are left with
+    eta^2 sum_{j<k} (1-eta)^2j and 1/k of it. Also "undetermined ARM", the batches without rank d.
+    """
+    at_start, at_target = (
+        float(distillation_theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), num_pairs, LABEL_NOISE))
+        for env in (far, near)
+    )
+    rounds = range(1, num_rounds + 1)
+    share = np.asarray([distillation_theory.damped_share(HALF, k) for k in rounds])
+    arms = {
+        "offline": ({"refreshed": False}, far, np.full(num_rounds, at_start)),
+        "on-policy": ({}, far, np.asarray([at_start] + [at_target] * (num_rounds - 1))),
+        "damped": ({"damping": HALF}, near, at_target * share),
+        "pooled": ({"pooled": True}, near, at_target / np.asarray(rounds)),
+    }
+    results = {}
+    for arm, (options, env, predicted) in arms.items():
+        done = _simulate(distillation(num_pairs, noise=LABEL_NOISE, **options), env, num_rounds, num_seeds[arm], seed)
+        ratio = done.metrics["kl_target"] / predicted
+        results[arm] = ratio[:, arm == "on-policy" :].mean(axis=1)  # its first batch is the offline one
+        results[f"undetermined {arm}"] = np.asarray(done.failures["undetermined"])
+    return results
+
+
+def teachers(
+    env: bl.Environment, rewards: Mapping[str, np.ndarray], num_pairs: Sequence[float], num_rounds: int, num_seeds: int,
+    seed: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """KL (pairs, seeds, rounds) for "teacher refreshed" and "teacher never", noiseless, fresh batches."""
+    results = {}
+    settings = {
+        f"{name} {sampler}": [distillation(n, refreshed=sampler == "refreshed", teacher=teacher) for n in num_pairs]
+        for name, teacher in rewards.items()
+        for sampler in SAMPLERS
+    }
+    algorithms = [algorithm for arm in settings.values() for algorithm in arm]
+    done = bl.simulate_grid(
+        algorithms, [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=("kl_target",),
+        record_params=False,
+    )  # fmt: skip
+    for place, arm in enumerate(settings):
+        chosen = slice(place * len(num_pairs), (place + 1) * len(num_pairs))
+        results[arm] = done.metrics["kl_target"][chosen]
+    return results
+
+
+def damped(env: bl.Environment, damping: float, num_pairs: float, num_rounds: int, num_seeds: int, seed: int):
+    """Noiseless: KL (seeds, rounds), and the largest deviation of theta_k - theta* from (1-eta)^k (theta_0 - theta*)
+    relative to its length, (rounds,); predicted: the KL of that geometric path (rounds,)."""
+    done = _simulate(distillation(num_pairs, damping=damping), env, num_rounds, num_seeds, seed)
+    target, start = np.asarray(env.target_params), np.asarray(env.start_params)
+    path = (1 - damping) ** np.arange(1, num_rounds + 1)[:, None] * (start - target)
+    deviation = np.linalg.norm(done.params - target - path, axis=-1) / np.linalg.norm(path, axis=-1)
+    predicted = [float(bl.metrics.kl_target(env, env.log_policy(jnp.asarray(target + error)))) for error in path]
+    return {
+        "kl": done.metrics["kl_target"],
+        "deviation": deviation.max(axis=0),
+        "predicted": np.asarray(predicted),
+        "undetermined": np.asarray(done.failures["undetermined"]),
+    }
+
+
+def learner(
+    name: str, env: bl.Environment, num_pairs: float, ridge: float, num_rounds: int, num_seeds: int, seed: int
+) -> dict[str, np.ndarray]:
+    """On-policy, fresh batches: KL (seeds, rounds) of DPO, or of distillation with or without the labels' noise."""
+    if name == "DPO":
+        algorithm = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge)
+    else:
+        algorithm = distillation(num_pairs, noise=0.0 if name == "noiseless" else LABEL_NOISE)
+    done = _simulate(algorithm, env, num_rounds, num_seeds, seed)
+    kl = done.metrics["kl_target"]
+    failures = {f"failed_{case}": np.asarray(count) for case, count in done.failures.items()}
+    return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures
+
+
+def _simulate(algorithm: bl.Algorithm, env: bl.Environment, num_rounds: int, num_seeds: int, seed: int) -> bl.Run:
+    metrics = ("kl_target", "existence")
+    return bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=metrics)
