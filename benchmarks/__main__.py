@@ -5,9 +5,9 @@ from pathlib import Path
 
 import jax
 
-from experiments.framework import session
+from banditlab.claims import jax_settings
 
-session.configure()
+jax_settings.configure()
 jax.config.update("jax_enable_compilation_cache", False)  # a first call is one with nothing compiled
 
 import tyro
@@ -25,7 +25,7 @@ def main(report_file: Positional[Path | None] = None) -> None:
       report_file: Also write them there as JSON.
     """
     console = Console()
-    device = session.describe_device()
+    device = jax_settings.describe_device()
     console.print(", ".join(f"{name} {value}" for name, value in device.items()))
     report: dict[str, object] = {"device": device}
     for title, measure in (

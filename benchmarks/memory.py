@@ -8,8 +8,8 @@ import sys
 
 _PROGRAM = """
 import json, pathlib, time
-from experiments.framework import session
-session.configure()
+from banditlab.claims import jax_settings
+jax_settings.configure()
 import banditlab as bl
 env = bl.instances.random_features(50, 64, 32)
 start = time.perf_counter()

@@ -7,9 +7,10 @@ import json
 import re
 from typing import Any
 
+from banditlab.claims import registry
+from banditlab.claims.selection import select
 from benchmarks import language_model
 from experiments import CHECKOUT
-from experiments.framework import places, registry
 
 README = CHECKOUT / "README.md"
 REPORT = CHECKOUT / "benchmarks" / "report.json"
@@ -18,9 +19,10 @@ REPORT = CHECKOUT / "benchmarks" / "report.json"
 def filled(text: str) -> str:
     """The README's text with every measured number replaced by the committed one."""
     for name in registry.names():
-        kept = places.Result(places.FIGURES, name)
-        seconds = round(json.loads(kept.file(".json").read_text())["shards"]["seconds"])
-        checks = len(registry.load(name).check(kept.table()))
+        experiment = registry.load(name)
+        kept = select(experiment).committed()
+        seconds = round(kept.record()["cost"]["shard_seconds"])
+        checks = len(experiment.check(kept.tables()))
         row = re.compile(rf"(\| `{name}` \| )[\d,]*( \| .*? \| )\d*( \|)$", flags=re.MULTILINE)
         text = _substituted(row, rf"\g<1>{max(seconds, 1)}\g<2>{checks}\g<3>", text)
     for pattern, numbers in _speeds(json.loads(REPORT.read_text())).items():

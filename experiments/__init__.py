@@ -1,6 +1,7 @@
-"""One file per claim: what is claimed, how it is measured, how it is checked, how it is drawn.
+"""The claims of this repository: what is claimed, how it is measured, how it is checked, how it is drawn.
 
-`python -m experiments` is the command line; `experiments.framework.registry` lists the experiments.
+A claim is one file, or one package, in the folder of its family; `experiments.claims` lists them. `shared` holds the
+kits that several use. `python -m experiments` is the command.
 """
 
 import os

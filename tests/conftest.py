@@ -8,9 +8,10 @@ os.environ.setdefault("BANDITLAB_DEVICES", "2")
 import jax
 import pytest
 
-from experiments.framework import session
+from banditlab.claims import jax_settings
+from experiments import CHECKOUT
 
-session.configure()
+jax_settings.configure(CHECKOUT / ".jax_cache")
 
 import banditlab  # noqa: F401  (sets the precision)
 

@@ -1,12 +1,13 @@
 """The committed tables, for tests of the checks made on them; whether one is stale is what `verify` says."""
 
+from banditlab.claims import registry
+from banditlab.claims.selection import select
 from banditlab.store import Table
-from experiments.framework import places, registry
 
 
 def committed(name: str, preset: str = "default") -> Table:
     """The table of an experiment's preset under figures/."""
-    return places.committed(preset, name).table()
+    return select(registry.load(name), preset).committed().tables()
 
 
 def failing(name: str, **columns) -> list[str]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from experiments.framework import checks
+from banditlab.claims import checks
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ import textwrap
 
 import pytest
 
-import experiments
 from banditlab import compilation
+from banditlab.claims import registry
+from banditlab.claims.checks import interval
+from banditlab.claims.comparison import compare
+from banditlab.claims.doctor import mismatches
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.registry import Collection
+from banditlab.command import main
 from banditlab.store import Table, sha256_of_bytes
 from banditlab.store import sources as source_walk
 from experiments import CHECKOUT
-from experiments.framework import confirmation, places, registry, running
-from experiments.framework.checks import interval
-from experiments.framework.commands import main
-from experiments.framework.comparison import compare
-from experiments.framework.doctor import mismatches
-from experiments.framework.experiment import Experiment
 
 TOY = '''
 """The mean of n fair coins is 1/2."""
@@ -31,9 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditlab import plotting
-from banditlab.store import Shards, Table
-from experiments.framework.checks import interval
-from experiments.framework.experiment import Experiment
+from banditlab.claims import Experiment, Shards, Table, interval
+from banditlab.store import failures
+from banditlab.claims.registry import Collection
 
 HEADS = 0.5
 
@@ -49,11 +49,12 @@ def run(config, shards):
     shards.expect(len(config.sizes))
     for size in config.sizes:
         def draw():
-            return {"mean": np.random.default_rng(size).binomial(size, HEADS, config.num_seeds) / size}
+            mean = np.random.default_rng(size).binomial(size, HEADS, config.num_seeds) / size
+            return {"mean": mean} | failures({"nonfinite": 0, "on edge": size == 400})
         mean = shards.get(f"n={size}", (0, config.num_seeds), draw)["mean"]
         error = mean.std(ddof=1) / np.sqrt(mean.size)
         tables.append(Table({"arm": "coin", "n": [size], "mean": [mean.mean()], "mean_se": [error]}))
-    return Table.stack(tables, meta={"failures": {"nonfinite": 0}})
+    return Table.stack(tables)
 
 
 def check(table):
@@ -68,58 +69,59 @@ def plot(table):
 
 
 EXPERIMENT = Experiment(
-    name="toy",
     claim="The mean of n fair coins tends to 1/2",
-    family="coins",
     presets={"smoke": Config(64), "default": Config(256), "paper": Config(1024)},
     run=run,
     check=check,
     plot=plot,
+    columns={"arm": "what is thrown", "n": "throws [throws]", "mean": "share of heads, mean over seeds"},
 )
 '''
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """Register the toy experiment, and keep its results and figures under a temporary folder.
+    """A package of claims of its own, outside this checkout, with the toy in it and registered.
 
-    Returns a function: command line -> exit code. ``coins/toy.py`` in the folder is its source.
+    Returns a function: command line -> exit code. ``toys/coins/toy.py`` in the folder is its source.
     """
-    (tmp_path / "coins").mkdir()
-    (tmp_path / "coins" / "__init__.py").touch()
-    (tmp_path / "coins" / "toy.py").write_text(TOY)
-    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    (tmp_path / "toys" / "coins").mkdir(parents=True)
+    (tmp_path / "toys" / "__init__.py").touch()
+    (tmp_path / "toys" / "coins" / "__init__.py").touch()
+    (tmp_path / "toys" / "coins" / "toy.py").write_text(TOY)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(registry, "FAMILIES", {"coins": ("toy",)})
-    monkeypatch.setattr(places, "FIGURES", tmp_path / "figures")
-    for module in (running, confirmation):  # a folder outside any repository, whatever state this one is in
-        monkeypatch.setattr(module, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(registry, "collections", lambda: [Collection("toys", {"coins": ("toy",)})])
 
     def command(line):
         source_walk._sources.cache_clear()  # every command line is a process of its own
-        verb, *rest = line.split()
-        output = [] if verb == "list" or "--output" in rest else ["--output", str(tmp_path / "results")]
-        return main([verb, *rest, *output])
+        return main(line.split())
 
     yield command
-    for module in ("experiments.coins.toy", "experiments.coins"):
-        sys.modules.pop(module, None)
-    vars(experiments).pop("coins", None)
+    for module in [name for name in sys.modules if name.split(".")[0] == "toys"]:
+        del sys.modules[module]
     source_walk._sources.cache_clear()
 
 
 def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     assert toy("list") == 0
-    assert "toy (coins; smoke, default, paper): The mean of n fair coins tends to 1/2" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert listed.splitlines() == ["coins (0 s)", f"  {'toy':24}      -  The mean of n fair coins tends to 1/2"]
 
     assert toy("run") == 0
     assert "2 shards computed, 0 reused" in capsys.readouterr().out
     first = (tmp_path / "results/default/toy.csv").read_bytes()
     record = json.loads((tmp_path / "results/default/toy.json").read_text())
     assert record["config"] == {"num_seeds": 256, "sizes": [400, 10_000]}
-    pieces = [(piece["arm"], piece["seeds"], piece["arrays"]) for piece in record["shards"]]
-    assert pieces == [(f"n={n}", [0, 256], {"mean": ["<f8", [256]]}) for n in (400, 10_000)]
-    assert record["failures"] == {"nonfinite": 0}
+    pieces = [(piece["arm"], piece["seeds"], piece["arrays"]["mean"]) for piece in record["shards"]]
+    assert pieces == [(f"n={n}", [0, 256], ["<f8", [256]]) for n in (400, 10_000)]
+    assert record["failures"] == {"n=400": {"nonfinite": 0, "on edge": 1}, "n=10000": {"nonfinite": 0, "on edge": 0}}
+    assert record["tables"][""]["columns"] == {
+        "arm": {"meaning": "what is thrown"},
+        "n": {"meaning": "throws", "unit": "throws"},
+        "mean": {"meaning": "share of heads, mean over seeds"},
+        "mean_se": {"meaning": "standard error of: share of heads, mean over seeds"},
+    }
     assert {"platform", "device", "dtype", "circumstances", "machine", "commit", "versions"} <= set(record)
     assert record["machine"]["cpu"]
     assert record["commit"] is record["dirty"] is None
@@ -151,15 +153,20 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     assert total == "2 passed, 0 failed"
 
     assert toy("show toy") == 0
-    assert "mean_se" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "of the present sources" in shown
+    assert "failed: n=400, on edge: 1" in shown
+    assert "nonfinite" not in shown
+    assert "mean_se" in shown
+    assert "pass  toy [default]: mean of a fair coin" in shown
     assert toy("status") == 0
-    assert "toy [default]: results present; committed present" in capsys.readouterr().out
+    assert capsys.readouterr().out == "coins: 1 claims, 1 computed here, 1 committed and current\n"
 
 
 def test_a_wrong_constant_fails_verification(toy, monkeypatch, capsys):
     assert toy("run --preset smoke") == 0
     assert toy("verify --preset smoke") == 0
-    module = importlib.import_module("experiments.coins.toy")
+    module = importlib.import_module("toys.coins.toy")
     (check,) = module.check(Table({"n": [1], "mean": [0.5], "mean_se": [0.001]}))
     wrong = 0.5 * (1 + 1.01 * check.power)
     broken = dataclasses.replace(
@@ -179,8 +186,8 @@ def change(tmp_path, *texts):
     for old, new in zip(texts[::2], texts[1::2], strict=True):
         assert old in text
         text = text.replace(old, new)
-    (tmp_path / "coins" / "toy.py").write_text(text)
-    sys.modules.pop("experiments.coins.toy", None)
+    (tmp_path / "toys" / "coins" / "toy.py").write_text(text)
+    sys.modules.pop("toys.coins.toy", None)
 
 
 def test_a_changed_number_makes_results_stale_but_a_changed_check_does_not(toy, tmp_path, capsys):
@@ -191,7 +198,7 @@ def test_a_changed_number_makes_results_stale_but_a_changed_check_does_not(toy, 
     change(tmp_path, "HEADS = 0.5", "HEADS = 0.25")
     capsys.readouterr()
     assert toy("verify") == 1
-    assert "results stale: its sources have changed; run `python -m experiments run" in capsys.readouterr().out
+    assert "results stale: its sources have changed; run `banditlab run" in capsys.readouterr().out
     assert toy("figures --update") == 2
     assert "stale" in capsys.readouterr().err
     # Fresh results of the changed source do not excuse the committed ones.
@@ -216,7 +223,8 @@ def test_numbers_beat_stamps(toy, tmp_path, capsys):
     capsys.readouterr()
     assert toy("verify") == 0
     note = (
-        "bitwise (2 rows); stale: its sources have changed, the numbers have not: `figures --update` renews the stamp"
+        "bitwise (2 rows); stale: its sources have changed, the numbers have not: "
+        "`banditlab figures toy --preset default --update` renews the stamp"
     )
     assert note in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == before
@@ -248,6 +256,22 @@ def test_a_committed_record_of_a_dirty_tree_or_of_the_older_rule_is_known(toy, t
     assert "stamped by the rule of an older version, the numbers have not" in capsys.readouterr().out
 
 
+def test_a_table_of_another_processor_is_counted_apart_and_one_of_this_is_a_failure(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    table = Table.read(tmp_path / "figures/toy.csv")
+    moved = Table({**table.columns, "mean": table["mean"] + 10 * table["mean_se"]})
+    moved.write(tmp_path / "figures/toy.csv")
+    edit_record(tmp_path / "figures/toy.json", tables={"": {"sha256": sha256_of_bytes(moved.to_csv())}})
+    assert toy("verify") == 1
+    edit_record(tmp_path / "figures/toy.json", machine={"cpu": "another"})
+    capsys.readouterr()
+    assert toy("verify") == 0
+    out = capsys.readouterr().out
+    assert "elsewhere  toy [default] committed table: computed on another processor or release, mean by 7.1" in out
+    assert out.splitlines()[-1] == "1 passed, 0 failed, 1 elsewhere"
+
+
 def test_float32_tables_are_never_compared_or_committed(toy, tmp_path, capsys):
     assert toy("run") == 0
     assert toy("figures --update") == 0
@@ -277,7 +301,7 @@ def test_a_paper_table_of_older_sources_is_outdated_and_its_checks_are_asked(toy
     table = Table.read(tmp_path / "figures/paper/toy.csv")
     wrong = Table({**table.columns, "mean": table["mean"] + 0.1})
     wrong.write(tmp_path / "figures/paper/toy.csv")
-    edit_record(tmp_path / "figures/paper/toy.json", sha256=sha256_of_bytes(wrong.to_csv()))
+    edit_record(tmp_path / "figures/paper/toy.json", tables={"": {"sha256": sha256_of_bytes(wrong.to_csv())}})
     assert toy("verify") == 0
     out = capsys.readouterr().out
     assert "outdated  toy [paper]: mean of a fair coin: predicted 0.5, measured 0.6" in out
@@ -285,6 +309,8 @@ def test_a_paper_table_of_older_sources_is_outdated_and_its_checks_are_asked(toy
     wider = (
         '"mean_se": [error]',
         '"mean_se": [error], "size": [size]',
+        '"n": "throws [throws]"',
+        '"n": "throws [throws]", "size": "throws [throws]"',
         "0.5, largest",
         '0.5 * largest["size"][0] / 1e4, largest',
     )
@@ -341,7 +367,7 @@ def test_confirm_refuses_other_numbers(toy, tmp_path, capsys, texts, message):
 
 def test_confirm_needs_digests_and_a_committed_table(toy, tmp_path, capsys):
     assert toy("confirm toy") == 2
-    assert "NAME toy must have a committed table at preset default; it is missing" in capsys.readouterr().err
+    assert "NAME toy [default] must have a committed table; it is missing" in capsys.readouterr().err
     assert toy("run") == 0
     assert toy("figures --update") == 0
     edit_record(tmp_path / "figures/toy.json", shards={"computed": 2}, source_hash="0:1")
@@ -358,8 +384,8 @@ def test_an_altered_table_fails_fresh_or_committed(toy, tmp_path, capsys):
     (tmp_path / "results/default/toy.json").write_text("{")
     assert toy("verify") == 1
     out = capsys.readouterr().out
-    assert "committed table: the table is not the one of its record (checksum)" in out
-    assert "results the record is not JSON" in out
+    assert "committed table: altered: toy.csv is not the table of its record (checksum)" in out
+    assert "results without a readable record" in out
 
 
 def test_a_committed_paper_table_is_verified_without_running_it(toy, tmp_path, capsys):
@@ -383,16 +409,29 @@ def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsy
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("run toi", "NAME must be one of toy; got 'toi'; did you mean 'toy'?"),
-        ("show zebra", "NAME must be one of toy; got 'zebra'"),
-        (
-            "run --preset papr",
-            "--preset must be one of smoke, default, paper; got 'papr'; did you mean 'paper'?",
-        ),
-        ("figures toy", "NAME toy must have a table of the present sources (`python -m experiments run toy"),
-        ("show toy", "NAME toy must have results at preset default; got none in "),
+        ("run toi", "NAME 'toi' is not known; did you mean 'toy'? (`list` shows all)"),
+        ("show zebra", "NAME must be one of toy, coins; got 'zebra' (`list` shows all)"),
+        ("run none.py", "NAME must be a claim, a family, a file or a module; there is no file '"),
+        ("run os.path", "NAME os.path must define EXPERIMENT = banditlab.claims.Experiment(...)"),
+        ("run --preset papr", "--preset 'papr' is not known; did you mean 'paper'?"),
+        ("run --prest paper", "unrecognized options: --prest, paper; did you mean --preset? (`banditlab --help`)"),
+        ("rum", "unrecognized options: rum (`banditlab --help`)"),
+        ("show", "missing from banditlab show: STR (`banditlab --help`)"),
+        ("figures toy", "NAME toy [default] must have a table of the present sources (`banditlab run toy "),
+        ("figures --committed --update", "--committed and --update exclude each other"),
+        ("show toy", "NAME toy [default] must have results in "),
         ("run --output FILE/results", "--output must be a writable folder; got "),
         ("figures --output FILE", "--output must be a writable folder; got "),
+        (
+            "run toy --set num_seds=3",
+            "--set num_seds: there is no such field; did you mean 'num_seeds'?; fields: num_seeds",
+        ),
+        ("run toy --set num_seeds=x", "--set num_seeds: num_seeds must be int; got 'x'"),
+        ("run toy --set num_seeds=2.5", "--set num_seeds: num_seeds must be int; got '2.5'"),
+        ("run toy --set sizes=[1,x]", "--set sizes: sizes must be tuple[int, ...]; got '[1,x]'"),
+        ("run toy --set num_seeds", "--set must be FIELD=VALUE; got 'num_seeds'"),
+        ("run toy --set num_seeds=3 --set num_seeds=4", "--set num_seeds must come once; got '3' and '4'"),
+        ("llm tune", "llm must be followed by train; got tune"),
     ],
 )
 def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, capsys, line, message):
@@ -410,18 +449,18 @@ def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, caps
 def test_the_smoke_preset_cannot_be_committed(toy, tmp_path, capsys):
     assert toy("run --preset smoke") == 0
     assert toy("figures --update --preset smoke") == 2
-    assert "--update must come with --preset default or paper; got smoke" in capsys.readouterr().err
+    assert "--update must come with --preset default or paper and no --set; got toy [smoke]" in capsys.readouterr().err
     assert not (tmp_path / "figures").exists()
 
 
 def test_a_run_that_fails_keeps_its_finished_shards_and_writes_no_table(toy, tmp_path, monkeypatch, capsys):
-    module = importlib.import_module("experiments.coins.toy")
+    module = importlib.import_module("toys.coins.toy")
 
     def interrupted(config, shards):
         module.run(config, shards)
         raise KeyboardInterrupt
 
-    interrupted.__module__, interrupted.__qualname__ = "experiments.coins.toy", "run"
+    interrupted.__module__, interrupted.__qualname__ = "toys.coins.toy", "run"
     with monkeypatch.context() as patch:
         patch.setattr(module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, run=interrupted))
         assert toy("run") == 130
@@ -470,18 +509,50 @@ def test_doctor_finds_a_package_that_differs_from_the_lock():
     assert wrong[0].endswith("(lock: 0.0.1)")
 
 
-def test_an_experiment_declares_all_presets_of_one_dataclass():
-    functions = {"run": print, "check": print, "plot": print}
-    with pytest.raises(ValueError, match="presets must be smoke, default, paper; got smoke"):
-        Experiment(name="x", claim="x", family="x", presets={"smoke": 1}, **functions)
+def test_an_experiment_declares_its_presets_of_one_dataclass():
+    functions = {"run": main, "check": print, "plot": print}
+    with pytest.raises(
+        ValueError, match="presets must have 'default' and no others than smoke, default, paper; got smoke"
+    ):
+        Experiment(claim="x", presets={"smoke": 1}, **functions)
     with pytest.raises(ValueError, match="presets must be of one dataclass"):
-        Experiment(
-            name="x",
-            claim="x",
-            family="x",
-            presets=dict.fromkeys(("smoke", "default", "paper"), 1),
-            **functions,
-        )
+        Experiment(claim="x", presets={"default": 1, "paper": 1}, **functions)
+
+
+def test_set_changes_the_table_and_keeps_it_apart(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    assert toy("run toy --set num_seeds=64 --set sizes=[2000]") == 0
+    capsys.readouterr()
+    path = tmp_path / "results/default+num_seeds=64+sizes=[2000]/toy.json"
+    assert json.loads(path.read_text())["config"] == {"num_seeds": 64, "sizes": [2000]}
+    assert toy("verify toy --set num_seeds=64 --set sizes=[2000]") == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "1 passed, 0 failed"
+    assert "toy [default, num_seeds=64, sizes=[2000]]: mean of a fair coin" in out
+    for verb in ("figures", "show", "status"):
+        assert toy(f"{verb} toy --set num_seeds=64 --set sizes=[2000]") == 0
+    assert path.with_suffix(".png").exists()
+    capsys.readouterr()
+    assert toy("figures toy --update --set num_seeds=64 --set sizes=[2000]") == 2
+    assert "--update must come with --preset default or paper and no --set" in capsys.readouterr().err
+    assert toy("verify") == 0
+
+
+def test_a_check_that_is_too_weak_cannot_tell_where_a_field_is_set(toy, capsys):
+    assert toy("run toy --set num_seeds=3 --set sizes=[4]") == 0
+    capsys.readouterr()
+    assert toy("verify toy --set num_seeds=3 --set sizes=[4]") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("cannot tell  toy [default, num_seeds=3, sizes=[4]]: mean of a fair coin")
+    assert out[-1] == "0 passed, 0 failed, 1 cannot tell"
+
+
+def test_a_table_without_a_meaning_for_every_column_is_refused(toy, tmp_path, capsys):
+    change(tmp_path, '"n": "throws [throws]", ', "")
+    with pytest.raises(ValueError, match="columns must say what each column means; got none for n"):
+        toy("run")
+    assert not (tmp_path / "results/default").exists()
 
 
 def run_python(code, **environment):
@@ -495,36 +566,19 @@ def run_python(code, **environment):
     )
 
 
-def test_help_and_completion_answer_without_jax():
-    found = run_python(
-        """
-        import sys
-        from experiments.framework.commands import main
-        for words in (["--help"], ["run", "--help"]):
-            try:
-                main(words)
-            except SystemExit as stop:
-                assert stop.code == 0
-        assert "jax" not in sys.modules
-        sys.argv = ["experiments", "--tyro-print-completion", "bash"]
-        """
-    )
-    assert found.returncode == 0, found.stderr
-    assert all(word in found.stdout for word in ("list", "run", "figures", "verify", "status", "show", "doctor"))
-    script = subprocess.run(
-        [sys.executable, "-m", "experiments", "--tyro-print-completion", "bash"],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        timeout=60,
-    )
-    assert script.returncode == 0
-    assert "paper" in script.stdout
+@pytest.mark.parametrize("called", [["-m", "experiments"], ["-m", "banditlab.command"]])
+def test_help_and_version_answer_from_both_entries(called):
+    for words, expected in ((["--help"], "confirm"), (["run", "--help"], "--set"), (["--version"], "0.1.0")):
+        found = subprocess.run(
+            [sys.executable, *called, *words], capture_output=True, text=True, cwd=CHECKOUT, timeout=60
+        )
+        assert found.returncode == 0, found.stderr
+        assert expected in found.stdout
 
 
 def test_configure_sets_devices_and_cache_and_refuses_nonsense(tmp_path):
     code = """
-        from experiments.framework.session import configure, describe_device
+        from banditlab.claims.jax_settings import configure
         configure()
         configure()
         import jax, os

@@ -5,7 +5,7 @@ import math
 import pytest
 from tables import committed
 
-from experiments.framework import registry
+from banditlab.claims import registry
 
 # Words of a claim -> why its interval may tell only errors above 5%.
 LOOSE = {

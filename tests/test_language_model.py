@@ -8,8 +8,8 @@ import pytest
 from tables import broken_claims, committed
 
 from banditlab import llm
+from banditlab.claims import registry
 from banditlab.store import Shards, Table
-from experiments.framework import registry
 from experiments.language_model import llm_batch_size, llm_epochs, llm_hypo, llm_on_policy
 from experiments.language_model.llm_estimates import sampled_estimates
 from experiments.language_model.shared import curves, references, training_runs
@@ -160,7 +160,7 @@ def test_what_only_the_paper_preset_tells_is_checked_there_and_fails_on_the_oppo
 
 
 def test_every_experiment_of_the_family_has_its_faults_planted():
-    assert set(PLANTED) == set(registry.FAMILIES["language_model"])
+    assert set(PLANTED) == set(registry.families()["language_model"])
 
 
 def test_rounds_of_every_size_have_as_many_steps():

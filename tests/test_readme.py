@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from banditlab.claims import registry
 from benchmarks import readme
-from experiments.framework import registry
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

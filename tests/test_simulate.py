@@ -17,8 +17,8 @@ ENV = bl.instances.staircase(3, start=1.0)
 
 PROGRAM = """
 import sys, json, hashlib
-from experiments.framework import session
-session.configure()
+from banditlab.claims import jax_settings
+jax_settings.configure()
 import jax, numpy as np, banditlab as bl
 env = bl.instances.staircase(3, start=1.0)
 run = bl.simulate(bl.algorithms.on_policy_dpo(300, ridge=0.1), env, num_rounds=3, num_seeds=300, seed=5)

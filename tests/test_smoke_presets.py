@@ -2,13 +2,14 @@
 
 import pytest
 
-from experiments.framework import registry
-from experiments.framework.commands import main
+from banditlab.claims import registry
+from banditlab.command import main
 
 # The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
-QUICK = (*registry.FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions")
+FAMILIES = registry.families()
+QUICK = (*FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions")
 # In one folder, where they share references and training runs.
-TOGETHER = registry.FAMILIES["language_model"]
+TOGETHER = FAMILIES["language_model"]
 ALONE = [name for name in registry.names() if name not in TOGETHER]
 GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditlab.store import Shards, Table, config_hash, origin_record, write_atomically
+from banditlab.store import Piece, Shards, Table, config_hash, failures, origin_record, write_atomically
 from banditlab.store.shards import digest
 
 
@@ -93,6 +93,18 @@ def test_finished_shard_is_read_back_not_computed_again(tmp_path):
         assert piece.arrays == {"kl": ("<f8", (2,))}
         assert piece.digest == digest({"kl": np.asarray([1.5, np.inf])})
     assert len(calls) == 1
+
+
+def test_failures_travel_with_their_shard_and_apart_from_its_arrays(tmp_path):
+    def compute():
+        return {"kl": np.ones(2)} | failures({"nonfinite": np.asarray([1, 0, 2]), "separable": 0})
+
+    for _ in range(2):  # computed, and read back
+        shards, _ = make_shards(tmp_path)
+        assert set(shards.get("offline", (0, 2), compute)) == {"kl"}
+        shards.get("offline", (2, 4), compute)
+        assert shards.failures == {"offline": {"nonfinite": 6, "separable": 0}}
+    assert shards.reused == 2
 
 
 def test_digest_is_of_names_dtypes_shapes_and_bytes():
@@ -224,16 +236,16 @@ def test_record_is_strict_json_with_every_fact(tmp_path):
         preset="smoke",
         config=Config(),
         source_hash="s" * 64,
-        csv=b"a\n1\n",
+        tables={"": {"sha256": "t" * 64, "rows": np.int64(1)}},
         folder=tmp_path,
         watched=(".",),
-        meta={"failures": {"nonfinite": 0}, "note": (1, 2)},
         device="cpu",
-        seeds={"offline": (0, 8)},  # any other fact
+        shards=[Piece("offline", (0, 8), "d" * 64, 0.5, {"kl": ("<f8", (8,))})],
     )
     assert record["config"] == {"num_seeds": 4, "radius": "inf"}
-    assert record["failures"] == {"nonfinite": 0}
-    assert record["seeds"] == {"offline": [0, 8]}
+    assert record["shards"] == [
+        {"arm": "offline", "seeds": [0, 8], "digest": "d" * 64, "seconds": 0.5, "arrays": {"kl": ["<f8", [8]]}}
+    ]
     assert record["commit"] is None  # a folder outside any repository
     assert set(record["versions"]) == {"python", "banditlab", "jax", "jaxlib", "numpy", "scipy"}
     assert json.loads(json.dumps(record, allow_nan=False)) == record

@@ -6,7 +6,7 @@ never sees half of one.
 
 from banditlab.store.files import sha256_of_bytes, write_atomically
 from banditlab.store.provenance import commit_of, config_hash, origin_record, plain
-from banditlab.store.shards import Piece, Shards
+from banditlab.store.shards import Piece, Shards, failures
 from banditlab.store.sources import source_hash
 from banditlab.store.tables import Table
 
@@ -16,6 +16,7 @@ __all__ = [
     "Table",
     "commit_of",
     "config_hash",
+    "failures",
     "origin_record",
     "plain",
     "sha256_of_bytes",

@@ -62,36 +62,31 @@ def origin_record(
     preset: str,
     config: object,
     source_hash: str,
-    csv: bytes,
+    tables: Mapping[str, object],
     folder: Path,
     watched: Sequence[str],
-    meta: Mapping[str, object],
     **facts: object,
 ) -> dict[str, object]:
-    """The provenance record of one table, as JSON data.
+    """The provenance record of one result, as JSON data.
 
     Args:
       experiment, preset, config: what was asked for.
       source_hash: of the sources that the result depends on (`banditlab.store.source_hash`).
-      csv: the bytes of the table; their checksum ties the two files together.
+      tables: part -> checksum of its CSV, which ties the files together, rows and data dictionary.
       folder, watched: as for `commit_of`.
-      meta: the table's own; its "failures" become the record's failure counts.
-      facts: what else is worth keeping: circumstances, machine, cost, shards.
+      facts: what else is worth keeping: circumstances, machine, cost, shards, failures.
     """
-    rest = {name: value for name, value in meta.items() if name != "failures"}
     record = {
         "experiment": experiment,
         "preset": preset,
         "config": config,
         "config_hash": config_hash(config),
         "source_hash": source_hash,
-        "sha256": sha256_of_bytes(csv),
+        "tables": tables,
         "created": now(),
         **commit_of(folder, watched),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         **facts,
-        "failures": meta.get("failures", {}),
-        "meta": rest,
     }
     return {name: plain(value) for name, value in record.items()}
 

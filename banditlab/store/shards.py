@@ -17,6 +17,7 @@ from banditlab.store.provenance import config_hash
 
 Event = Literal["expected", "started", "reused", "computed", "corrupt"]
 Listener = Callable[[Event, str], None]
+_FAILED = "failed/"
 Compute = Callable[[], Mapping[str, np.ndarray]]
 
 
@@ -35,6 +36,11 @@ class Piece:
     digest: str
     seconds: float
     arrays: Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def failures(counts: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """Counts of what went wrong, by name, as entries of a shard: `Shards.get` keeps them apart from the arrays."""
+    return {f"{_FAILED}{name}": np.asarray(count).sum() for name, count in counts.items()}
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -72,6 +78,7 @@ class Shards:
     computed: int = 0
     reused_seconds: float = 0.0
     pieces: list[Piece] = field(default_factory=list)
+    failures: dict[str, dict[str, int]] = field(default_factory=dict)
     _asked: set[tuple[str, tuple[int, int]]] = field(default_factory=set)
 
     def expect(self, count: int) -> None:
@@ -84,8 +91,9 @@ class Shards:
         Args:
           arm: name of the arm; with ``seeds`` it must say all that ``compute`` depends on besides the config.
           seeds: (start, stop).
-          compute: returns named arrays of booleans, numbers or strings; inf is allowed, nan is not.
-        Returns: the named arrays, as NumPy.
+          compute: returns named arrays of booleans, numbers or strings; inf is allowed, nan is not. What `failures`
+            makes of counts may stand among them.
+        Returns: the named arrays, as NumPy, without the counts of failures: these go into ``failures``, by arm.
         Raises ValueError for nan, an object array, an empty range, or an arm asked for twice.
         """
         start, stop = seeds
@@ -98,7 +106,11 @@ class Shards:
         arrays, seconds = self._obtain(arm, seeds, compute)
         shapes = {name: (values.dtype.str, values.shape) for name, values in arrays.items()}
         self.pieces.append(Piece(arm, seeds, digest(arrays), seconds, shapes))
-        return arrays
+        counts = {name: int(value) for name, value in arrays.items() if name.startswith(_FAILED)}
+        for name, count in counts.items():
+            known = self.failures.setdefault(arm, {})
+            known[name.removeprefix(_FAILED)] = known.get(name.removeprefix(_FAILED), 0) + count
+        return {name: values for name, values in arrays.items() if name not in counts}
 
     def beside(self, name: str, config: object, source_hash: str) -> "Shards":
         """Shards that several experiments share: in a folder of their own beside these, found by their content."""

@@ -7,10 +7,10 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, interval
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, interval
-from experiments.framework.experiment import Experiment
 from experiments.shared import predictors
 
 CLAIM = (

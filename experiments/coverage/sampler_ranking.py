@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, identity, interval, lower, upper
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, identity, interval, lower, upper
-from experiments.framework.experiment import Experiment
 from experiments.shared import sampler_zoo
 from experiments.shared.sampler_zoo import ARMS, FREE_PROMPTS
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, lower
+from banditlab.claims.experiment import Experiment
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.looks import LOOKS
 from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
-from experiments.framework import statistics
-from experiments.framework.checks import Check, lower
-from experiments.framework.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import coverage, plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, interval, upper
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, interval, upper
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "Fresh on-policy batches converge geometrically to the floor C_F(pi*)/(2n), in fewer rounds the larger the batch; "

@@ -12,9 +12,9 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting
+from banditlab.claims.checks import Check, lower, upper
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.checks import Check, lower, upper
-from experiments.framework.experiment import Experiment
 from experiments.shared import policy_draws
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.special import expit
 
 from banditlab import exact_chain, plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, interval, upper
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, interval, upper
-from experiments.framework.experiment import Experiment
 from experiments.shared.floor_batches import SAMPLERS, simulate
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting, policies
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, identity, interval, lower
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, identity, interval, lower
-from experiments.framework.experiment import Experiment
 from experiments.shared import equal_labels, predictors
 
 CLAIM = (

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import banditlab as bl
 from banditlab import plotting
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.shared import equal_labels
 from experiments.shared.equal_labels import Budget
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims.checks import Check
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.checks import Check
-from experiments.framework.experiment import Experiment
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curves import Sizes
 from experiments.language_model.shared.references import Setup

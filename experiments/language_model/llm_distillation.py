@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check
-from experiments.framework.experiment import Experiment
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
 from experiments.language_model.shared.curves import Sizes

@@ -11,10 +11,10 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting, scenarios, trajectories
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, lower, upper
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, lower, upper
-from experiments.framework.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,9 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, interval
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, interval
 from experiments.shared import predictors
 
 if TYPE_CHECKING:

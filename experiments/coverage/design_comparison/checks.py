@@ -1,8 +1,8 @@
 """The checks of design_comparison, on its table."""
 
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.store import Table
 from experiments.coverage.design_comparison.ensemble import DESIGNS, ENSEMBLE, LEVERAGE, NAMED, RIVALS, ROUNDS
-from experiments.framework.checks import Check, identity, lower, upper
 
 WINS, LOSES = "random features", "needle"  # where weighting by sigma' lowers, and where it raises, the price
 

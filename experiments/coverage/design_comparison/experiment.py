@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.design_comparison import checks, ensemble, figure, rounds
 from experiments.coverage.design_comparison.ensemble import (
@@ -18,8 +20,6 @@ from experiments.coverage.design_comparison.ensemble import (
     ROUNDS,
 )
 from experiments.coverage.design_comparison.rounds import ARMS
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "The four designs keep their certificates and bounds on every random instance, yet none is always the cheapest in "

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
 from banditlab.store import Table
 from experiments.coverage.design_comparison.ensemble import DESIGNS, ENSEMBLE, NAMED, ROUNDS
 from experiments.coverage.design_comparison.rounds import ARMS
-from experiments.framework import statistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

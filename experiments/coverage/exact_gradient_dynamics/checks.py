@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, lower
 from banditlab.store import Table
 from experiments.coverage.exact_gradient_dynamics.runs import INSTANCES, LABELS, OWN_STEP
-from experiments.framework.checks import Check, interval, lower
 
 
 def check(table: Table) -> list[Check]:

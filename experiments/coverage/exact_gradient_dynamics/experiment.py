@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.exact_gradient_dynamics import checks, figure, runs
 from experiments.coverage.exact_gradient_dynamics.runs import INSTANCES, LABELS, ROUNDING, SMALLEST
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "With exact gradients Mix-R and Mix-P converge quadratically and uniform or on-policy pairs linearly, each at its "

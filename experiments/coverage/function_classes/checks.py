@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, upper
 from banditlab.store import Table
 from experiments.coverage.function_classes import runs
 from experiments.coverage.function_classes.runs import ALONE, NOISELESS, RATE, WHOLE
-from experiments.framework.checks import Check, interval, upper
 
 
 def check(table: Table) -> list[Check]:

@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 
 from banditlab import function_classes
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.function_classes import checks, figure, runs
 from experiments.coverage.function_classes.laws import chosen_alone, exact_version_spaces, threshold
 from experiments.coverage.function_classes.runs import ALONE, NOISELESS, RATE, WHOLE
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "Noiseless pairs single out f* with the failure probability of the exact version-space law, below sum_f (1-p_f)^n; "

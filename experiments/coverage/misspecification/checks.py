@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval
 from banditlab.store import Table
 from experiments.coverage.misspecification.runs import NOISES, SAMPLERS
-from experiments.framework.checks import Check, interval
 
 
 def check(table: Table) -> list[Check]:

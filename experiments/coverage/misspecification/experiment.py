@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 
 import banditlab as bl
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.misspecification import checks, figure, pseudo_true, runs
 from experiments.coverage.misspecification.runs import NOISES, SAMPLERS
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "A wrong temperature moves every sampler to the same, computable policy; label flips and intransitive noise move "

@@ -11,9 +11,9 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import policies
+from banditlab.claims import statistics
 from banditlab.store import Shards
 from experiments.coverage.misspecification import pseudo_true
-from experiments.framework import statistics
 from experiments.shared import equal_labels
 
 if TYPE_CHECKING:

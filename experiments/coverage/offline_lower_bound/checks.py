@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, lower, upper
 from banditlab.store import Table
 from experiments.coverage.offline_lower_bound.runs import BAYES, CENTRE, ESTIMATORS, MARGIN_ROUNDING, PRIOR
-from experiments.framework.checks import Check, interval, lower, upper
 
 
 def check(table: Table) -> list[Check]:

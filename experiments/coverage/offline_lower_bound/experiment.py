@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import banditlab as bl
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.offline_lower_bound import checks, figure, laws, runs
 from experiments.coverage.offline_lower_bound.runs import BAYES, CENTRE, ESTIMATORS, PRIOR
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "No offline estimator's Bayes risk falls below Proposition 5's bound (van Trees); maximum likelihood attains the "

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, lower, upper
 from banditlab.store import Table
 from experiments.coverage.pessimism import laws
 from experiments.coverage.pessimism.runs import COVERED, EXACT, GREEDY, NARROW, SIMULATED, UNCOVERED, UNIFORM
-from experiments.framework.checks import Check, interval, lower, upper
 
 # Whatever the temperature: the gap is p m + (1 - p)(1 - m) + 0.1 (masses of the 2nd and 3rd), p = sigma(-1), m >= 1/2.
 _SWAP = "the two outcomes' rewards are images of each other under a_1 <-> a_4, a_2 <-> a_3"

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.pessimism import checks, figure, laws, runs
 from experiments.coverage.pessimism.runs import COMPARISONS, EXACT, GREEDY, SIMULATED, chi_po_arm, width
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "On the Zhu-Jordan-Jiao instance the greedy policy's expected gap tends to sigma(-1), not to 0; wide enough "

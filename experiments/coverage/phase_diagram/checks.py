@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, lower, upper
 from banditlab.store import Table
 from experiments.coverage.phase_diagram.runs import SUMMED
-from experiments.framework.checks import Check, interval, lower, upper
 
 
 def check(table: Table) -> list[Check]:

@@ -8,10 +8,10 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import guarantees
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.phase_diagram import checks, figure, runs
 from experiments.coverage.phase_diagram.runs import SUMMED
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "On-policy DPO on fresh batches has a batch threshold that grows with the initial coverage; above Proposition 4's, "

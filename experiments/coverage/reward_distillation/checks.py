@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
 from experiments.coverage.reward_distillation import runs
-from experiments.framework.checks import Check, identity, interval, lower, upper
 
 _FALSE_ALARM = 1e-4
 

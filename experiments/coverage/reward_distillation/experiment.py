@@ -8,11 +8,11 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import distillation_theory, exact_rank
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.reward_distillation import checks, figure, runs
 from experiments.coverage.reward_distillation.laws import bias_path
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "Regressing the margin on reward differences recovers theta* exactly once they have rank d, has the noise floor "

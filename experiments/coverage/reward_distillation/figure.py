@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
 from banditlab.store import Table
 from experiments.coverage.reward_distillation import runs
-from experiments.framework import statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

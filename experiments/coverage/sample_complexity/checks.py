@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval
 from banditlab.store import Table
-from experiments.framework.checks import Check, interval
 
 
 def check(table: Table) -> list[Check]:

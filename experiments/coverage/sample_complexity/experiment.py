@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 import banditlab as bl
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.coverage.sample_complexity import checks, figure, laws, runs
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "The labels needed for KL <= eps grow with slope 1 in the log of the initial label price offline and with slope 0 "

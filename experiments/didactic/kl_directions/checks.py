@@ -3,9 +3,9 @@
 import numpy as np
 
 from banditlab import mode_seeking as ms
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
 from experiments.didactic.kl_directions import steps
-from experiments.framework.checks import Check, identity, interval, lower, upper
 
 FORWARD, REVERSE = ms.DIRECTIONS
 # log pi: 3 roundings of a log-softmax before and after the step, and as many in the gradient that makes it.

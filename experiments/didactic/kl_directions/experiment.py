@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from banditlab import mode_seeking as ms
+from banditlab.claims.experiment import Experiment
 from banditlab.didactic.problem import problem
 from banditlab.store import Shards, Table
 from experiments.didactic.kl_directions import fitting, steps
 from experiments.didactic.kl_directions.checks import check
 from experiments.didactic.kl_directions.figure import plot
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "One step down KL(pi||q) moves mass between two bins of equal mass p faster than one down KL(q||pi) iff p > (q1 - "

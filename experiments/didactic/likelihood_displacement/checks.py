@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
 from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
-from experiments.framework.checks import Check, identity, interval, lower, upper
 
 _ROUNDING = "rounding of float64"
 

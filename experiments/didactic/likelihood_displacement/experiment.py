@@ -5,14 +5,14 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.statistics import mean, quantiles
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
 from experiments.didactic.likelihood_displacement import runs, steps
 from experiments.didactic.likelihood_displacement.checks import check
 from experiments.didactic.likelihood_displacement.figure import plot
 from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
-from experiments.framework.experiment import Experiment
-from experiments.framework.statistics import mean, quantiles
 
 CLAIM = (
     "A step on one pair raises log pi(chosen) by c (1 - pi_w + pi_l) and moves all other actions by -c (pi_w - pi_l): "

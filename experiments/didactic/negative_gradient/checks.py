@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.didactic.problem import expected_reward, problem
 from banditlab.store import Table
 from experiments.didactic.negative_gradient.comparisons import CROSSING, R1, R2, RIVALS, SQUARE, WIDTH
 from experiments.didactic.negative_gradient.runs import OFFLINE, ON_POLICY
-from experiments.framework.checks import Check, identity, lower, upper
 
 
 def check(table: Table) -> list[Check]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.statistics import mean, quantiles
 from banditlab.didactic.problem import best_of_n, problem
 from banditlab.store import Shards, Table
 from experiments.didactic.negative_gradient.checks import check
 from experiments.didactic.negative_gradient.comparisons import CROSSING, R1, R2, RIVALS, SQUARE, WIDTH, crossings
 from experiments.didactic.negative_gradient.figure import plot
 from experiments.didactic.negative_gradient.runs import METHODS, OFFLINE, ON_POLICY, Budget, tuned
-from experiments.framework.experiment import Experiment
-from experiments.framework.statistics import mean, quantiles
 
 CLAIM = (
     "On the same reference draws, all tuned, a negative gradient beats maximum likelihood of the best or of winners, "

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, lower
 from banditlab.store import Table
 from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.tuned_training import PEAKS, margin
-from experiments.framework.checks import Check, interval, lower
 
 
 def check(table: Table) -> list[Check]:

@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.didactic.on_policyness import runs
 from experiments.didactic.on_policyness.checks import check
@@ -12,8 +14,6 @@ from experiments.didactic.on_policyness.figure import plot
 from experiments.didactic.on_policyness.runs import BUDGETS
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.tuned_training import PEAKS
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "Where the peak is rare (R1) every algorithm gains from drawing afresh more often, and more than where it is "

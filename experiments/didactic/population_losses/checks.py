@@ -1,8 +1,8 @@
 """The checks of `population_losses`: growths and trained limits against closed forms; the losses without a limit."""
 
+from banditlab.claims.checks import Check, identity, interval, upper
 from banditlab.store import Table
 from experiments.didactic.population_losses.laws import ENDLESS
-from experiments.framework.checks import Check, identity, interval, upper
 
 # Published in the setting's own description: E of the best reward of ten draws from the reference.
 BEST_OF_TEN = {"R1": 0.3135, "R2": 0.9401}

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
 from banditlab.didactic.problem import Problem, problem
 from banditlab.store import Shards, Table
 from experiments.didactic.population_losses import laws, runs
@@ -13,7 +14,6 @@ from experiments.didactic.population_losses.checks import check
 from experiments.didactic.population_losses.figure import plot
 from experiments.didactic.population_losses.laws import ENDLESS
 from experiments.didactic.population_losses.runs import LANES, PEAKS
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "With infinite samples Best-of-N ends at the law of the best of N draws, RWR and AWR at a tilt by the reward, "

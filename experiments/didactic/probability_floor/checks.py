@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, lower, upper
 from banditlab.store import Table
 from experiments.didactic.probability_floor import by_hand
 from experiments.didactic.probability_floor.runs import ARMS, ON_POLICY
-from experiments.framework.checks import Check, lower, upper
 
 
 def check(table: Table) -> list[Check]:

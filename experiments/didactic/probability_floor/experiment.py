@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.statistics import mean
 from banditlab.didactic import losses
 from banditlab.didactic.settings import Settings
 from banditlab.store import Shards, Table
@@ -15,8 +17,6 @@ from experiments.didactic.probability_floor import by_hand, runs
 from experiments.didactic.probability_floor.checks import check
 from experiments.didactic.probability_floor.figure import plot
 from experiments.didactic.probability_floor.runs import ARMS, OFFLINE
-from experiments.framework.experiment import Experiment
-from experiments.framework.statistics import mean
 
 CLAIM = (
     "Clamping log pi at log 2^-23 takes a drawn action's own gradient away once pi falls below: rejected actions stop "

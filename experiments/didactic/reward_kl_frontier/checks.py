@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, lower, upper
 
 OFFLINE, ON_POLICY = "offline", "on_policy"
 CASES = ("R1", "R2")

@@ -6,6 +6,8 @@ from functools import partial
 import jax
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.statistics import mean
 from banditlab.didactic.problem import frontier, problem
 from banditlab.store import Shards, Table
 from experiments.didactic.reward_kl_frontier import laws, runs
@@ -14,8 +16,6 @@ from experiments.didactic.reward_kl_frontier.figure import plot
 from experiments.didactic.reward_kl_frontier.runs import OFFLINE, Arm, arms
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.tuned_training import PEAKS
-from experiments.framework.experiment import Experiment
-from experiments.framework.statistics import mean
 
 CLAIM = (
     "No path passes the frontier of pi_ref e^{R/t}. At tuned rates REINFORCE with a KL penalty ends on it, with either "

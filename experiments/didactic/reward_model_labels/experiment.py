@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
+from banditlab.claims.statistics import mean
 from banditlab.didactic import reward_model
 from banditlab.didactic.problem import Problem, problem
 from banditlab.store import Shards, Table
@@ -15,8 +17,6 @@ from experiments.didactic.reward_model_labels import laws, runs
 from experiments.didactic.reward_model_labels.checks import check
 from experiments.didactic.reward_model_labels.figure import plot
 from experiments.didactic.reward_model_labels.runs import LEARNED, NOISY, TRUE
-from experiments.framework.experiment import Experiment
-from experiments.framework.statistics import mean
 
 CLAIM = (
     "A reward model's error is the inverse information of its labels, and it tends to the rewards; Pref-FT on its "

@@ -6,6 +6,8 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.didactic.sample_reuse import runs
 from experiments.didactic.sample_reuse.checks import check
@@ -13,8 +15,6 @@ from experiments.didactic.sample_reuse.figure import plot
 from experiments.didactic.sample_reuse.runs import EACH, FIRST, FIXED, METHODS
 from experiments.didactic.shared import first_step, tuned_training
 from experiments.didactic.shared.tuned_training import PEAKS
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "On R1 more gradient steps on every batch of fresh samples pay only at a smaller learning rate: at the best rate "

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, identity, upper
 from banditlab.didactic import training
 from banditlab.didactic.policies import Policy
 from banditlab.didactic.problem import Problem, problem
@@ -17,8 +19,6 @@ from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
 from banditlab.store import Table
 from experiments.didactic.shared import first_step
-from experiments.framework import statistics
-from experiments.framework.checks import Check, identity, upper
 
 # Rare under the reference, and near its mode; both of width 10.
 PEAKS = {"R1": 70.0, "R2": 20.0}

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, upper
 from banditlab.store import Table
 from experiments.foundation.exact_chain.law_comparison import LATTICE_TOLERANCE
-from experiments.framework.checks import Check, interval, upper
 
 _FALSE_ALARM = 1e-4
 

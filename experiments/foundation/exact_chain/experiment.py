@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
 from experiments.foundation.exact_chain.checks import check
 from experiments.foundation.exact_chain.figure import plot
 from experiments.foundation.exact_chain.law_comparison import compared, exact_laws
 from experiments.foundation.exact_chain.runs import simulate
-from experiments.framework.experiment import Experiment
 
 CLAIM = (
     "On the two-action chain the simulated law of theta after every round is the one obtained by exact summation: "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import exact_chain
+from banditlab.claims import statistics
 from banditlab.exact_chain import ChainLaw
-from experiments.framework import statistics
 
 if TYPE_CHECKING:
     from experiments.foundation.exact_chain.experiment import Config

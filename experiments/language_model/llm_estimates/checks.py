@@ -1,7 +1,7 @@
 """The checks: estimates against exact values, and how little of the coverage a set of responses sees."""
 
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.language_model.llm_estimates.runs import SAMPLED, TAIL
 
 

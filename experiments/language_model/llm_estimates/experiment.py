@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from experiments.framework.experiment import Experiment
+from banditlab.claims.experiment import Experiment
 from experiments.language_model.llm_estimates.checks import check
 from experiments.language_model.llm_estimates.figure import plot
 from experiments.language_model.llm_estimates.runs import run

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
 from banditlab.store import Table
-from experiments.framework import statistics
 from experiments.language_model.llm_estimates.runs import SAMPLED, TAIL
 
 if TYPE_CHECKING:

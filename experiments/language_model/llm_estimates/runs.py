@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from banditlab.claims import statistics
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
 from experiments.language_model.llm_estimates import sampled_estimates
 from experiments.language_model.shared import references
 from experiments.language_model.shared.training_runs import Bench, Cell

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from banditlab import llm
+from banditlab.claims import statistics
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.llm.exact import Evaluator
 from banditlab.store import Table
-from experiments.framework import statistics
-from experiments.framework.checks import Check, identity, lower, upper
 from experiments.language_model.shared import references, training_runs
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 
 from banditlab import llm
 from banditlab.llm.exact import Evaluator
-from banditlab.store import Shards, config_hash, source_hash
+from banditlab.store import Shards, source_hash
 
 # Two programs at a time: compiling one, and running a small decoder, uses about one core.
 WORKERS = 2
@@ -91,7 +90,7 @@ class Lab:
 
     def __init__(self, setup: Setup, shards: Shards) -> None:
         self.setup, self.task, self.model = setup, task_of(setup), model_of(setup)
-        self._shared = store(shards, "llm_reference", setup, source_hash(train_reference))
+        self._shared = shards.beside("llm_reference", setup, source_hash(train_reference))
         self._made: dict[int, tuple[Any, Evaluator]] = {}
         self._locks = [threading.Lock() for _ in range(2 * setup.num_references)]
 
@@ -142,13 +141,6 @@ def unflatten(model: llm.LanguageModel, vector: np.ndarray) -> Any:
     pieces = np.split(vector, ends[:-1])
     arrays = [jnp.asarray(piece.reshape(leaf.shape), leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)]
     return jax.tree.unflatten(tree, arrays)
-
-
-def store(shards: Shards, name: str, config: object, sources: str) -> Shards:
-    """Shards that all experiments of the family find: a folder of their own beside the experiments', by content."""
-    hashed = config_hash(config)
-    root: Path = shards.folder.parent.parent
-    return Shards(root / name / hashed[:16], name, hashed, sources, fresh=shards.fresh)
 
 
 def side_by_side(function: Any, items: Iterable[Any]) -> list[Any]:

@@ -103,7 +103,7 @@ class Bench:
         ]
 
     def _one(self, cell: Cell, seed: int) -> Histories:
-        shared = references.store(self._shards, "llm_cells", cell, self._sources)
+        shared = self._shards.beside("llm_cells", cell, self._sources)
         return shared.get("run", (seed, seed + 1), partial(self._train, cell, seed))
 
     def _train(self, cell: Cell, seed: int) -> Histories:

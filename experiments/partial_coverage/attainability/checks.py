@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.partial_coverage.attainability.runs import ADAM, DPO, HYPO
 
 # Actions of the first context that no label mentions.

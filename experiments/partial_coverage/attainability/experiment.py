@@ -8,8 +8,8 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import gradient_limits
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.attainability import laws
 from experiments.partial_coverage.attainability.checks import check
 from experiments.partial_coverage.attainability.figure import plot

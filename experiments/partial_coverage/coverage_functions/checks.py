@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, lower, upper
 from experiments.partial_coverage.coverage_functions.runs import CURVE, EXTREMAL, RANDOM, RATIO, REACH
 
 _EPS = float(np.finfo(np.float64).eps)

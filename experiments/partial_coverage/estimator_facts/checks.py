@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, interval, lower, upper
 from experiments.partial_coverage.estimator_facts import moments
 from experiments.partial_coverage.estimator_facts.runs import ACTIONS, CENTRED, PEAKED, UNIFORM
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, interval, upper
 from experiments.partial_coverage.extrapolation.laws import ENSEMBLE, SPANNED, UNSPANNED
 from experiments.partial_coverage.extrapolation.runs import ARMS
 

@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.extrapolation.checks import check
 from experiments.partial_coverage.extrapolation.figure import plot
 from experiments.partial_coverage.extrapolation.laws import (

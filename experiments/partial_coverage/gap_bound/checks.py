@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, lower, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, lower, upper
 from experiments.partial_coverage.gap_bound import exact_cases as cases
 from experiments.partial_coverage.gap_bound.runs import EPS, OWN
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.gap_bound import exact_cases as cases
 from experiments.partial_coverage.gap_bound import runs
 from experiments.partial_coverage.gap_bound.checks import check

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, interval, upper
 from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED
 from experiments.partial_coverage.label_scaling.runs import CONSTANT, CURVE, LIMIT
 

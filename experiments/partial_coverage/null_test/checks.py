@@ -1,7 +1,7 @@
 """The checks of `null_test`."""
 
+from banditlab.claims.checks import Check, identity, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, upper
 from experiments.partial_coverage.null_test.runs import BOUNDED, DESCENT, NEWTON
 
 

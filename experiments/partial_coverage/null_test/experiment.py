@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims import statistics
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework import statistics
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.null_test.checks import check
 from experiments.partial_coverage.null_test.figure import plot
 from experiments.partial_coverage.null_test.laws import descent_remainder, strongly_connected

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.claims import statistics
 from banditlab.store import Table
-from experiments.framework import statistics
 from experiments.partial_coverage.null_test.runs import BOUNDED, DESCENT, NEWTON
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from banditlab.claims.checks import Check, interval, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, interval, upper
 from experiments.partial_coverage.one_sided_data import laws
 from experiments.partial_coverage.one_sided_data.runs import CRITICAL, CURVE, DPO
 

@@ -9,8 +9,8 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import one_sided
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.one_sided_data import laws
 from experiments.partial_coverage.one_sided_data.checks import check
 from experiments.partial_coverage.one_sided_data.figure import plot

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, upper
 from experiments.partial_coverage.reward_accuracy.laws import slope_remainder
 
 _ROUNDING = 1e-12

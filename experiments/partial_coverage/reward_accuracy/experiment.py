@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import partial
 
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.reward_accuracy.checks import check
 from experiments.partial_coverage.reward_accuracy.figure import plot
 from experiments.partial_coverage.reward_accuracy.laws import predicted

@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.shared import label_curvature
 from experiments.partial_coverage.unseen_mass.checks import check
 from experiments.partial_coverage.unseen_mass.figure import plot

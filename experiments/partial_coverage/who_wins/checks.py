@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from banditlab.claims.checks import Check, identity, interval, upper
 from banditlab.store import Table
-from experiments.framework.checks import Check, identity, interval, upper
 from experiments.partial_coverage.who_wins.laws import DPO, RLHF
 from experiments.partial_coverage.who_wins.runs import TRAINED
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import banditlab as bl
+from banditlab.claims.experiment import Experiment
 from banditlab.store import Shards, Table
-from experiments.framework.experiment import Experiment
 from experiments.partial_coverage.who_wins.checks import check
 from experiments.partial_coverage.who_wins.figure import plot
 from experiments.partial_coverage.who_wins.laws import (

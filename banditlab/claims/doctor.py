@@ -9,10 +9,10 @@ from pathlib import Path
 
 import jax
 
-from experiments import CHECKOUT
-from experiments.framework.arguments import CommandLineError, require_writable
-from experiments.framework.session import describe_device, usable_cores
-from experiments.framework.verification import Verdict, judged
+from banditlab.claims.jax_settings import describe_device, usable_cores
+from banditlab.claims.registry import checkout
+from banditlab.claims.verification import Verdict, judged
+from banditlab.errors import CommandLineError, require_writable
 
 _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
@@ -20,12 +20,16 @@ _PINNED = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 def examine(output: Path) -> Iterator[Verdict]:
     """One verdict per thing looked at; a failed one says what to do."""
     yield judged(sys.version_info >= (3, 11), f"python {platform.python_version()} (3.11 or newer)")
-    yield _against_lock(CHECKOUT / "locks" / "py{}{}.txt".format(*sys.version_info[:2]))
+    if folder := checkout():
+        yield _against_lock(folder / "locks" / "py{}{}.txt".format(*sys.version_info[:2]))
     device = describe_device()
     yield Verdict("pass", f"device {device['num_devices']} x {device['device']} ({device['platform']})")
     yield Verdict("pass", f"cores {usable_cores()} usable by this process")
     yield judged(device["dtype"] == "float64", f"precision {device['dtype']} (results are float64)")
-    yield _writable("compilation cache", Path(str(jax.config.values["jax_compilation_cache_dir"])))
+    if cache := jax.config.values["jax_compilation_cache_dir"]:
+        yield _writable("compilation cache", Path(str(cache)))
+    else:
+        yield Verdict("pass", "compilation cache: none, its folder is not writable; first calls compile anew")
     yield _writable("output", output)
 
 

@@ -9,6 +9,9 @@ have failed. So the power is 2 w / |p|. For a bound it is the slack left: (limit
 import math
 from dataclasses import dataclass, replace
 
+# A two-sided check that cannot tell a relative error of this size in its prediction says little.
+WEAK = 0.05
+
 
 @dataclass(frozen=True)
 class Check:
@@ -20,6 +23,7 @@ class Check:
       low, high: the closed interval for ``measured``; one end is infinite for a bound.
       passed: whether it holds.
       tolerance_source: where the width of the interval comes from.
+      noise: the part of the interval's width that is standard errors of the measurement, on either side.
     """
 
     claim: str
@@ -29,6 +33,21 @@ class Check:
     high: float
     passed: bool
     tolerance_source: str
+    noise: float = 0.0
+
+    @property
+    def weak(self) -> bool:
+        """Whether noise, and nothing else, keeps this check from telling.
+
+        A two-sided check that passed, and would have with a prediction wrong by WEAK; or one that failed to show a
+        difference of more than its noise, while the measurement is no further than that on the wrong side.
+        """
+        if self.passed:
+            bounded = math.isfinite(self.low) and math.isfinite(self.high) and self.predicted
+            return bool(bounded and 2 * self.noise > WEAK * abs(self.predicted) and self.power > WEAK)
+        # Bounds of `above` and `below` lie beyond the number that they compare with.
+        wanted = self.low > self.predicted if math.isinf(self.high) else self.high < self.predicted
+        return bool(wanted and abs(self.measured - self.predicted) <= self.noise)
 
     @property
     def power(self) -> float:
@@ -66,7 +85,7 @@ def interval(
     Raises ValueError for a negative width or an allowance without its reason.
     """
     width, source = _width(standard_error, z, allowance, why)
-    return _check(claim, predicted, measured, predicted - width, predicted + width, source)
+    return _check(claim, predicted, measured, predicted - width, predicted + width, source, z * standard_error)
 
 
 def upper(
@@ -81,7 +100,7 @@ def upper(
 ) -> Check:
     """Passes iff measured <= bound + z * standard_error + allowance; arguments as in `interval`."""
     width, source = _width(standard_error, z, allowance, why)
-    return _check(claim, bound, measured, -math.inf, bound + width, source)
+    return _check(claim, bound, measured, -math.inf, bound + width, source, z * standard_error)
 
 
 def lower(
@@ -96,13 +115,33 @@ def lower(
 ) -> Check:
     """Passes iff measured >= bound - z * standard_error - allowance; arguments as in `interval`."""
     width, source = _width(standard_error, z, allowance, why)
-    return _check(claim, bound, measured, bound - width, math.inf, source)
+    return _check(claim, bound, measured, bound - width, math.inf, source, z * standard_error)
+
+
+def below(claim: str, bound: float, measured: float, standard_error: float, *, z: float = 4.0, why: str = "") -> Check:
+    """Passes iff measured <= bound - z * standard_error: the difference is resolved. ``why`` says what z is worth.
+
+    Fails where the standard error is zero, as between two arms that agree to the bit: nothing was compared then.
+    """
+    width, source = _resolved(standard_error, z, why)
+    return _check(claim, bound, measured, -math.inf, bound - width, source, width)
+
+
+def above(claim: str, bound: float, measured: float, standard_error: float, *, z: float = 4.0, why: str = "") -> Check:
+    """Passes iff measured >= bound + z * standard_error; otherwise as `below`."""
+    width, source = _resolved(standard_error, z, why)
+    return _check(claim, bound, measured, bound + width, math.inf, source, width)
 
 
 def identity(claim: str, predicted: float, measured: float, *, why: str, rtol: float = 0.0, atol: float = 0.0) -> Check:
     """Passes iff |measured - predicted| <= atol + rtol |predicted|; ``why`` says where these come from."""
     width, source = _width(0.0, 0.0, atol + rtol * abs(predicted), why)
-    return _check(claim, predicted, measured, predicted - width, predicted + width, source)
+    return _check(claim, predicted, measured, predicted - width, predicted + width, source, 0.0)
+
+
+def _resolved(standard_error: float, z: float, why: str) -> tuple[float, str]:
+    width, source = _width(standard_error, z, 0.0, "")
+    return (width if width > 0 else math.nan), f"{source}: {why}" if why else source
 
 
 def _width(standard_error: float, z: float, allowance: float, why: str) -> tuple[float, str]:
@@ -116,9 +155,9 @@ def _width(standard_error: float, z: float, allowance: float, why: str) -> tuple
     return float(z * standard_error + allowance), " + ".join(parts)
 
 
-def _check(claim: str, predicted: float, measured: float, low: float, high: float, source: str) -> Check:
+def _check(claim: str, predicted: float, measured: float, low: float, high: float, source: str, noise: float) -> Check:
     numbers = (float(predicted), float(measured), float(low), float(high))
-    check = Check(claim, *numbers, passed=False, tolerance_source=source)
+    check = Check(claim, *numbers, passed=False, tolerance_source=source, noise=float(noise))
     return replace(check, passed=_holds(check))
 
 

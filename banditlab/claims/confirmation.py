@@ -4,22 +4,21 @@ import glob
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from banditlab.store import Shards, commit_of, config_hash, sha256_of_bytes, write_atomically
+from banditlab.claims import jax_settings
+from banditlab.claims.result_files import as_json, confirmations
+from banditlab.claims.running import watched
+from banditlab.claims.selection import Selection
+from banditlab.claims.verification import Verdict
+from banditlab.errors import CommandLineError
+from banditlab.store import Shards, commit_of, sha256_of_bytes, write_atomically
 from banditlab.store.provenance import now
 from banditlab.store.shards import Compute, checked, digest
-from experiments import CHECKOUT
-from experiments.framework import places, session
-from experiments.framework.arguments import CommandLineError
-from experiments.framework.experiment import Experiment
-from experiments.framework.verification import Verdict
 
 Key = tuple[str, tuple[int, int]]
-WATCHED = ("banditlab", "experiments", "locks")
 
 
 class _AllSampled(Exception):
@@ -58,42 +57,39 @@ class _Sample(Shards):
         return {name: np.ones(shape, dtype) for name, (dtype, shape) in known["arrays"].items()}
 
 
-def confirm(experiment: Experiment, preset: str, output: Path, *, arms: int) -> Verdict:
+def confirm(selection: Selection, *, arms: int) -> Verdict:
     """Compute ``arms`` shards of the committed table again; where all are equal the record says so, and it is written.
 
     Which shards follows from the hash of the present sources. Raises CommandLineError when there is no committed
-    record with digests at ``preset``, or the tree differs from its commit.
+    table, or the tree differs from its commit.
     """
-    kept = places.committed(preset, experiment.name)
-    label = f"{experiment.name} [{preset}]"
+    kept, label, home = selection.committed(), selection.label, selection.experiment.home
     problem = "never committed" if kept is None else kept.damage()
     if kept is None or problem:
-        raise CommandLineError(
-            f"NAME {experiment.name} must have a committed table at preset {preset}; it is {problem}"
-        )
+        raise CommandLineError(f"NAME {label} must have a committed table; it is {problem}")
     record = kept.record()
-    hashed = config_hash(experiment.presets[preset])
-    if kept.outdated(experiment.source_hash(), hashed) is None:
+    source_hash, hashed = selection.hashes
+    if kept.outdated(source_hash, hashed) is None:
         return Verdict("pass", f"{label}: its stamp is that of the present sources")
     listed = record.get("shards")
     if not (isinstance(listed, list) and listed) or record.get("config_hash") != hashed:
         digests = isinstance(listed, list) and listed
         why = "its configuration has changed" if digests else "its record lists no digests of shards"
         return Verdict("FAIL", f"{label}: cannot be sampled, {why}; run it whole")
-    commit = commit_of(CHECKOUT, WATCHED)
+    commit = commit_of(home, watched(home))
     if commit["dirty"]:
-        raise CommandLineError(f"NAME {experiment.name} must be confirmed on a committed tree; tracked files differ")
+        raise CommandLineError(f"NAME {label} must be confirmed on a committed tree; tracked files differ")
     known = {(piece["arm"], tuple(piece["seeds"])): piece for piece in listed}
-    chosen = _chosen(known, experiment.source_hash(), arms)
+    chosen = _chosen(known, source_hash, arms)
     started = time.perf_counter()
-    problem = _compute(experiment, preset, output, hashed, known, chosen)
-    here = session.circumstances(), session.describe_machine()
+    problem = _compute(selection, known, chosen)
+    here = jax_settings.circumstances(), jax_settings.describe_machine()
     if problem:
         if (record.get("circumstances"), record.get("machine", {}).get("cpu")) != (here[0], here[1]["cpu"]):
             problem += "; this is another processor or release than the record's: cannot be sampled here"
         return Verdict("FAIL", f"{label}: {problem}")
     sample = {
-        "source_hash": experiment.source_hash(),
+        "source_hash": source_hash,
         **commit,
         "created": now(),
         "sampled": len(chosen),
@@ -102,8 +98,8 @@ def confirm(experiment: Experiment, preset: str, output: Path, *, arms: int) -> 
         "seconds": time.perf_counter() - started,
         "machine": here[1],
     }
-    record["confirmed"] = [*places.confirmations(record), sample]
-    write_atomically(kept.file(".json"), places.as_json(record))
+    record["confirmed"] = [*confirmations(record), sample]
+    write_atomically(kept.file(".json"), as_json(record))
     return Verdict("pass", f"{label}: sampled {len(chosen)} of {len(known)} arms, equal -> {kept.file('.json')}")
 
 
@@ -112,15 +108,13 @@ def _chosen(known: Mapping[Key, dict], source_hash: str, arms: int) -> list[Key]
     return sorted(known, key=lambda key: sha256_of_bytes(f"{source_hash} {key}".encode()))[:arms]
 
 
-def _compute(
-    experiment: Experiment, preset: str, output: Path, hashed: str, known: Mapping[Key, dict], chosen: Sequence[Key]
-) -> str | None:
+def _compute(selection: Selection, known: Mapping[Key, dict], chosen: Sequence[Key]) -> str | None:
     """What is wrong with the chosen shards, or None when all come out as the record says."""
-    folder = places.shards_folder(output, experiment.name, hashed)
-    of = experiment.name, hashed, experiment.source_hash(), session.circumstances()
-    shards = _Sample(folder, *of, fresh=True, known=known, chosen=chosen)
+    source_hash, hashed = selection.hashes
+    of = selection.name, hashed, source_hash, jax_settings.circumstances()
+    shards = _Sample(selection.shards, *of, fresh=True, known=known, chosen=chosen)
     try:
-        experiment.run(experiment.presets[preset], shards)
+        selection.experiment.run(selection.config, shards)
     except _AllSampled:
         pass
     except CommandLineError as error:

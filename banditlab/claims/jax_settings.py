@@ -1,4 +1,4 @@
-"""The process-wide JAX settings of the command line, the benchmarks and the tests; the library sets none."""
+"""The process-wide JAX settings of the command, the benchmarks and the tests; importing the library sets none."""
 
 import logging
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 import jax
 
 from banditlab import compilation
-from experiments import CHECKOUT
 
 
-def configure() -> None:
+def configure(cache: Path | None = None) -> None:
     """Set the device count, the compilation cache and the log level, before the JAX backend starts.
 
     - On the CPU, one device per usable core; BANDITLAB_DEVICES overrides the count.
-    - Compiled programs are kept in ``.jax_cache`` of the checkout; JAX_COMPILATION_CACHE_DIR overrides it.
+    - Compiled programs are kept in ``cache``, by default in the user's cache folder, and nowhere when that is not
+      writable; JAX_COMPILATION_CACHE_DIR overrides it.
     - XLA compiles everything with the library's `compilation.OPTIONS`, unless XLA_FLAGS names them.
     - JAX's remark that a GPU was not found is silenced; its errors are not.
 
@@ -31,10 +31,26 @@ def configure() -> None:
     if "cpu" in (os.environ.get("JAX_PLATFORMS") or "cpu") and jax.config.values["jax_num_cpu_devices"] != wanted:
         jax.config.update("jax_num_cpu_devices", wanted)
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(CHECKOUT / ".jax_cache"))
+        folder = user_cache() if cache is None else cache
+        if _writable(folder):
+            jax.config.update("jax_compilation_cache_dir", str(folder))
     # Every program is kept, however small and quick: an experiment's first call is made of many of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def user_cache() -> Path:
+    """The folder of compiled programs of claims outside a checkout."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "banditlab" / "jax"
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def num_devices() -> int:
@@ -84,9 +100,13 @@ def circumstances() -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Name, family and model of the processor, and the widest vectors it adds up in: what rounding depends on."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", "").split()
+    vectors = next((name for name in ("avx512f", "avx2", "avx") if name in flags), platform.machine())
+    known = [f"{label} {facts[label]}" for label in ("cpu family", "model") if label in facts]
+    return ", ".join([facts.get("model name", platform.machine()), *known, vectors])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.framework.arguments import CommandLineError
+from banditlab.errors import CommandLineError
 
 NPZ_REQUIRED = ("features", "context", "chosen", "rejected")
 NPZ_OPTIONAL = ("log_reference", "context_probs")

@@ -6,7 +6,7 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.planner import Plan
-from experiments.framework.plan_report import EXISTENCE, NAMES, number
+from banditlab.planner.command.report import EXISTENCE, NAMES, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""The label planner behind ``python -m experiments plan``: read, plan, print, write."""
+"""The label planner behind ``banditlab plan``: read, plan, print, write."""
 
 import csv
 import io
@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from banditlab import planner, plotting
+from banditlab.errors import CommandLineError, require_writable
 from banditlab.planner import Plan
+from banditlab.planner.command import figure as plan_figure
+from banditlab.planner.command import report as plan_report
+from banditlab.planner.command.data import PlanData, read
 from banditlab.store import plain, sha256_of_bytes, write_atomically
-from experiments.framework import plan_figure, plan_report
-from experiments.framework.arguments import CommandLineError, require_writable
-from experiments.framework.plan_data import PlanData, read
 
 
 def run(

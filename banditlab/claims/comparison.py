@@ -1,4 +1,4 @@
-"""How much a fresh table differs from a committed one."""
+"""How much fresh tables differ from committed ones."""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from banditlab.claims.experiment import Tables, by_part
 from banditlab.store import Table
 
 # XLA orders the additions of a reduction by the machine's vector width, and another release compiles another
 # order: n terms then differ by n units of the last place at most, 1e-10 at the sizes used here.
 ROUNDING = 1e-9
 Kind = Literal["bitwise", "within tolerance", "statistical", "different"]
+KINDS: tuple[Kind, ...] = ("bitwise", "within tolerance", "statistical", "different")
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,24 @@ class Comparison:
     detail: str
 
 
-def compare(fresh: Table, committed: Table) -> Comparison:
-    """Compare two tables of one experiment.
+def compare(fresh: Tables, committed: Tables) -> Comparison:
+    """Compare the tables of one experiment, part by part: the class of the part that differs most.
+
+    Parts are compared as by `compare_tables`; other parts are different tables.
+    """
+    ours, theirs = by_part(fresh), by_part(committed)
+    if list(ours) != list(theirs):
+        names = sorted(set(ours) ^ set(theirs)) or "their order"
+        return Comparison("different", f"parts differ: {names}")
+    found = {part: compare_tables(ours[part], theirs[part]) for part in ours}
+    worst = max(found, key=lambda part: KINDS.index(found[part].kind))
+    if found[worst].kind == "bitwise":
+        return Comparison("bitwise", f"{sum(map(len, ours.values()))} rows")
+    return Comparison(found[worst].kind, f"{worst}: {found[worst].detail}" if worst else found[worst].detail)
+
+
+def compare_tables(fresh: Table, committed: Table) -> Comparison:
+    """Compare two tables.
 
     "bitwise": the same CSV. "within tolerance": numbers differ by rounding, relatively by at most 1e-9.
     "statistical": so do all but the columns ``c`` with a standard error ``c_se``, and those differ by at most

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from banditlab.planner import Plan
-from experiments.framework.plan_data import PlanData
+from banditlab.planner.command.data import PlanData
 
 NAMES = {
     "data": "these data's pairs",

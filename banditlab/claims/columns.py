@@ -1,0 +1,51 @@
+"""The data dictionary: what every column of a table means, and its unit.
+
+A meaning is one string, with the unit in brackets at its end: ``"KL(pi*||pi), mean over contexts [nats]"``. Columns
+that summarise others need no entry: ``x_se``, ``x_low``, ``x_median`` and ``x_high`` follow from ``x``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+Meanings = Mapping[str, str]
+# Of the one table, or of every part.
+Columns = Meanings | Mapping[str, Meanings]
+
+SUMMARIES = {
+    "se": "standard error of: {}",
+    "low": "10% quantile over seeds of: {}",
+    "median": "median over seeds of: {}",
+    "high": "90% quantile over seeds of: {}",
+}
+_UNIT = re.compile(r"^(.*?)(?:\s*\[([^\]]+)\])?$", re.DOTALL)
+
+
+def meanings(columns: Columns, part: str) -> Meanings:
+    """The entries of one part, or of the only table; those under "*" hold in every part."""
+    if all(isinstance(entry, str) for entry in columns.values()):
+        return columns  # type: ignore[return-value]
+    return {**columns.get("*", {}), **columns.get(part, {})}  # type: ignore[dict-item]
+
+
+def described(columns: Columns, part: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """{column: {"meaning": ..., "unit": ...}}, the unit where it has one; ValueError for a column without a meaning."""
+    entries = meanings(columns, part)
+    found = {name: _describe(entries, name) for name in names}
+    missing = [name for name, text in found.items() if text is None]
+    if missing:
+        where = f" of part {part!r}" if part else ""
+        raise ValueError(f"columns must say what each column{where} means; got none for {', '.join(missing)}")
+    split = {name: _UNIT.fullmatch(text or "") for name, text in found.items()}
+    return {
+        name: {"meaning": match[1], **({"unit": match[2]} if match[2] else {})}
+        for name, match in split.items()
+        if match is not None
+    }
+
+
+def _describe(entries: Meanings, name: str) -> str | None:
+    if name in entries:
+        return entries[name]
+    base, _, suffix = name.rpartition("_")
+    inner = _describe(entries, base) if base and suffix in SUMMARIES else None
+    return None if inner is None else SUMMARIES[suffix].format(inner)

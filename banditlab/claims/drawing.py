@@ -1,0 +1,97 @@
+"""Drawing figures from saved tables, and the one way by which committed results change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from banditlab.claims.result_files import DRAWN, Result, as_json, is_float64
+from banditlab.errors import CommandLineError, require_writable
+from banditlab.store import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from banditlab.claims.selection import Selection
+
+# What a record says of its sources; the rest is about the computation that first gave these numbers.
+STAMP = (
+    "config",
+    "config_hash",
+    "source_hash",
+    "tables",
+    "commit",
+    "dirty",
+    "created",
+    "versions",
+    "circumstances",
+    "shards",
+    "failures",
+)
+
+
+def draw(selection: Selection, result: Result) -> Result:
+    """Draw the saved tables of ``result`` beside them as PNG, SVG and PDF; CommandLineError without readable tables."""
+    from banditlab import plotting
+
+    damage = result.damage()
+    if damage:
+        raise CommandLineError(f"{_wanted(selection)}; {result.file('.json')} is {damage}")
+    plotting.save(selection.experiment.figure(result.tables()), result.file(""))
+    return result
+
+
+def draw_committed(selection: Selection) -> str:
+    """Draw from the committed tables, outdated ones too; a line that says so, or which part or column is lacking."""
+    kept = selection.committed()
+    if kept is None or not kept.exists():
+        return f"{selection.label}: nothing is committed"
+    try:
+        draw(selection, kept)
+    except CommandLineError as error:
+        return f"{selection.label}: left as it is, {error}"
+    except (LookupError, ValueError) as error:
+        return f"{selection.label}: left as it is, its table lacks what the figure reads: {error}"
+    old = kept.outdated(*selection.hashes)
+    return f"{selection.label}: drawn{f' ({old})' if old else ''} -> {kept.file('.png')}"
+
+
+def update(selection: Selection) -> str:
+    """Make the fresh results the committed ones; a line that says what was written.
+
+    Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the cost and the
+    machine of the computation that it is about, and figures that come out the same stay as they are.
+
+    Raises CommandLineError for stale or float32 results, for the smoke preset, and where fields were set.
+    """
+    result, target = selection.fresh, selection.committed()
+    if target is None:
+        raise CommandLineError(f"--update must come with --preset default or paper and no --set; got {selection.label}")
+    problem = result.problem(*selection.hashes)
+    if problem:
+        raise CommandLineError(f"{_wanted(selection)}; got one that is {problem}")
+    fresh = result.record()
+    if not is_float64(fresh):
+        raise CommandLineError(f"--update must be of float64 results; got {fresh.get('dtype')}")
+    require_writable("--update", target.folder)
+    same = target.damage() is None and target.contents() == result.contents()
+    record = fresh
+    if same:
+        kept = target.record()
+        record = {name: value for name, value in kept.items() if name != "confirmed"}
+        record |= {name: fresh[name] for name in STAMP} | {"cost": kept.get("cost", fresh["cost"])}
+    for part, content in result.contents().items():
+        _replace(target.csv(part), content)
+    for suffix in DRAWN:
+        _replace(target.file(suffix), result.file(suffix).read_bytes())
+    _replace(target.file(".json"), as_json(record))
+    target.remove_parts_but(record["tables"])
+    return f"{selection.label}: {'stamp renewed' if same else 'committed'} -> {target.file('.json')}"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
+def _wanted(selection: Selection) -> str:
+    return f"NAME {selection.label} must have a table of the present sources (`{selection.command('run')}`)"

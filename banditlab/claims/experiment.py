@@ -1,0 +1,117 @@
+"""An experiment is declared data: a claim, its configurations, and the functions that measure and show it."""
+
+from __future__ import annotations
+
+import site
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from banditlab.claims.columns import Columns, described
+from banditlab.store import Shards, Table, source_hash
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from banditlab.claims.checks import Check
+
+PRESETS = ("smoke", "default", "paper")
+Config = TypeVar("Config")
+# What `run` returns: one table, or several by the name of their part.
+Tables = Table | Mapping[str, Table]
+
+
+@dataclass(frozen=True)
+class Experiment(Generic[Config]):
+    """One claim with its evidence.
+
+    Args:
+      claim: one sentence that could be false.
+      presets: "default" (the committed table), and where there are such "smoke" (seconds, exercises the code) and
+        "paper" (full size), all of one frozen dataclass.
+      run: (config, shards) -> table, or {part: table}; every heavy step goes through ``shards.get``.
+      check: what `run` returned -> checks; a deterministic function of the saved tables alone.
+      plot: what `run` returned -> figure; likewise.
+      columns: what each column of the table means (`banditlab.claims.columns`), or {part: the same}.
+      name, family: of its files, and of the heading that it is listed under. By default those of the module that
+        defines `run`: ``family.name``, or ``family.name.runs`` in a package.
+
+    Raises ValueError when there is no default preset, a preset has another name, or their types differ.
+    """
+
+    claim: str
+    presets: Mapping[str, Config]
+    run: Callable[[Config, Shards], Tables]
+    check: Callable[[Any], list[Check]]
+    plot: Callable[[Any], Figure]
+    columns: Columns = field(default_factory=dict)
+    name: str = ""
+    family: str = ""
+
+    def __post_init__(self) -> None:
+        if "default" not in self.presets or not set(self.presets) <= set(PRESETS):
+            got = ", ".join(map(str, self.presets)) or "none"
+            raise ValueError(f"presets must have 'default' and no others than {', '.join(PRESETS)}; got {got}")
+        kinds = {type(config) for config in self.presets.values()}
+        if len(kinds) != 1 or not is_dataclass(next(iter(kinds))):
+            raise ValueError(f"presets must be of one dataclass; got {sorted(map(str, kinds))}")
+        parts = self.run.__module__.split(".")
+        if not self.name:
+            below = len(parts) > 1 and Path(self._file).parent.name == parts[-2] and parts[-1] in PARTS
+            object.__setattr__(self, "name", parts[-2] if below else parts[-1])
+        if not self.family:
+            place = Path(self._file).parent
+            object.__setattr__(self, "family", place.parent.name if place.name == self.name else place.name)
+
+    @property
+    def config_type(self) -> type:
+        """The dataclass of the presets."""
+        return type(self.presets["default"])
+
+    @property
+    def home(self) -> Path:
+        """Where results and figures of this claim lie by default: beside its file or its top-level package.
+
+        The current folder for a claim that is installed with other packages.
+        """
+        *packages, _ = self.run.__module__.split(".")
+        folder = Path(self._file).resolve().parents[len(packages)]
+        installed = [Path(item).resolve() for item in (*site.getsitepackages(), site.getusersitepackages())]
+        return Path.cwd() if folder in installed else folder
+
+    def figure(self, tables: Tables) -> Figure:
+        """``plot`` in the project's style."""
+        from banditlab import plotting
+
+        with plotting.style():
+            return self.plot(tables)
+
+    def source_hash(self) -> str:
+        """Hash of what the tables depend on: ``run``, the configuration class and all they use, as first read."""
+        return source_hash(self.run, self.config_type)
+
+    def dictionary(self, tables: Mapping[str, Table]) -> dict[str, dict[str, dict[str, str]]]:
+        """{part: {column: {"meaning", "unit"}}}; ValueError for a column of ``tables`` that is not described."""
+        if not self.columns:
+            return {part: {} for part in tables}
+        return {part: described(self.columns, part, list(table.columns)) for part, table in tables.items()}
+
+    @property
+    def _file(self) -> str:
+        return str(sys.modules[self.run.__module__].__file__)
+
+
+# The roles of the files of a package; a module of one of these names is no experiment by itself.
+PARTS = ("experiment", "runs", "checks", "figure", "laws")
+
+
+def by_part(tables: Tables) -> dict[str, Table]:
+    """What `run` returned by the name of its parts; a single table's is empty."""
+    return {"": tables} if isinstance(tables, Table) else dict(tables)
+
+
+def as_returned(tables: Mapping[str, Table]) -> Tables:
+    """The inverse of `by_part`."""
+    return tables[""] if set(tables) == {""} else tables

@@ -1,0 +1,121 @@
+"""The files of one result: its tables, the record that holds their checksums, and what was drawn from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from banditlab.claims.experiment import Tables, as_returned, by_part
+from banditlab.store import Table, sha256_of_bytes, write_atomically
+
+DRAWN = (".png", ".svg", ".pdf")
+_NUMBERS = re.compile(r"\[((?:\s*-?\d+,?)+)\s*\]")
+
+
+@dataclass(frozen=True)
+class Result:
+    """NAME.csv, or NAME.PART.csv for every part; NAME.json, their record; NAME.png, .svg and .pdf."""
+
+    folder: Path
+    name: str
+
+    def file(self, suffix: str) -> Path:
+        """The file with this suffix, e.g. ".json"; it need not exist."""
+        return self.folder / f"{self.name}{suffix}"
+
+    def csv(self, part: str) -> Path:
+        """The table of a part; of the only one where ``part`` is empty."""
+        return self.file(f".{part}.csv" if part else ".csv")
+
+    def exists(self) -> bool:
+        """Whether the record is there."""
+        return self.file(".json").is_file()
+
+    def record(self) -> dict[str, Any]:
+        """The provenance record; ValueError when the file does not hold one."""
+        record = json.loads(self.file(".json").read_bytes())
+        if not isinstance(record, dict) or not isinstance(record.get("tables"), dict) or not record["tables"]:
+            raise ValueError(f"{self.file('.json')} must be a record with its tables")
+        return record
+
+    def tables(self) -> Tables:
+        """The saved tables, as `run` returned them."""
+        return as_returned({part: Table.read(self.csv(part)) for part in self.record()["tables"]})
+
+    def contents(self) -> dict[str, bytes]:
+        """Part -> bytes of its CSV."""
+        return {part: self.csv(part).read_bytes() for part in self.record()["tables"]}
+
+    def write(self, tables: Tables, record: Mapping[str, Any]) -> None:
+        """Write tables and, last, the record with their checksums: tables of a run that was cut short are seen."""
+        parts = by_part(tables)
+        for part, table in parts.items():
+            table.write(self.csv(part))
+        write_atomically(self.file(".json"), as_json(record))
+        self.remove_parts_but(parts)
+
+    def remove_parts_but(self, parts: Mapping[str, object]) -> None:
+        """Delete tables of parts that there are no more."""
+        for path in (self.csv(""), *self.folder.glob(f"{self.name}.*.csv")):
+            if path not in {self.csv(part) for part in parts}:
+                path.unlink(missing_ok=True)
+
+    def damage(self) -> str | None:
+        """Why the files cannot be read as a result at all, or None when they can."""
+        if not self.exists():
+            return "missing"
+        try:
+            record = self.record()
+        except ValueError:
+            return "without a readable record"
+        for part, entry in record["tables"].items():
+            path = self.csv(part)
+            if not path.is_file():
+                return f"missing: {path.name}"
+            if entry.get("sha256") != sha256_of_bytes(path.read_bytes()):
+                return f"altered: {path.name} is not the table of its record (checksum)"
+        return None
+
+    def outdated(self, source_hash: str, config_hash: str) -> str | None:
+        """Why the stamp of an undamaged result is not that of the present sources, or None when it is."""
+        record = self.record()
+        stamp = str(record.get("source_hash"))
+        if ":" not in stamp:
+            return "stale: stamped by the rule of an older version"
+        if source_hash not in (stamp, *(sample["source_hash"] for sample in confirmations(record))):
+            return "stale: its sources have changed"
+        if record.get("config_hash") != config_hash:
+            return "stale: its configuration has changed"
+        return None
+
+    def problem(self, source_hash: str, config_hash: str) -> str | None:
+        """Why the files cannot stand for the present sources, or None when they can."""
+        return self.damage() or self.outdated(source_hash, config_hash)
+
+
+def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """Part -> checksum, number of rows and data dictionary, for a record."""
+    return {
+        part: {"sha256": sha256_of_bytes(table.to_csv()), "rows": len(table), "columns": dictionary[part]}
+        for part, table in by_part(tables).items()
+    }
+
+
+def confirmations(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `confirm` added to a record: sources of which a sample of shards came out the same."""
+    return list(record.get("confirmed", []))
+
+
+def as_json(record: Mapping[str, Any]) -> bytes:
+    """A record as it is written; lists of numbers take one line each."""
+    text = json.dumps(record, indent=1, allow_nan=False)
+    return (_NUMBERS.sub(lambda found: f"[{', '.join(map(str.strip, found[1].split(',')))}]", text) + "\n").encode()
+
+
+def is_float64(record: Mapping[str, Any]) -> bool:
+    """Whether the numbers of a record were computed in double precision; others are never compared."""
+    return record.get("dtype") == "float64"

@@ -1,0 +1,99 @@
+"""Fields of a configuration set from texts: ``num_seeds=4096``, ``sizes=[100, 200]``, ``setup.noise=0.5``."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from banditlab.claims.instances import Instance
+
+_NUMBERS = {"inf": float("inf"), "-inf": float("-inf")}
+
+
+def changed(config: Any, settings: Mapping[str, str]) -> Any:
+    """``config`` with each field named in ``settings`` replaced; a dot leads into a configuration inside it.
+
+    Raises ValueError naming the field, its type and the fields there are.
+    """
+    for name, text in settings.items():
+        config = _replaced(config, name, name.split("."), text)
+    return config
+
+
+def _replaced(config: Any, name: str, path: list[str], text: str) -> Any:
+    types_of = typing.get_type_hints(type(config))
+    fields = [field.name for field in dataclasses.fields(config)]
+    first, *rest = path
+    if first not in fields or (rest and not dataclasses.is_dataclass(getattr(config, first))):
+        near = difflib.get_close_matches(first, fields, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(f"{field} ({_spelled(types_of[field])})" for field in fields)
+        raise ValueError(f"--set {name}: there is no such field{hint}; fields: {known}")
+    if rest:
+        value = _replaced(getattr(config, first), name, rest, text)
+    else:
+        try:
+            value = _read(text, types_of[first])
+        except ValueError as error:
+            wanted = _spelled(types_of[first])
+            raise ValueError(f"--set {name}: {first} must be {wanted}; got {text!r}{_reason(error)}") from error
+    try:
+        return dataclasses.replace(config, **{first: value})
+    except ValueError as error:
+        raise ValueError(f"--set {name}: {error}") from error
+
+
+def _reason(error: ValueError) -> str:
+    return f" ({error})" if str(error) else ""
+
+
+def _read(text: str, kind: Any) -> Any:
+    """``text`` as a value of the type ``kind``; ValueError otherwise."""
+    if kind is str:
+        return text
+    if kind is Instance:
+        return Instance.parse(text)
+    try:
+        value = _NUMBERS[text] if text in _NUMBERS else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    return _typed(value, kind)
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        for one in arguments:
+            try:
+                return _typed(value, one)
+            except ValueError:
+                continue
+        raise ValueError
+    if origin is typing.Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        repeated = len(arguments) == 2 and arguments[1] is Ellipsis
+        if not repeated and len(value) != len(arguments):
+            raise ValueError(f"{len(arguments)} values are wanted")
+        kinds = [arguments[0]] * len(value) if repeated else arguments
+        return tuple(_typed(item, one) for item, one in zip(value, kinds, strict=True))
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind is float and isinstance(value, str) and value in _NUMBERS:
+        return _NUMBERS[value]
+    if kind in (int, bool, str) and type(value) is kind:
+        return value
+    if kind is type(None) and value is None:
+        return None
+    raise ValueError
+
+
+def _spelled(kind: Any) -> str:
+    if kind is Instance:
+        return "an instance"
+    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")

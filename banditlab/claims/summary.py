@@ -1,0 +1,111 @@
+"""A result at a glance: the claim, its checks, what failed, its first rows; and all claims on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from banditlab.claims.experiment import Tables, by_part
+from banditlab.claims.verification import Verdict, checks, state
+from banditlab.errors import CommandLineError
+
+if TYPE_CHECKING:
+    from banditlab.claims.experiment import Experiment
+    from banditlab.claims.result_files import Result
+    from banditlab.claims.selection import Selection
+    from banditlab.store import Table
+
+_ROWS = 6
+
+
+def found(selection: Selection) -> Result:
+    """The fresh result of a selection, or else the committed one; CommandLineError when neither is whole."""
+    candidates = [result for result in (selection.fresh, selection.committed()) if result is not None]
+    damage = {result: result.damage() for result in candidates}
+    for result, problem in damage.items():
+        if problem is None:
+            return result
+    worst = next((problem for problem in damage.values() if problem != "missing"), "missing")
+    raise CommandLineError(
+        f"NAME {selection.label} must have results in '{selection.results}'; they are {worst} "
+        f"(`{selection.command('run')}`)"
+    )
+
+
+def show(selection: Selection) -> Iterator[Verdict]:
+    """Print claim, origin, failures and first rows of every part; the verdicts of the checks."""
+    result = found(selection)
+    record, tables = result.record(), result.tables()
+    console = Console(highlight=False, markup=False)
+    console.print(f"{selection.label}: {selection.experiment.claim}", soft_wrap=True)
+    old = result.outdated(*selection.hashes)
+    console.print(f"{result.file('.json')}: {old or 'of the present sources'}; {_origin(record)}", soft_wrap=True)
+    for where, count in _failures(record.get("failures", {})):
+        console.print(f"  failed: {where}: {count}", soft_wrap=True)
+    for part, table in by_part(tables).items():
+        console.print(_grid(part, table, record["tables"][part].get("columns", {})))
+    yield from _asked(selection, tables)
+
+
+def status(selections: Sequence[Selection]) -> None:
+    """Print one line per family with its counts, and below it the results that are not as they should be."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for family, members in groupby(selections, key=lambda selection: selection.experiment.family):
+        states = {selection.label: state(selection) for selection in members}
+        counts = [sum(words[place] == "present" for words in states.values()) for place in (0, 1)]
+        console.print(f"{family}: {len(states)} claims, {counts[0]} computed here, {counts[1]} committed and current")
+        for label, (fresh, committed) in states.items():
+            other = [f"committed {committed}" if committed not in ("present", "-") else ""]
+            other += [f"results {fresh}" if fresh not in ("present", "missing") else ""]
+            if any(other):
+                console.print(f"  {label}: {'; '.join(filter(None, other))}")
+
+
+def listing(experiments: Sequence[Experiment], seconds: dict[str, float]) -> None:
+    """Print the claims by family: name, seconds of the committed computation, and the claim."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for family, members in groupby(experiments, key=lambda experiment: experiment.family):
+        names = list(members)
+        console.print(f"{family} ({sum(seconds.get(one.name, 0.0) for one in names):.0f} s)", style="bold")
+        for one in names:
+            cost = f"{max(seconds[one.name], 1):4.0f} s" if one.name in seconds else "     -"
+            console.print(f"  {one.name:24} {cost}  {one.claim}")
+
+
+def _asked(selection: Selection, tables: Tables) -> Iterator[Verdict]:
+    try:
+        yield from checks(selection, tables)
+    except (LookupError, ValueError) as error:
+        yield Verdict("outdated", f"{selection.label}: its checks cannot be asked: {error}")
+
+
+def _origin(record: dict[str, Any]) -> str:
+    machine, cost = record.get("machine", {}), record.get("cost", {})
+    seconds = f"{cost['wall_seconds']:.0f} s on {machine.get('cpu')}" if cost else "cost unknown"
+    commit = record.get("commit")
+    of = f"commit {str(commit)[:12]}{' with changes' if record.get('dirty') else ''}" if commit else "no repository"
+    return f"{record.get('created')}, {of}, {seconds}, {record.get('dtype')}"
+
+
+def _failures(counts: dict[str, Any], where: str = "") -> Iterator[tuple[str, int]]:
+    for name, value in counts.items():
+        label = f"{where}, {name}" if where else name
+        if isinstance(value, dict):
+            yield from _failures(value, label)
+        elif value:
+            yield label, value
+
+
+def _grid(part: str, table: Table, dictionary: dict[str, dict[str, str]]) -> Grid:
+    """The first rows, one line a column: many columns do not fit side by side."""
+    shown = min(_ROWS, len(table))
+    title = f"{part + ': ' if part else ''}{len(table)} rows, the first {shown}"
+    grid = Grid("column", "unit", *(str(row) for row in range(shown)), title=title, title_justify="left")
+    for name, values in table.columns.items():
+        cells = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values[:shown].tolist()]
+        grid.add_row(name, dictionary.get(name, {}).get("unit", ""), *cells)
+    return grid

@@ -1,0 +1,56 @@
+"""The entry point of `banditlab` and of `python -m experiments`."""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+
+from banditlab.command.parsing import parsed
+from banditlab.command.verbs import app
+from banditlab.errors import CommandLineError
+
+DESCRIPTION = """Run, draw and verify claims on preference learning, banditlab's own and yours.
+
+`llm train` trains a language model (`llm train --help`); `--version` prints the version."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; 0 when all is well, 1 after a failure, 2 when it cannot be done as typed.
+
+    130 after an interruption. Errors of the operating system are one line, and 2.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        if words[:1] == ["--version"]:
+            print(version("banditlab"))
+            return 0
+        if words[:1] == ["llm"]:
+            return _llm(words[1:])
+        return parsed(app, words, program(), DESCRIPTION)()
+    except CommandLineError as error:
+        errors.print(f"error: {error}")
+        return 2
+    except OSError as error:
+        what = f"'{error.filename}': " if error.filename else ""
+        errors.print(f"error: {what}{error.strerror or error}")
+        return 2
+    except KeyboardInterrupt:
+        errors.print("interrupted; finished shards are kept and will be reused")
+        return 130
+
+
+def program() -> str:
+    """How this process was called."""
+    called = Path(sys.argv[0])
+    inside = called.name == "__main__.py"
+    return "python -m experiments" if inside and called.parent.name == "experiments" else "banditlab"
+
+
+def _llm(words: list[str]) -> int:
+    if words[:1] != ["train"]:
+        raise CommandLineError(f"llm must be followed by train; got {' '.join(words) or 'nothing'}")
+    from banditlab.llm.__main__ import main as train
+
+    return train(words[1:])

@@ -1,0 +1,54 @@
+"""From the words typed to a call to make: errors are one line, and nothing runs while the words are read."""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+from tyro.extras import SubcommandApp
+
+from banditlab.errors import CommandLineError
+
+
+def deferred(function: Callable[..., int]) -> Callable[..., Any]:
+    """``function`` as a verb: calling it with the words' values makes the call ready and leaves it for later."""
+
+    @wraps(function)
+    def ready(*values: Any, **named: Any) -> Callable[[], int]:
+        return partial(function, *values, **named)
+
+    return ready
+
+
+def parsed(app: SubcommandApp, arguments: Sequence[str], prog: str, description: str) -> Callable[[], int]:
+    """The call that the words ask for; CommandLineError, in one line, for words that ask for none.
+
+    Raises SystemExit after printing a help text or a completion script.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return app.cli(args=list(arguments), prog=prog, description=description)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise CommandLineError(f"{_sentence(said.getvalue())} (`{prog} --help`)") from stop
+
+
+def _sentence(box: str) -> str:
+    """What tyro's box of an error says, as one sentence: the lines above its first rule, and a near name below it.
+
+    The box is drawn with lines or, where the terminal has none, with spaces.
+    """
+    _, *inside = [line.strip("│ ") for line in box.splitlines() if line.strip("│ ")] or [""]
+    rules = [place for place, line in enumerate(inside) if set(line) <= set("─-╰╯")] or [len(inside)]
+    if rules[0] == 0:  # a rule under the title
+        inside, rules = inside[1:], [place - 1 for place in rules[1:]] or [len(inside) - 1]
+    said = inside[: rules[0]]
+    if said and said[0].startswith("Missing from"):  # then a name and its help text by turns
+        said[1:] = said[1::2]
+    text = " ".join(said).rstrip(".") or "the words are not understood"
+    below = inside[rules[0] + 1 :]
+    near = below[1].split()[0] if below[:1] == ["Perhaps you meant:"] and len(below) > 1 else ""
+    return text[0].lower() + text[1:] + (f"; did you mean {near}?" if near else "")

@@ -1,0 +1,280 @@
+"""The verbs of the command. They import what they need themselves: `--help` answers without loading JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from rich.console import Console
+from tyro.conf import Positional, UseAppendAction, arg
+from tyro.extras import SubcommandApp
+
+from banditlab.command.arguments import count, one_of, real, settings
+from banditlab.command.parsing import deferred
+from banditlab.errors import CommandLineError, require_writable
+
+if TYPE_CHECKING:
+    from banditlab.claims.experiment import Experiment
+    from banditlab.claims.selection import Selection
+    from banditlab.claims.verification import Verdict
+
+Names = Positional[tuple[str, ...]]
+Preset = Annotated[str, one_of("--preset", ("smoke", "default", "paper"))]
+Sets = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="FIELD=VALUE")]
+STYLES = {"pass": "green", "FAIL": "bold red"}
+
+app = SubcommandApp()
+
+
+@app.command(name="list")
+@deferred
+def list_claims() -> int:
+    """List the claims by family: name, seconds of the committed computation, claim."""
+    experiments = load(())
+    if not experiments:
+        say("no claims are registered; `banditlab run FILE.py` runs a claim of your own (docs/example_claim.py is one)")
+        return 0
+    from banditlab.claims.selection import select
+    from banditlab.claims.summary import listing
+
+    kept = {one.name: select(one).committed() for one in experiments}
+    costs = {name: result.record().get("cost") for name, result in kept.items() if result and result.damage() is None}
+    listing(experiments, {name: cost["wall_seconds"] for name, cost in costs.items() if cost})
+    return 0
+
+
+@app.command
+@deferred
+def run(
+    names: Names = (),
+    preset: Preset = "default",
+    sets: Sets = (),
+    output: Path | None = None,
+    fresh: bool = False,
+) -> int:
+    """Run experiments and save their tables.
+
+    Args:
+      names: Claims to run: names, families, files or modules; all registered ones when none is named.
+      preset: Size of the run.
+      sets: Field of the configuration to set, as often as wanted.
+      output: Folder for tables, records and shards; by default `results` beside the claim.
+      fresh: Compute every shard again.
+    """
+    chosen = selections(names, preset, sets, output)
+    for folder in {one.results for one in chosen}:
+        require_writable("--output", folder)
+    from banditlab.claims.running import run_all
+
+    for line in run_all(chosen, fresh=fresh):
+        say(line)
+    return 0
+
+
+@app.command
+@deferred
+def figures(
+    names: Names = (),
+    preset: Preset = "default",
+    sets: Sets = (),
+    output: Path | None = None,
+    update: bool = False,
+    committed: bool = False,
+) -> int:
+    """Draw figures from saved tables.
+
+    Args:
+      names: Claims to draw; all registered ones when none is named.
+      preset: Which results to draw.
+      sets: Field of the configuration that was set.
+      output: Folder that `run` wrote to.
+      update: Also replace the committed tables and figures by these, or renew the stamp where the tables are the same.
+      committed: Draw from the committed tables instead, outdated ones too.
+    """
+    chosen = selections(names, preset, sets, output)
+    from banditlab.claims import drawing
+
+    if committed and update:
+        raise CommandLineError("--committed and --update exclude each other")
+    for one in chosen:
+        if committed:
+            say(drawing.draw_committed(one))
+            continue
+        require_writable("--output", one.results)
+        say(f"{one.label}: drawn -> {drawing.draw(one, one.fresh).file('.png')}")
+        if update:
+            say(drawing.update(one))
+    return 0
+
+
+@app.command
+@deferred
+def verify(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+    """Check claims against saved tables, and those against the committed ones; nothing is written.
+
+    Args:
+      names: Claims to verify; all registered ones when none is named.
+      preset: Which results to verify.
+      sets: Field of the configuration that was set.
+      output: Folder that `run` wrote to.
+    """
+    from banditlab.claims.verification import verify as verdicts
+
+    return report(verdict for one in selections(names, preset, sets, output) for verdict in verdicts(one))
+
+
+@app.command
+@deferred
+def confirm(
+    names: Names,
+    preset: Preset = "default",
+    arms: Annotated[int, count("--arms", 1_000_000)] = 2,
+    output: Path | None = None,
+) -> int:
+    """Compute a sample of the committed tables' shards again, and note in the records that they are equal.
+
+    Args:
+      names: Claims to confirm.
+      preset: Which committed tables to confirm.
+      arms: Number of shards to compute.
+      output: Folder that `run` wrote to; its shards stand in for those not computed.
+    """
+    from banditlab.claims.confirmation import confirm as sampled
+
+    return report(sampled(one, arms=arms) for one in selections(names, preset, (), output))
+
+
+@app.command
+@deferred
+def status(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+    """Say which results exist, and which are not those of the present sources.
+
+    Args:
+      names: Claims to look at; all registered ones when none is named.
+      preset: Which results to look at.
+      sets: Field of the configuration that was set.
+      output: Folder that `run` wrote to.
+    """
+    from banditlab.claims.summary import status as screen
+
+    screen(selections(names, preset, sets, output))
+    return 0
+
+
+@app.command
+@deferred
+def show(name: Positional[str], preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+    """Show a saved table: its checks, its failures, its first rows.
+
+    Args:
+      name: Claim to show.
+      preset: Which results to show.
+      sets: Field of the configuration that was set.
+      output: Folder that `run` wrote to.
+    """
+    (one,) = selections((name,), preset, sets, output)
+    from banditlab.claims.summary import show as verdicts
+
+    return report(verdicts(one))
+
+
+@app.command
+@deferred
+def plan(
+    data: Path,
+    features: Path | None = None,
+    kl: Annotated[float, real("--kl")] = 0.01,
+    num_next: Annotated[int, count("--next", 1_000_000), arg(name="next")] = 100,
+    beta: Annotated[float, real("--beta")] = 1.0,
+    ridge: Annotated[float, real("--ridge", zero=True)] = 0.0,
+    out: Path = Path("results") / "plan",
+) -> int:
+    """Plan labels for your own comparisons: what they are worth, how many more are needed, which to buy next.
+
+    Prints the existence certificate, the label price of the data's pairs against on-policy, uniform and designed
+    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .svg, .pdf. To see one:
+    python -m experiments plan --data docs/example_comparisons.npz
+
+    Args:
+      data: FILE.npz with arrays features (S, A, d), context, chosen, rejected (n,) of indices and, optionally,
+        log_reference (S, A) and context_probs (S,); or a CSV with a header and the columns context, chosen, rejected:
+        one comparison a row, ids of any kind (other columns are ignored).
+      features: With a CSV: another one with the columns context, action, optionally log_reference and context_prob,
+        and one column for every feature. Contexts may differ in their actions. Log-probabilities are normalised.
+      kl: The E_x KL(pi* || pi_hat) wanted.
+      num_next: Labels to buy next.
+      beta: KL temperature of the policy class.
+      ridge: Weight of (ridge/2) |theta|^2 beside the sum of losses; 0 for maximum likelihood.
+      out: Folder for the files.
+    """
+    configure()
+    from banditlab.planner.command import planning
+
+    for path in planning.run(data, features, kl=kl, num_next=num_next, beta=beta, ridge=ridge, output=out):
+        say(str(path))
+    return 0
+
+
+@app.command
+@deferred
+def doctor(output: Path = Path("results")) -> int:
+    """Check the installation: Python, packages against the lock, device, folders.
+
+    Args:
+      output: Folder that `run` is to write to.
+    """
+    configure()
+    from banditlab.claims.doctor import examine
+
+    return report(examine(output))
+
+
+def selections(names: Iterable[str], preset: str, sets: Iterable[str], output: Path | None) -> list[Selection]:
+    """What the words select; CommandLineError for a field that one of the claims does not have."""
+    from banditlab.claims.selection import select
+
+    fields = settings(tuple(sets))
+    try:
+        return [select(experiment, preset, fields, output) for experiment in load(tuple(names))]
+    except ValueError as error:
+        raise CommandLineError(str(error)) from error
+
+
+def load(names: tuple[str, ...]) -> list[Experiment]:
+    """The claims named, or all registered ones, with the process's settings made first."""
+    from banditlab.claims import registry
+
+    folder = registry.checkout()
+    foreign = any(name.endswith(".py") for name in names)
+    configure(folder / ".jax_cache" if folder and not foreign else None)
+    return registry.load_all(names)
+
+
+def configure(cache: Path | None = None) -> None:
+    """The process's settings; CommandLineError for an environment variable that makes no sense."""
+    from banditlab.claims.jax_settings import configure as set_all
+
+    try:
+        set_all(cache)
+    except ValueError as error:
+        raise CommandLineError(str(error)) from error
+
+
+def report(verdicts: Iterable[Verdict]) -> int:
+    """Print verdicts and their counts; the exit code."""
+    counts = {"pass": 0, "FAIL": 0}
+    for verdict in verdicts:
+        counts[verdict.word] = counts.get(verdict.word, 0) + 1
+        say(verdict.text, verdict.word)
+    passed, failed = counts.pop("pass"), counts.pop("FAIL")
+    say(", ".join([f"{passed} passed, {failed} failed", *(f"{count} {word}" for word, count in counts.items())]))
+    return 1 if failed or not (passed or counts) else 0
+
+
+def say(text: str, word: str = "") -> None:
+    """Print one line, never broken, after a coloured word."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if word:
+        console.print(word, style=STYLES.get(word, "yellow"), end="  ")
+    console.print(text)

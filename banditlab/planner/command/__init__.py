@@ -1,0 +1,1 @@
+"""The label planner behind `banditlab plan`: reading comparisons, the report, its figure and files."""

@@ -1,0 +1,67 @@
+"""The claims of this repository, by family, in the order in which they are listed, run and verified."""
+
+from banditlab.claims.registry import Collection
+
+CLAIMS = Collection(
+    package="experiments",
+    families={
+        "foundation": (
+            "staircase",
+            "random_features",
+            "batch_threshold",
+            "coverage_improvement",
+            "floor_constants",
+            "exact_chain",
+            "hybrid_two_rounds",
+        ),
+        "coverage": (
+            "phase_diagram",
+            "sample_complexity",
+            "data_reuse",
+            "offline_lower_bound",
+            "pessimism",
+            "reward_distillation",
+            "function_classes",
+            "sampler_ranking",
+            "exact_gradient_dynamics",
+            "design_comparison",
+            "misspecification",
+        ),
+        "partial_coverage": (
+            "gap_bound",
+            "reward_accuracy",
+            "attainability",
+            "who_wins",
+            "one_sided_data",
+            "label_scaling",
+            "coverage_functions",
+            "extrapolation",
+            "unseen_mass",
+            "null_test",
+            "estimator_facts",
+            "fair_fight",
+        ),
+        "didactic": (
+            "kl_directions",
+            "population_losses",
+            "on_policyness",
+            "sample_reuse",
+            "negative_gradient",
+            "likelihood_displacement",
+            "reward_kl_frontier",
+            "probability_floor",
+            "reward_model_labels",
+            "neural_headline",
+        ),
+        "language_model": (
+            "llm_on_policy",
+            "llm_batch_size",
+            "llm_epochs",
+            "llm_coverage_dial",
+            "llm_hypo",
+            "llm_distillation",
+            "llm_hybrid",
+            "llm_estimates",
+        ),
+    },
+)

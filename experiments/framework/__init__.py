@@ -1,1 +1,0 @@
-"""What every experiment shares: its declaration, its checks, where results go, and the command line."""
