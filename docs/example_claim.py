@@ -24,8 +24,8 @@ CLAIM = "With n uniform labels on two actions, n times the mean KL(pi*||pi) tend
 class Config:
     """Sizes, and the reward of the better action in units of the temperature."""
 
-    num_labels: int = 100_000
-    num_seeds: int = 20_000
+    num_labels: int = 10_000
+    num_seeds: int = 100_000
     reward: float = 1.1
 
 

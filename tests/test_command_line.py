@@ -126,6 +126,9 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     assert record["machine"]["cpu"]
     assert record["commit"] is record["dirty"] is None
 
+    assert toy("verify") == 0  # nothing was ever committed here
+    (tmp_path / "figures").mkdir()
+    capsys.readouterr()
     assert toy("verify") == 1
     assert "committed table: missing; run it, look at it, then" in capsys.readouterr().out
     assert toy("figures --update") == 0

@@ -1,7 +1,8 @@
 """The data dictionary: what every column of a table means, and its unit.
 
 A meaning is one string, with the unit in brackets at its end: ``"KL(pi*||pi), mean over contexts [nats]"``. Columns
-that summarise others need no entry: ``x_se``, ``x_low``, ``x_median`` and ``x_high`` follow from ``x``.
+that summarise others need no entry: ``x_se``, ``x_low``, ``x_median`` and ``x_high`` follow from ``x``. Nor do the
+words of COMMON, where they mean what it says.
 """
 
 import re
@@ -17,14 +18,27 @@ SUMMARIES = {
     "median": "median over seeds of: {}",
     "high": "90% quantile over seeds of: {}",
 }
+# Words that mean the same in every table; an experiment's own entries come before them.
+COMMON: Meanings = {
+    "arm": "algorithm, by the name of its arm",
+    "beta": "temperature of the KL term [reward]",
+    "gap": "J(pi*) - J(pi), mean over contexts [reward]",
+    "kl": "KL(pi*||pi), mean over contexts [nats]",
+    "labels": "labels bought in total [labels]",
+    "num_labels": "labels bought in total [labels]",
+    "num_pairs": "labels bought in one round [labels]",
+    "ridge": "weight of the ridge beside the sum of losses",
+    "round": "rounds done; 0 is the starting policy [rounds]",
+    "seeds": "independent runs that the row summarises [runs]",
+}
 _UNIT = re.compile(r"^(.*?)(?:\s*\[([^\]]+)\])?$", re.DOTALL)
 
 
 def meanings(columns: Columns, part: str) -> Meanings:
     """The entries of one part, or of the only table; those under "*" hold in every part."""
     if all(isinstance(entry, str) for entry in columns.values()):
-        return columns  # type: ignore[return-value]
-    return {**columns.get("*", {}), **columns.get(part, {})}  # type: ignore[dict-item]
+        return {**COMMON, **columns}  # type: ignore[dict-item]
+    return {**COMMON, **columns.get("*", {}), **columns.get(part, {})}  # type: ignore[dict-item]
 
 
 def described(columns: Columns, part: str, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -81,6 +81,11 @@ class Experiment(Generic[Config]):
         installed = [Path(item).resolve() for item in (*site.getsitepackages(), site.getusersitepackages())]
         return Path.cwd() if folder in installed else folder
 
+    @property
+    def address(self) -> str:
+        """What the command finds it by: its name, or its file when that is no part of a package."""
+        return self.name if "." in self.run.__module__ else Path(self._file).name
+
     def figure(self, tables: Tables) -> Figure:
         """``plot`` in the project's style."""
         from banditlab import plotting

@@ -80,7 +80,7 @@ class Selection:
     def command(self, verb: str) -> str:
         """How this is asked for on the command line."""
         sets = "".join(f" --set {key}={text}" for key, text in self.settings.items())
-        return f"banditlab {verb} {self.name} --preset {self.preset}{sets}"
+        return f"banditlab {verb} {self.experiment.address} --preset {self.preset}{sets}"
 
 
 def select(

@@ -56,8 +56,8 @@ def _read(text: str, kind: Any) -> Any:
     """``text`` as a value of the type ``kind``; ValueError otherwise."""
     if kind is str:
         return text
-    if kind is Instance:
-        return Instance.parse(text)
+    if Instance in (kind, *typing.get_args(kind)):
+        return None if text == "None" and kind is not Instance else Instance.parse(text)
     try:
         value = _NUMBERS[text] if text in _NUMBERS else ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -94,6 +94,6 @@ def _typed(value: Any, kind: Any) -> Any:
 
 
 def _spelled(kind: Any) -> str:
-    if kind is Instance:
+    if Instance in (kind, *typing.get_args(kind)):
         return "an instance"
     return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")

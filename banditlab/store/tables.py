@@ -56,7 +56,12 @@ class Table:
         if not kept.any():
             values = {name: np.unique(self[name]).tolist()[:8] for name in equal}
             raise ValueError(f"where must match at least one row among {values}; got {equal}")
-        return Table({name: values[kept] for name, values in self.columns.items()}, self.meta)
+        return self.kept(kept)
+
+    def kept(self, rows: np.ndarray) -> "Table":
+        """The rows that a mask, or a list of their numbers, names; ValueError when there are none."""
+        chosen = {name: values[rows] for name, values in self.columns.items()}
+        return Table(chosen, self.meta)
 
     @classmethod
     def from_rows(
