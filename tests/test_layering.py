@@ -12,7 +12,18 @@ LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {"validation", "vectorised", "binomial", "multinomial", "linalg", "factorise", "compilation", "store", "errors"},
+    {
+        "validation",
+        "vectorised",
+        "binomial",
+        "multinomial",
+        "linalg",
+        "factorise",
+        "compilation",
+        "store",
+        "errors",
+        "exact",
+    },
     {"environment", "losses", "exact_chain"},
     {
         "policies",
@@ -94,6 +105,17 @@ def test_predictions_know_nothing_of_what_they_predict():
         }:
             used = {name.split(".")[1] for name in imported(tree) if name.startswith("banditlab.")}
             assert not used & producers, f"{path} imports {used & producers}"
+
+
+def test_exact_laws_are_numpy_and_scipy_alone():
+    for path, tree in LIBRARY_MODULES.items():
+        if top(path) == "exact":
+            outside = {
+                name
+                for name in imported(tree)
+                if name.split(".")[0] not in (*sys.stdlib_module_names, "numpy", "scipy")
+            }
+            assert all(name.startswith(("banditlab.exact", "banditlab.validation")) for name in outside), path
 
 
 @pytest.mark.parametrize("path", LIBRARY_MODULES, ids=str)
