@@ -43,11 +43,18 @@ class Library:
     Args:
       roots: top-level name -> where its files are: the folders of a package, or the file of a module.
       folders: any module or package found directly in one of these is a root too (the neighbours of a user's file).
+      texts: texts to read in place of files, to ask what a change would make stale.
     """
 
-    def __init__(self, roots: Mapping[str, Sequence[Path]], folders: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        roots: Mapping[str, Sequence[Path]],
+        folders: Sequence[Path] = (),
+        texts: Mapping[Path, str] | None = None,
+    ) -> None:
         self._roots = dict(roots)
         self._folders = list(folders)
+        self._texts = dict(texts or {})
         self._modules: dict[str, Module | None] = {}
 
     def find(self, name: str) -> Path | None:
@@ -71,7 +78,10 @@ class Library:
         """The module ``name``, parsed; None when it is not below the roots. SyntaxError when it does not parse."""
         if name not in self._modules:
             path = self.find(name)
-            self._modules[name] = None if path is None else _parse(name, path)
+            if path is None:
+                self._modules[name] = None
+            else:
+                self._modules[name] = _parse(name, path, self._texts.get(path) or path.read_text(encoding="utf-8"))
         return self._modules[name]
 
     def follow(self, imported: str, rest: Sequence[str]) -> tuple[Reference | None, list[str]]:
@@ -103,11 +113,11 @@ class Library:
         return None, [name, *left]
 
 
-def _parse(name: str, path: Path) -> Module:
+def _parse(name: str, path: Path, text: str) -> Module:
     is_package = path.name == "__init__.py"
     package = name.split(".") if is_package else name.split(".")[:-1]
     module = Module(name, package, is_package)
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+    for statement in ast.parse(text).body:
         if is_words(statement) or is_type_checking(statement) or _is_main(statement):
             continue
         compound = isinstance(statement, _COMPOUND)
