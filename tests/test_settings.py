@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import banditlab as bl
+from banditlab import claims as bl_claims
 from banditlab.claims import Instance
 from banditlab.claims.settings import changed
 
@@ -132,3 +133,18 @@ def test_a_claim_of_ones_own_runs_from_the_wheel_alone(tmp_path):
     (folder,) = (tmp_path / "mine" / "results").glob("default+*")
     assert sorted(path.suffix for path in folder.iterdir()) == [".csv", ".json", ".pdf", ".png", ".svg"]
     assert list((tmp_path / "cache" / "banditlab" / "jax").iterdir())
+
+
+def test_a_claim_is_evaluated_from_python(tmp_path):
+    found = bl_claims.evaluate("exact_gradient_dynamics", "smoke", output=tmp_path, num_steps=12)
+    assert found.record["config"]["num_steps"] == 12
+    assert found.checks
+    assert found.selection.fresh.file(".json").is_file()
+    with pytest.raises(ValueError, match="claim: NAME 'staircas' is not known; did you mean 'staircase'"):
+        bl_claims.evaluate("staircas")
+    with pytest.raises(ValueError, match="claim must name one claim; got 'foundation', a family"):
+        bl_claims.evaluate("foundation")
+    with pytest.raises(ValueError, match="--set zebra: there is no such field"):
+        bl_claims.evaluate("staircase", "smoke", output=tmp_path, zebra=3)
+    with pytest.raises(ValueError, match="--preset must be one of smoke, default, paper for staircase"):
+        bl_claims.evaluate("staircase", "small")

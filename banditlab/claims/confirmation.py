@@ -34,7 +34,7 @@ class _Sample(Shards):
     equal: dict[Key, bool] = field(default_factory=dict)
 
     def _obtain(self, arm: str, seeds: tuple[int, int], compute: Compute) -> tuple[dict[str, np.ndarray], float]:
-        key = arm, tuple(seeds)
+        key = arm, seeds
         if key not in self.known:
             raise CommandLineError(
                 f"the present sources ask for a shard that the record does not list: {arm!r} {seeds}"

@@ -60,14 +60,19 @@ def evaluate(
       >>> found = banditlab.claims.evaluate("staircase", "smoke", num_pairs=400)
       >>> all(check.passed for check in found.checks)
     """
-    experiment = claim
-    if not isinstance(claim, Experiment):
-        try:
-            (experiment,) = registry.load_all([str(claim)])
-        except CommandLineError as error:
-            raise ValueError(f"claim: {error}") from error
+    experiment = claim if isinstance(claim, Experiment) else _found(str(claim))
     texts = {name: value if isinstance(value, str) else repr(value) for name, value in settings.items()}
     selection = select(experiment, preset, texts, output)
     running.run(selection, fresh=fresh)
     tables = selection.fresh.tables()
     return Outcome(selection, tables, experiment.check(tables), selection.fresh.record())
+
+
+def _found(claim: str) -> Experiment:
+    try:
+        (experiment,) = registry.load_all([claim])
+    except CommandLineError as error:
+        raise ValueError(f"claim: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"claim must name one claim; got {claim!r}, a family") from error
+    return experiment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class Selection:
 
     def command(self, verb: str) -> str:
         """How this is asked for on the command line."""
-        sets = "".join(f" --set {key}={text}" for key, text in self.settings.items())
+        sets = "".join(f" --set {shlex.quote(f'{key}={text}')}" for key, text in self.settings.items())
         return f"banditlab {verb} {self.experiment.address} --preset {self.preset}{sets}"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Names = Positional[tuple[str, ...]]
 Preset = Annotated[str, one_of("--preset", ("smoke", "default", "paper"))]
 Sets = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="FIELD=VALUE")]
+NONE = "no claims are registered; `banditlab run FILE.py` runs a claim of your own (docs/example_claim.py is one)"
 STYLES = {"pass": "green", "FAIL": "bold red"}
 
 app = SubcommandApp()
@@ -33,7 +34,7 @@ def list_claims() -> int:
     """List the claims by family: name, seconds of the committed computation, claim."""
     experiments = load(())
     if not experiments:
-        say("no claims are registered; `banditlab run FILE.py` runs a claim of your own (docs/example_claim.py is one)")
+        say(NONE)
         return 0
     from banditlab.claims.selection import select
     from banditlab.claims.summary import listing
@@ -235,10 +236,17 @@ def selections(names: Iterable[str], preset: str, sets: Iterable[str], output: P
     from banditlab.claims.selection import select
 
     fields = settings(tuple(sets))
-    try:
-        return [select(experiment, preset, fields, output) for experiment in load(tuple(names))]
-    except ValueError as error:
-        raise CommandLineError(str(error)) from error
+    experiments = load(tuple(names))
+    if not experiments:
+        raise CommandLineError(NONE)
+    found = []
+    for experiment in experiments:
+        try:
+            found.append(select(experiment, preset, fields, output))
+        except ValueError as error:
+            of = f"{experiment.name}: " if len(experiments) > 1 else ""
+            raise CommandLineError(f"{of}{error}") from error
+    return found
 
 
 def load(names: tuple[str, ...]) -> list[Experiment]:
