@@ -160,6 +160,18 @@ def test_a_definition_can_move_and_be_renamed(tree):
     assert tree(files=moved) == tree()
 
 
+def test_a_package_without_an_init_file_is_followed(tree):
+    users = {
+        "claim.py": FILES["claim.py"]
+        .replace("from own.parts import steps", "import own.bare.steps")
+        .replace("steps.walk()", "own.bare.steps.walk()"),
+        "bare/steps.py": "def walk():\n    from own.deep import add\n    return add(1, 1)\n",
+    }
+    moved = tree(files=users)
+    assert moved == tree()
+    assert tree(files=users | {"bare/steps.py": users["bare/steps.py"].replace("(1, 1)", "(1, 2)")}) != moved
+
+
 def test_a_module_used_as_a_value_counts_whole(tree):
     whole = tree("dynamic", ("run",))
     assert tree("dynamic", ("run",), replace={"deep.py": ("return -x", "return +x")}) != whole

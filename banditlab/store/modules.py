@@ -60,11 +60,7 @@ class Library:
     def find(self, name: str) -> Path | None:
         """The file of the module ``name``; None when there is none below the roots."""
         first, *rest = name.split(".")
-        places = self._roots.get(first)
-        if places is None:
-            places = [folder / first for folder in self._folders]
-            places += [folder / f"{first}.py" for folder in self._folders]
-        for place in places:
+        for place in self._places(first):
             if place.suffix == ".py":
                 if not rest and place.is_file():
                     return place
@@ -74,12 +70,22 @@ class Library:
                     return path
         return None
 
+    def _places(self, first: str) -> Sequence[Path]:
+        if first in self._roots:
+            return self._roots[first]
+        return [folder / f"{first}{suffix}" for suffix in ("", ".py") for folder in self._folders]
+
+    def _is_folder(self, name: str) -> bool:
+        first, *rest = name.split(".")
+        return any(place.suffix != ".py" and place.joinpath(*rest).is_dir() for place in self._places(first))
+
     def module(self, name: str) -> Module | None:
         """The module ``name``, parsed; None when it is not below the roots. SyntaxError when it does not parse."""
         if name not in self._modules:
             path = self.find(name)
-            if path is None:
-                self._modules[name] = None
+            if path is None:  # a folder without __init__.py is a package all the same
+                folder = self._is_folder(name)
+                self._modules[name] = Module(name, name.split("."), is_package=True) if folder else None
             else:
                 self._modules[name] = _parse(name, path, self._texts.get(path) or path.read_text(encoding="utf-8"))
         return self._modules[name]
@@ -104,7 +110,7 @@ class Library:
                 seen.add(f"{name}:{left[0]}")
                 name, _, first = target.partition(":")
                 left = [first, *left[1:]] if first else left[1:]
-            elif module.is_package and self.find(f"{name}.{left[0]}") is not None:
+            elif module.is_package and self.module(f"{name}.{left[0]}") is not None:
                 name, left = f"{name}.{left[0]}", left[1:]
             else:
                 found = (self.follow(star, left) for star in module.stars)
