@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from banditlab.claims.selection import Selection
     from banditlab.store import Table
 
-_ROWS = 6
+_ROWS = 4
 
 
 def found(selection: Selection) -> Result:
@@ -52,17 +52,20 @@ def show(selection: Selection) -> Iterator[Verdict]:
 
 
 def status(selections: Sequence[Selection]) -> None:
-    """Print one line per family with its counts, and below it the results that are not as they should be."""
+    """Print one line per family with its counts, and below it which results are not as they should be, and why."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for family, members in groupby(selections, key=lambda selection: selection.experiment.family):
         states = {selection.label: state(selection) for selection in members}
         counts = [sum(words[place] == "present" for words in states.values()) for place in (0, 1)]
         console.print(f"{family}: {len(states)} claims, {counts[0]} computed here, {counts[1]} committed and current")
+        unlike: dict[str, list[str]] = {}  # what is wrong -> of which
         for label, (fresh, committed) in states.items():
-            other = [f"committed {committed}" if committed not in ("present", "-") else ""]
-            other += [f"results {fresh}" if fresh not in ("present", "missing") else ""]
-            if any(other):
-                console.print(f"  {label}: {'; '.join(filter(None, other))}")
+            words = [f"committed {committed}"] if committed not in ("present", "-") else []
+            words += [f"results {fresh}"] if fresh not in ("present", "missing") else []
+            if words:
+                unlike.setdefault("; ".join(words), []).append(label.split(" [")[0])
+        for words, names in unlike.items():
+            console.print(f"  {words}: {', '.join(names)}")
 
 
 def listing(experiments: Sequence[Experiment], seconds: dict[str, float]) -> None:
@@ -85,7 +88,8 @@ def _asked(selection: Selection, tables: Tables) -> Iterator[Verdict]:
 
 def _origin(record: dict[str, Any]) -> str:
     machine, cost = record.get("machine", {}), record.get("cost", {})
-    seconds = f"{cost['wall_seconds']:.0f} s on {machine.get('cpu')}" if cost else "cost unknown"
+    where = f" on {machine['cpu']}" if "cpu" in machine else ""
+    seconds = f"{cost['wall_seconds']:.0f} s{where}" if cost else "cost unknown"
     commit = record.get("commit")
     of = f"commit {str(commit)[:12]}{' with changes' if record.get('dirty') else ''}" if commit else "no repository"
     return f"{record.get('created')}, {of}, {seconds}, {record.get('dtype')}"
@@ -104,8 +108,11 @@ def _grid(part: str, table: Table, dictionary: dict[str, dict[str, str]]) -> Gri
     """The first rows, one line a column: many columns do not fit side by side."""
     shown = min(_ROWS, len(table))
     title = f"{part + ': ' if part else ''}{len(table)} rows, the first {shown}"
-    grid = Grid("column", "unit", *(str(row) for row in range(shown)), title=title, title_justify="left")
+    grid = Grid(title=title, title_justify="left")
+    grid.add_column("column", no_wrap=True, overflow="fold", min_width=max(map(len, table.columns)))
+    for heading in ("unit", *(f"row {row}" for row in range(shown))):
+        grid.add_column(heading)
     for name, values in table.columns.items():
-        cells = [f"{value:.5g}" if isinstance(value, float) else str(value) for value in values[:shown].tolist()]
+        cells = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values[:shown].tolist()]
         grid.add_row(name, dictionary.get(name, {}).get("unit", ""), *cells)
     return grid
