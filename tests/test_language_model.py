@@ -136,7 +136,7 @@ PLANTED = {
         f"epochs.{name}" for name in ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned")
     ),
     "llm_distillation": ("rounds.gap_over", "rounds.gap_over_dpo"),
-    "llm_hybrid": ("rounds.gap_over", "rounds.kl_target_over"),
+    "llm_hybrid": ("rounds.gap_over", "rounds.kl_target_over", "rounds.win_rate_over", "reference.kl_target"),
     "llm_estimates": (
         "sets.ratio_median",
         *(f"reference.{name}" for name in ("coverage", "corpus_coverage", "corpus_optimum")),
@@ -157,6 +157,7 @@ def test_a_check_fails_on_a_table_that_says_the_opposite(name, place):
         ("llm_batch_size", "ends", "gap_over", "512 labels a round less 2048"),
         ("llm_coverage_dial", "rounds", "gap_over", "on-policy less offline, gap: coverage 64 less coverage 12990"),
         ("llm_hybrid", "rounds", "gap_over", "offline less hybrid, paired"),
+        ("llm_hybrid", "rounds", "kl_target_over", "design of a small pool less on-policy"),
     ],
 )
 def test_what_only_the_paper_preset_tells_is_checked_there_and_fails_on_the_opposite(name, part, column, claim):
