@@ -46,10 +46,10 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         data = shards.get(f"noise {noise:g}", (0, config.sizes.num_seeds), compute)
         for arm in ARMS:
             data[f"{arm}: share_left"] = data[f"{arm}: gap"] / data[f"{arm}: gap"][:, :1]
-        coverage = {"corpus_coverage": references.task_of(setup).coverage}
+        exact = {"noise": np.asarray(noise), "corpus_coverage": np.asarray(references.task_of(setup).coverage)}
         for part, table in curves.tables(data, config.sizes, ARMS, OFFLINE, ["share_left"]).items():
-            exact = {"noise": noise} | (coverage if part != "rates" else {})
-            found[part].append(Table({**exact, **table.columns}))
+            known = {"noise": exact["noise"]} if part == "rates" else exact
+            found[part].append(Table({**known, **table.columns}))
     return {part: Table.stack(listed) for part, listed in found.items()}
 
 

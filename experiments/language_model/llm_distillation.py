@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
@@ -38,8 +40,8 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     for arm, dpo in SAME_SAMPLER.items():
         data[f"{arm}: gap_over_dpo"] = data[f"{arm}: gap"] - data[f"{dpo}: gap"]
     parts = curves.tables(data, config.sizes, arms, OFF_DISTILLED, ["gap_over_dpo"])
-    labelled = Table({**parts["reference"].columns, "reward_noise": config.noise})
-    return {**parts, "reference": labelled}
+    noise = {"reward_noise": np.asarray(config.noise)}
+    return {**parts, "reference": Table({**parts["reference"].columns, **noise})}
 
 
 def check(parts: curves.Parts) -> list[Check]:

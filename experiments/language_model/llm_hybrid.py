@@ -42,7 +42,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         scheme = DESIGN if arm == SMALL else arm
         arms[arm] = ("hybrid_dpo", (("num_candidates", count), ("scheme", scheme)))
     data = curves.measured(shards, config.setup, config.sizes, arms)
-    sizes = Table({"arm": list(pools), "num_candidates": list(pools.values())})
+    sizes = Table.from_rows({"arm": arm, "num_candidates": count} for arm, count in pools.items())
     return {**curves.tables(data, config.sizes, arms, ON_POLICY), "pools": sizes}
 
 
