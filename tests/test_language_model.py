@@ -37,7 +37,6 @@ def test_rates_are_chosen_on_references_that_no_result_is_reported_of(tmp_path):
     place._made = {index: (index, None) for index in range(4)}
     assert [place.of(seed)[0] for seed in range(5)] == [0, 1, 0, 1, 0]
     assert [place.of(references.TUNING + seed)[0] for seed in range(3)] == [2, 3, 2]
-    assert place.everyone() == [(0, None), (1, None)]
 
 
 def test_a_held_out_run_is_the_whole_run_measured_once(tmp_path, monkeypatch):
@@ -103,7 +102,7 @@ def test_a_path_is_read_at_the_first_time_that_it_reaches_a_divergence():
 
 
 def test_arms_that_agree_to_the_bit_pass_no_check_of_an_order():
-    same = Table.from_rows([{"gap_over": 0.0, "gap_over_se": 0.0}])
+    same = Table.from_rows([{"gap_over": 0.0, "gap_over_se": 0.0, "seeds": 5}])
     assert not curves.less("", same, "gap_over").passed
     assert not curves.more("", same, "gap_over").passed
     assert not curves.apart("", same, same, "gap_over").passed
@@ -113,50 +112,59 @@ def test_arms_that_agree_to_the_bit_pass_no_check_of_an_order():
 def test_tables_have_a_row_per_cell_and_a_second_experiment_finds_the_first_ones_runs(tmp_path):
     sizes = replace(curves.SMOKE, num_seeds=2)
     shards = Shards(tmp_path / "shards" / "one" / "x", "one", "x", "s")
-    table = llm_on_policy.run(llm_on_policy.Config(references.SMOKE, sizes), shards)
-    assert len(table) == len(llm_on_policy.ARMS) * (sizes.num_rounds + 1)
-    assert (table.where(round=0)["gap_over"] == 0).all()
-    assert table.where(arm="fixed")["num_labels"].tolist() == [0, 64, 64]
-    assert all(check.passed for check in curves.sound_checks(table))
+    parts = llm_on_policy.run(llm_on_policy.Config(references.SMOKE, sizes), shards)
+    assert len(parts["rounds"]) == len(llm_on_policy.ARMS) * sizes.num_rounds
+    assert parts["reference"]["win_rate"].tolist() == [0.5]
+    assert parts["rates"].where(chosen=1)["arm"].tolist() == list(llm_on_policy.ARMS)
+    assert (parts["rounds"].where(arm="offline")["gap_over"] == 0).all()
+    assert parts["rounds"].where(arm="fixed")["num_labels"].tolist() == [64, 64]
+    assert all(check.passed for check in curves.sound_checks(parts))
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "shards" / "llm_cells").rglob("*.npz")}
     config = llm_epochs.Config(references.SMOKE, 64, 32, 2, sizes.rates[:1], 2)
     again = Shards(tmp_path / "shards" / "two" / "x", "two", "x", "s")
-    assert len(llm_epochs.run(config, again)) == 2 * 3
+    assert len(llm_epochs.run(config, again)["epochs"]) == 2 * 2
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-# Experiment -> columns, and by how much of themselves they are moved so that some check has to fail.
+# Experiment -> columns, "part.column", that are moved so that some check has to fail.
 PLANTED = {
-    "llm_on_policy": ("gap_over", "kl_target_over", "win_rate_over", "objective"),
-    "llm_batch_size": ("gap_over", "gap_over_start"),
-    "llm_epochs": ("gap_over_start", "kl_over_first", "kl_over_previous"),
-    "llm_coverage_dial": ("gap", "share_left", "gap_over"),
-    "llm_hypo": ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned"),
-    "llm_distillation": ("gap_over", "gap_over_dpo"),
-    "llm_hybrid": ("gap_over", "kl_target_over"),
-    "llm_estimates": ("ratio_median", "reference_coverage", "corpus_coverage", "corpus_optimum"),
+    "llm_on_policy": ("rounds.gap_over", "rounds.kl_target_over", "rounds.win_rate_over", "rounds.objective"),
+    "llm_batch_size": ("ends.gap_over", "ends.gap_over_reference"),
+    "llm_epochs": ("epochs.gap_over_reference", "epochs.kl_over_first", "epochs.kl_over_previous"),
+    "llm_coverage_dial": ("rounds.gap", "rounds.share_left", "rounds.gap_over"),
+    "llm_hypo": tuple(
+        f"epochs.{name}" for name in ("kl_reference_over", "gap_over", "stopped_over_dpo", "win_rate_over_tuned")
+    ),
+    "llm_distillation": ("rounds.gap_over", "rounds.gap_over_dpo"),
+    "llm_hybrid": ("rounds.gap_over", "rounds.kl_target_over", "rounds.win_rate_over", "reference.kl_target"),
+    "llm_estimates": (
+        "sets.ratio_median",
+        *(f"reference.{name}" for name in ("coverage", "corpus_coverage", "corpus_optimum")),
+    ),
 }
 
 
-@pytest.mark.parametrize(("name", "column"), [(name, column) for name in PLANTED for column in PLANTED[name]])
-def test_a_check_fails_on_a_table_that_says_the_opposite(name, column):
-    table = committed(name)
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in PLANTED for place in PLANTED[name]])
+def test_a_check_fails_on_a_table_that_says_the_opposite(name, place):
+    tables, (part, column) = committed(name), place.split(".")
     shift = 10.0 if name == "llm_estimates" else -1.0
-    assert broken_claims(name, table, **{column: shift * table[column]}) != []
+    assert broken_claims(name, tables, part, **{column: shift * tables[part][column]}) != []
 
 
 @pytest.mark.parametrize(
-    ("name", "claim"),
+    ("name", "part", "column", "claim"),
     [
-        ("llm_batch_size", "512 labels a round less 2048"),
-        ("llm_coverage_dial", "on-policy less offline, gap: coverage 64 less coverage 12990"),
-        ("llm_hybrid", "offline less hybrid, paired"),
+        ("llm_batch_size", "ends", "gap_over", "512 labels a round less 2048"),
+        ("llm_coverage_dial", "rounds", "gap_over", "on-policy less offline, gap: coverage 64 less coverage 12990"),
+        ("llm_hybrid", "rounds", "gap_over", "offline less hybrid, paired"),
+        ("llm_hybrid", "rounds", "kl_target_over", "design of a small pool less on-policy"),
     ],
 )
-def test_what_only_the_paper_preset_tells_is_checked_there_and_fails_on_the_opposite(name, claim):
-    table = committed(name, "paper")
-    assert broken_claims(name, table) == []
-    assert any(claim in broken for broken in broken_claims(name, table, gap_over=-table["gap_over"]))
+def test_what_only_the_paper_preset_tells_is_checked_there_and_fails_on_the_opposite(name, part, column, claim):
+    tables = committed(name, "paper")
+    assert broken_claims(name, tables, part) == []
+    opposite = {column: -tables[part][column]}
+    assert any(claim in broken for broken in broken_claims(name, tables, part, **opposite))
 
 
 def test_every_experiment_of_the_family_has_its_faults_planted():

@@ -2,21 +2,15 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import DOTTED, curve, look_of
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "Whether on-policy labels pay depends on the batch: at the rate that is best for the largest batches both arms end "
@@ -52,27 +46,24 @@ def cell(config: Config, arm: str, size: int, rate: float) -> Cell:
     return Cell(config.setup, ARMS[arm], (), size, epochs, config.batch_size, config.num_rounds, rate)
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per number of labels, arm and rule, after the last round: the largest batch's rate, or the point's own."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts "rates", of every size and arm; "ends", after the last round, by the largest size's and own rate."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config, shards))
-    rows = []
+    rates, ends = [], []
     for i, size in enumerate(config.num_pairs):
         for j, arm in enumerate(ARMS):
+            point = {"num_pairs": size, "arm": arm}
+            rates += [point | row for row in curves.rate_rows(config.rates, data["tried"][i, j])]
             for k, rule in enumerate((SHARED, TUNED)):
-                place = _places(data["tried"])[i, j, k]
-                row = {"num_pairs": size, "arm": arm, "rule": rule, "rate": config.rates[place]}
+                row = point | {"rule": rule, "learning_rate": config.rates[_places(data["tried"])[i, j, k]]}
                 row |= {"num_labels": size * config.num_rounds, "seeds": config.num_seeds}
-                for rate, gaps in zip(config.rates, data["tried"][i, j], strict=True):
-                    row |= statistics.mean(f"held_out_{rate:g}", gaps)
-                row |= statistics.mean("start", data["start"])
+                found = {"reference_gap": data["start"]}
                 for name in MEASURED:
-                    row |= statistics.mean(name, data[name][i, j, k])
-                    row |= statistics.mean(f"{name}_over", data[name][i, j, k] - data[name][i, 0, k])
-                row |= statistics.mean("gap_over_start", data["gap"][i, j, k] - data["start"])
-                rows.append(row)
-    edges = sum(row["rule"] == TUNED and row["rate"] in (config.rates[0], config.rates[-1]) for row in rows)
-    return Table.from_rows(rows, {"failures": {"best learning rate at an end of the grid": edges}})
+                    found |= {name: data[name][i, j, k], f"{name}_over": data[name][i, j, k] - data[name][i, 0, k]}
+                found["gap_over_reference"] = found["gap"] - data["start"]
+                ends.append(row | curves.means(found))
+    return {"rates": Table.from_rows(rates), "ends": Table.from_rows(ends)}
 
 
 def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
@@ -83,9 +74,8 @@ def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     grid = [cell(config, arm, size, rate) for size, arm in arms for rate in config.rates]
     tried = bench.held_out(grid, config.tuning_seeds).reshape(*shape, len(config.rates), -1)
     places = _places(tried).reshape(-1, 2)
-    wanted = [
-        cell(config, arm, size, config.rates[k]) for (size, arm), pair in zip(arms, places, strict=True) for k in pair
-    ]
+    pairs = zip(arms, places, strict=True)
+    wanted = [cell(config, arm, size, config.rates[k]) for (size, arm), pair in pairs for k in pair]
     runs = bench.histories(wanted, config.num_seeds)
     data = {name: np.stack([run[name][:, -1] for run in runs]).reshape(*shape, 2, -1) for name in MEASURED}
     evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
@@ -98,8 +88,9 @@ def _places(tried: np.ndarray) -> np.ndarray:
     return np.stack([np.broadcast_to(best[-1], best.shape), best], axis=-1)
 
 
-def check(table: Table) -> list[Check]:
+def check(parts: curves.Parts) -> list[Check]:
     """What one rate does with the fewest and the most labels a round, and where on-policy labels pay."""
+    table = parts["ends"]
     sizes = np.unique(table["num_pairs"])
     shared, tuned = table.where(rule=SHARED), table.where(rule=TUNED)
     few, many = (shared.where(num_pairs=size) for size in (sizes[0], sizes[-1]))
@@ -107,8 +98,8 @@ def check(table: Table) -> list[Check]:
     for compare, rows in ((curves.more, few), (curves.less, many)):
         for arm in ARMS:
             row = rows.where(arm=arm)
-            words = f"rate {row['rate'][0]:g}, {row['num_pairs'][0]} labels a round"
-            checks.append(compare(f"{words}: {arm} less the reference, gap", row, "gap_over_start"))
+            words = f"rate {row['learning_rate'][0]:g}, {row['num_pairs'][0]} labels a round"
+            checks.append(compare(f"{words}: {arm} less the reference, gap", row, "gap_over_reference"))
     gain = tuned.where(arm=ON_POLICY, num_pairs=sizes[-1])
     words = f"rates tuned, {sizes[-1]} labels a round"
     checks.append(curves.less(f"{words}: on-policy less offline, gap", gain, "gap_over"))
@@ -119,52 +110,53 @@ def check(table: Table) -> list[Check]:
     return checks
 
 
-def plot(table: Table) -> "Figure":
+def plot(parts: curves.Parts):
     """Final gap against labels a round: at the rates of the largest batch, and at rates tuned for each point."""
+    table = parts["ends"]
     made, axes = plotting.figure(1, 2, height=2.2, sharex=True)
     sizes = np.unique(table["num_pairs"])
     for ax, rule in zip(axes, (SHARED, TUNED), strict=True):
         for arm in ARMS:
             one = table.where(arm=arm, rule=rule)
-            look = {"color": plotting.COLORS[arm], "marker": plotting.MARKERS[arm], "label": arm.replace("_", "-")}
-            ax.errorbar(one["num_pairs"], one["gap"], one["gap_se"], linewidth=1.2, elinewidth=0.6, **look)
-        ax.axhline(table["start"][0], color="#666666", linestyle=":", linewidth=0.9, label="reference")
+            curve(ax, one["num_pairs"], one, "gap", look_of(arm))
+        ax.axhline(table["reference_gap"][0], label="reference", **DOTTED)
         ax.set_xscale("log", base=2)
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.minorticks_off()
         ax.set_xlabel("labels a round, n")
-    shared = table.where(rule=SHARED, num_pairs=sizes[0])
-    rates = " and ".join(f"{rate:g}" for rate in np.unique(shared["rate"]))
+    tried = ", ".join(f"{rate:g}" for rate in np.unique(parts["rates"]["learning_rate"]))
+    best = " and ".join(f"{rate:g}" for rate in np.unique(table.where(rule=SHARED)["learning_rate"]))
     axes[0].set(title=f"rate of n = {sizes[-1]}", ylabel=r"final gap $J^* - J(\pi)$")
     axes[1].set_title("each n's own rate")
     plotting.legend(made, columns=3)
-    rounds = int(table["num_labels"][0] // table["num_pairs"][0])
-    tried = [str(name).removeprefix("held_out_") for name in table.columns if name.startswith("held_out_")]
     plotting.caption(
         made,
-        f"{rounds} rounds of n labels, every round with as many gradient steps (small batches are passed more often). "
-        f"Mean of {table['seeds'][0]} seeds, bars a standard error. Rates of "
-        f"{', '.join(rate for rate in tried if not rate.endswith('_se'))}: left the best of the largest n, {rates}, "
-        f"right each point's own, chosen on held-out seeds.",
+        f"{table['num_labels'][0] // table['num_pairs'][0]} rounds of n labels, every round with as many gradient "
+        f"steps (small batches are passed more often). Mean of {table['seeds'][0]} seeds, bars a standard error. Rates "
+        f"of {tried}: left the best of the largest n, {best}, right each point's own, chosen on held-out seeds.",
     )
     return made
 
 
+ENDS = {
+    "rule": "whose best rate is used: that of the arm's largest rounds, and the point's own",
+    "learning_rate": "learning rate that the rule chose",
+    "reference_gap": "J(pi*) - J(pi_ref) of target pi* and reference pi_ref, J the objective [reward]",
+    "gap_over_reference": "gap less that of the seed's reference [reward]",
+}
+
 EXPERIMENT = Experiment(
-    name="llm_batch_size",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, (32, 64), 32, 2, (3e-3, 1e-2), 3, 2),
         "default": Config(),
-        "paper": Config(
-            references.FRESH,
-            num_pairs=(128, 256, 512, 1024, 2048),
-            batch_size=128,
-            tuning_seeds=5,
-        ),
+        "paper": Config(references.FRESH, num_pairs=(128, 256, 512, 1024, 2048), batch_size=128, tuning_seeds=5),
     },
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "rates": curves.RATES,
+        "ends": curves.meanings(MEASURED) | curves.less_than("the offline arm by the same rule", MEASURED) | ENDS,
+    },
 )

@@ -2,21 +2,16 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims.checks import Check
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import DOTTED, curve, look_of
 from experiments.language_model.shared.curves import Sizes
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "With pi*(target) held fixed, the gap that offline DPO leaves grows with the reference's coverage, and so does the "
@@ -39,11 +34,11 @@ class Config:
     sizes: Sizes = field(default_factory=Sizes)
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per noise, arm and round; share_left is the gap over that of the reference."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts of `curves.tables` at every noise; share_left is the gap over that of the reference."""
     shards.expect(len(config.noises))
-    listed = []
     bench = Bench(shards)
+    found: dict[str, list[Table]] = {"reference": [], "rates": [], "rounds": []}
     for noise in config.noises:
         steps = config.uniform_steps if noise == 1 else config.setup.pretraining_steps
         setup = replace(config.setup, noise=noise, pretraining_steps=steps)
@@ -51,64 +46,75 @@ def run(config: Config, shards: Shards) -> Table:
         data = shards.get(f"noise {noise:g}", (0, config.sizes.num_seeds), compute)
         for arm in ARMS:
             data[f"{arm}: share_left"] = data[f"{arm}: gap"] / data[f"{arm}: gap"][:, :1]
-        exact = {"noise": noise, "corpus_coverage": references.task_of(setup).coverage}
-        names = (*curves.EXACT, "share_left")
-        listed += [exact | row for row in curves.rows(data, config.sizes, list(ARMS), OFFLINE, names)]
-    return curves.table(listed)
+        exact = {"noise": np.asarray(noise), "corpus_coverage": np.asarray(references.task_of(setup).coverage)}
+        for part, table in curves.tables(data, config.sizes, ARMS, OFFLINE, ["share_left"]).items():
+            known = {"noise": exact["noise"]} if part == "rates" else exact
+            found[part].append(Table({**known, **table.columns}))
+    return {part: Table.stack(listed) for part, listed in found.items()}
 
 
-def check(table: Table) -> list[Check]:
-    """What is left where coverage is better and worse, the share where it is best, and the arms at half noise."""
-    checks = curves.sound_checks(table.where(noise=table["noise"].max()))
-    last = table.where(round=table["round"].max())
-    noises = np.unique(last["noise"])[::-1]
+def check(parts: curves.Parts) -> list[Check]:
+    """What is left where coverage is better and worse, the share where it is best, and the arms at the middle noise."""
+    rounds = parts["rounds"]
+    noises = np.unique(rounds["noise"])[::-1]
+    checks = curves.sound_checks({part: parts[part].where(noise=noises[0]) for part in ("reference", "rounds")})
+    last = rounds.where(round=rounds["round"].max())
     for arm in ARMS:
-        rows = [last.where(noise=noise, arm=arm) for noise in noises]
+        best, *others = (last.where(noise=noise, arm=arm) for noise in noises)
         if arm == OFFLINE:
-            words = f"coverage {rows[-1]['corpus_coverage'][0]:.0f} less {rows[0]['corpus_coverage'][0]:.0f}"
-            checks.append(curves.apart(f"{arm}: gap left, {words}", rows[-1], rows[0], "gap"))
-        for other in rows[1:]:
-            words = f"coverage {rows[0]['corpus_coverage'][0]:.0f} less {other['corpus_coverage'][0]:.0f}"
-            checks.append(curves.apart(f"{arm}: share of the gap left, {words}", rows[0], other, "share_left"))
-    row = last.where(noise=0.5, arm=ON_POLICY)
-    checks.append(curves.less("noise 1/2: on-policy less offline, gap", row, "gap_over"))
+            claim = f"{arm}: gap left, coverage {_coverage(others[-1])} less {_coverage(best)}"
+            checks.append(curves.apart(claim, others[-1], best, "gap"))
+        for other in others:
+            claim = f"{arm}: share of the gap left, coverage {_coverage(best)} less {_coverage(other)}"
+            checks.append(curves.apart(claim, best, other, "share_left"))
+    gains = [last.where(noise=noise, arm=ON_POLICY) for noise in noises]
+    middle = gains[len(gains) // 2]
+    checks.append(curves.less(f"noise {middle['noise'][0]:g}: on-policy less offline, gap", middle, "gap_over"))
     if last["num_labels"].max() >= curves.TELLING * last["round"].max():
-        best, worst = (last.where(noise=noise, arm=ON_POLICY) for noise in (noises[0], noises[-1]))
-        words = [f"coverage {end['corpus_coverage'][0]:.0f}" for end in (best, worst)]
-        checks.append(curves.apart(f"on-policy less offline, gap: {words[0]} less {words[1]}", best, worst, "gap_over"))
+        words = f"coverage {_coverage(gains[0])} less coverage {_coverage(gains[-1])}"
+        checks.append(curves.apart(f"on-policy less offline, gap: {words}", gains[0], gains[-1], "gap_over"))
     return checks
 
 
-def plot(table: Table) -> "Figure":
+def _coverage(row: Table) -> str:
+    return f"{row['corpus_coverage'][0]:.0f}"
+
+
+def plot(parts: curves.Parts):
     """Share of the gap left, and KL(pi*||pi), against the coverage of the references."""
     made, axes = plotting.figure(1, 2, height=2.2)
-    last, start = table.where(round=table["round"].max()), table.where(round=0, arm=OFFLINE)
-    for ax, name in zip(axes, ("share_left", "kl_target"), strict=True):
+    start, rounds = parts["reference"], parts["rounds"]
+    last = rounds.where(round=rounds["round"].max())
+    levels = {"share_left": np.ones(len(start)), "kl_target": start["kl_target"]}
+    for ax, (name, level) in zip(axes, levels.items(), strict=True):
         for arm in ARMS:
-            one = last.where(arm=arm)
-            look = {"color": plotting.COLORS[arm], "marker": plotting.MARKERS[arm], "label": arm.replace("_", "-")}
-            ax.errorbar(one["reference_coverage"], one[name], one[f"{name}_se"], linewidth=1.2, elinewidth=0.8, **look)
-        look = {"color": "#666666", "linestyle": ":", "marker": ".", "linewidth": 0.9, "label": "reference"}
-        ax.plot(start["reference_coverage"], start[name], **look)
+            curve(ax, start["coverage"], last.where(arm=arm), name, look_of(arm))
+        ax.plot(start["coverage"], level, marker=".", label="reference", **DOTTED)
         ax.set(xscale="log", xlabel=r"$E_{\pi^*}[\pi^*/\pi_{ref}]$")
     axes[0].set_title(r"gap left, of $\pi_{ref}$'s")
     axes[1].set_title(r"KL$(\pi^*\|\pi)$")
     plotting.legend(made, columns=3)
-    labels = int(table["num_labels"].max())
     corpus = ", ".join(f"{value:.0f}" for value in start["corpus_coverage"])
     plotting.caption(
         made,
-        f"{labels} labels each; mean of {table['seeds'][0]} seeds, bars a standard error; rates tuned on held-out "
-        f"seeds at every point. pi*(target) is the same everywhere; the corpus has coverage {corpus}, and the "
-        f"references, trained on it, that of the axis.",
+        f"{rounds['num_labels'].max()} labels each; mean of {rounds['seeds'][0]} seeds, bars a standard error; rates "
+        f"tuned on held-out seeds at every point. pi*(target) is the same everywhere; the corpus has coverage "
+        f"{corpus}, and the references, trained on it, that of the axis.",
     )
     return made
 
 
+DIAL = {
+    "noise": "probability that a symbol of the corpus is uniform rather than its habit's",
+    "corpus_coverage": "E_pi*[pi*/pi_ref] of target pi* with the corpus as the reference pi_ref",
+}
+COLUMNS = curves.columns("offline DPO")
+COLUMNS["reference"] |= DIAL
+COLUMNS["rates"] = COLUMNS["rates"] | {"noise": DIAL["noise"]}
+COLUMNS["rounds"] |= DIAL | {"share_left": "gap over that of the seed's reference"}
+
 EXPERIMENT = Experiment(
-    name="llm_coverage_dial",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, (1.0, 0.5), 200, curves.SMOKE),
         "default": Config(),
@@ -117,4 +123,5 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns=COLUMNS,
 )

@@ -2,21 +2,15 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check, upper
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table, upper
 from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import DOTTED, PANELS, curve, look_of
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "One fixed set passed again and again lowers the gap at first, at a small rate; at a large one it ends above that "
@@ -39,77 +33,70 @@ class Config:
     num_seeds: int = 5
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per rate, arm and epoch, epoch 0 being the reference."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts "reference", which all runs start from; "epochs", a row per rate, arm and epoch."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config, shards))
-    rows = []
+    seeds, rows = {"seeds": config.num_seeds}, []
     for i, rate in enumerate(config.rates):
         for j, arm in enumerate(ARMS):
-            drift = data["kl_reference"][i, j]
-            for epoch in range(config.num_epochs + 1):
-                row = {"rate": rate, "arm": arm, "epoch": epoch, "num_pairs": config.num_pairs}
-                row |= {"seeds": config.num_seeds}
-                for name in MEASURED:
-                    row |= statistics.mean(name, data[name][i, j, :, epoch])
-                row |= statistics.mean("gap_over_start", data["gap"][i, j, :, epoch] - data["gap"][i, j, :, 0])
-                row |= statistics.mean("kl_over_first", drift[:, epoch] - drift[:, 1])
-                row |= statistics.mean("kl_over_previous", drift[:, epoch] - drift[:, max(epoch - 1, 0)])
-                rows.append(row)
-    return Table.from_rows(rows)
+            found = {name: data[name][i, j] for name in MEASURED}
+            gap, drift = found["gap"], found["kl_reference"]
+            found["gap_over_reference"] = gap - gap[:, :1]
+            found["kl_over_first"] = drift - drift[:, 1:2]
+            found["kl_over_previous"] = np.diff(drift, prepend=drift[:, :1])
+            run_of = {"learning_rate": rate, "arm": arm, "num_pairs": config.num_pairs}
+            rows += curves.steps(run_of | seeds, "epoch", found)
+    start = seeds | curves.means({name: data[name][0, 0, :, 0] for name in MEASURED})
+    return {"reference": Table.from_rows([start]), "epochs": Table.from_rows(rows)}
 
 
 def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     """MEASURED, (rates, arms, seeds, epochs + 1), the reference first."""
-    bench = Bench(shards)
     sizes = (config.num_pairs, 1, config.batch_size, config.num_epochs)
-    listed = [
-        Cell(config.setup, "offline_dpo", options, *sizes, rate) for rate in config.rates for options in ARMS.values()
-    ]
-    found = bench.histories(listed, config.num_seeds)
-    evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
-    data = {}
-    for name in MEASURED:
-        start = np.broadcast_to(curves.reference_metric(evaluators, name)[:, None], (len(found), config.num_seeds, 1))
-        whole = np.concatenate([start, np.stack([history[name] for history in found])], axis=-1)
-        data[name] = whole.reshape(len(config.rates), len(ARMS), config.num_seeds, -1)
-    return data
+    points = [(rate, options) for rate in config.rates for options in ARMS.values()]
+    cells = [Cell(config.setup, "offline_dpo", options, *sizes, rate) for rate, options in points]
+    found = curves.paths(Bench(shards), cells, config.num_seeds, MEASURED)
+    shape = (len(config.rates), len(ARMS))
+    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in found.items()}
 
 
-def check(table: Table) -> list[Check]:
+def check(parts: curves.Parts) -> list[Check]:
     """The fixed set helps for an epoch at the smallest rate; at the largest it passes the reference and drifts on."""
-    slow = table.where(rate=table["rate"].min(), arm=FIXED, epoch=1)
-    last = table.where(rate=table["rate"].max(), epoch=table["epoch"].max())
+    table = parts["epochs"]
+    slow, fast = (table.where(learning_rate=find(table["learning_rate"])) for find in (np.min, np.max))
+    first, last = slow.where(arm=FIXED, epoch=1), fast.where(epoch=table["epoch"].max())
     fixed, fresh = (last.where(arm=arm) for arm in (FIXED, OFFLINE))
-    words = f"rate {last['rate'][0]:g}, {last['epoch'][0]} epochs"
-    path = table.where(rate=table["rate"].max(), arm=FIXED)
+    words = f"rate {last['learning_rate'][0]:g}, {last['epoch'][0]} epochs"
+    early = f"rate {first['learning_rate'][0]:g}, 1 epoch"
+    path = fast.where(arm=FIXED)
     # The mean of five seeds may dip by chance, as at the paper preset.
-    fall = float((-path["kl_over_previous"][1:] / path["kl_over_previous_se"][1:]).max())
+    fall = float((-path["kl_over_previous"] / path["kl_over_previous_se"]).max())
     return [
-        curves.less(f"rate {slow['rate'][0]:g}, 1 epoch: gap less that of the reference", slow, "gap_over_start"),
-        curves.more(f"{words}, fixed set: gap less that of the reference", fixed, "gap_over_start"),
-        curves.less(f"{words}, fresh pairs: gap less that of the reference", fresh, "gap_over_start"),
+        curves.less(f"{early}: gap less that of the reference", first, "gap_over_reference"),
+        curves.more(f"{words}, fixed set: gap less that of the reference", fixed, "gap_over_reference"),
+        curves.less(f"{words}, fresh pairs: gap less that of the reference", fresh, "gap_over_reference"),
         curves.more(f"{words}, fixed set: KL(pi||pi_ref) less that after one epoch", fixed, "kl_over_first"),
         upper("fixed set: largest fall of KL(pi||pi_ref) in an epoch, in its own standard errors", 4.0, fall),
     ]
 
 
-def plot(table: Table) -> "Figure":
+def plot(parts: curves.Parts):
     """Gap and KL to the reference over epochs, a column per rate."""
-    rates = np.unique(table["rate"])
-    made, axes = plotting.figure(2, len(rates), height=3.5, sharex=True, sharey="row")
-    looks = {OFFLINE: ("offline", "fresh pairs"), FIXED: ("uniform", "one set")}
+    start, table = parts["reference"], parts["epochs"]
+    rates = np.unique(table["learning_rate"])
+    made, axes = plotting.figure(2, len(rates), height=3.5, sharex=True, sharey="row", squeeze=False)
+    looks = {OFFLINE: look_of("offline", "fresh pairs"), FIXED: look_of("uniform", "one set")}
     for column, rate in zip(axes.T, rates, strict=True):
         for ax, name in zip(column, ("gap", "kl_reference"), strict=True):
-            for arm, (key, label) in looks.items():
-                one = table.where(arm=arm, rate=rate)
-                look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "label": label}
-                ax.errorbar(one["epoch"], one[name], one[f"{name}_se"], linewidth=1.2, elinewidth=0.6, **look)
-            ax.axhline(table.where(epoch=0)[name][0], color="#666666", linestyle=":", linewidth=0.9, label="reference")
+            for arm, look in looks.items():
+                one = table.where(arm=arm, learning_rate=rate)
+                curve(ax, one["epoch"], one, name, look, start)
+            ax.axhline(start[name][0], label="reference", **DOTTED)
         column[0].set_title(f"rate {rate:g}")
         column[1].set_xlabel("epoch")
-    axes[0, 0].set_ylabel(r"gap $J^* - J(\pi)$")
-    axes[1, 0].set_ylabel(r"KL$(\pi\|\pi_{ref})$")
+    for ax, name in zip(axes[:, 0], ("gap", "kl_reference"), strict=True):
+        ax.set_ylabel(PANELS[name])
     plotting.legend(made, columns=3)
     plotting.caption(
         made,
@@ -119,10 +106,17 @@ def plot(table: Table) -> "Figure":
     return made
 
 
+EPOCHS = {
+    "learning_rate": "learning rate of Adam",
+    "epoch": "passes done, over as many pairs each [epochs]",
+    "num_pairs": "pairs of the fixed set, and new pairs of every epoch of the offline arm [labels]",
+    "gap_over_reference": "gap less that of the seed's reference [reward]",
+    "kl_over_first": "kl_reference less that after one epoch, seed by seed [nats]",
+    "kl_over_previous": "kl_reference less that an epoch earlier, seed by seed [nats]",
+}
+
 EXPERIMENT = Experiment(
-    name="llm_epochs",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, 64, 32, 3, (3e-3, 1e-2), 3),
         "default": Config(num_epochs=12),
@@ -131,4 +125,5 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={"reference": curves.meanings(MEASURED, curves.AT_REFERENCE), "epochs": curves.meanings(MEASURED) | EPOCHS},
 )

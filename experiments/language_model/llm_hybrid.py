@@ -1,27 +1,18 @@
 """The hybrid sampler on a pool of candidates: pairs of the G-optimal design, of a language model's own responses."""
 
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from banditlab.claims.checks import Check
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
 from experiments.language_model.shared.curves import Sizes
 from experiments.language_model.shared.references import Setup
-from experiments.language_model.shared.training_runs import Bench
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "With one-hot features the G-optimal design of a pool is uniform over its distinct candidates and knows nothing of "
-    "the reward: pairs of a small pool, compared again and again, end farther from pi* than on-policy pairs. From a "
-    "pool of as many responses as on-policy draws, 2048 labels a round, they beat offline pairs."
+    "the reward: its pairs, even of a small pool, bring the reference nearer to pi*, as on-policy pairs do better than "
+    "offline ones. With 2048 labels a round the pairs of a small pool, compared again and again, end farther from pi* "
+    "than on-policy pairs, and those of a pool of as many responses as on-policy draws beat offline pairs."
 )
 OFFLINE, ON_POLICY = "offline", "on_policy"
 DESIGN, PAIRED, MIXTURE, SMALL = "design", "paired", "mixture", "design, small pool"
@@ -43,49 +34,46 @@ class Config:
     sizes: Sizes = field(default_factory=Sizes)
 
 
-def arms(config: Config) -> curves.Arms:
-    """Offline, on-policy and the schemes of the hybrid."""
-    count, few = (("num_candidates", size) for size in (config.num_candidates, config.small_pool))
-    hybrids = {scheme: ("hybrid_dpo", (count, ("scheme", scheme))) for scheme in config.schemes}
-    hybrids[SMALL] = ("hybrid_dpo", (few, ("scheme", DESIGN)))
-    return {OFFLINE: ("offline_dpo", ()), ON_POLICY: ("on_policy_dpo", ()), **hybrids}
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts of `curves.tables`, differences from on-policy; and "pools", their sizes."""
+    pools = dict.fromkeys(config.schemes, config.num_candidates) | {SMALL: config.small_pool}
+    arms: dict = {OFFLINE: ("offline_dpo", ()), ON_POLICY: ("on_policy_dpo", ())}
+    for arm, count in pools.items():
+        scheme = DESIGN if arm == SMALL else arm
+        arms[arm] = ("hybrid_dpo", (("num_candidates", count), ("scheme", scheme)))
+    data = curves.measured(shards, config.setup, config.sizes, arms)
+    sizes = Table.from_rows({"arm": arm, "num_candidates": count} for arm, count in pools.items())
+    return {**curves.tables(data, config.sizes, arms, ON_POLICY), "pools": sizes}
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """The rows of `curves.rows`, differences from on-policy, and num_candidates, 0 without a pool."""
-    shards.expect(1)
-    data = shards.get("all", (0, config.sizes.num_seeds), partial(train, config, shards))
-    rows = curves.rows(data, config.sizes, list(arms(config)), ON_POLICY)
-    counts = {arm: dict(options).get("num_candidates", 0) for arm, (_, options) in arms(config).items()}
-    return curves.table([row | {"num_candidates": counts[row["arm"]]} for row in rows])
+def check(parts: curves.Parts) -> list[Check]:
+    """Offline against on-policy, the small pool against the reference; with enough labels to tell, pools beside both.
 
-
-def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
-    """The arrays of `curves.measure`."""
-    return curves.measure(Bench(shards), config.setup, config.sizes, arms(config))
-
-
-def check(table: Table) -> list[Check]:
-    """Offline and the small pool against on-policy; with enough labels to tell, the large pools against offline."""
-    last = table.where(round=table["round"].max())
+    At the default size five seeds do not tell a small pool from on-policy pairs.
+    """
+    last = parts["rounds"].where(round=parts["rounds"]["round"].max())
     offline, small = last.where(arm=OFFLINE), last.where(arm=SMALL)
+    moved = "the reference less design of a small pool, KL(pi*||pi)"
     checks = [
-        *curves.sound_checks(table),
+        *curves.sound_checks(parts),
         curves.more("offline less on-policy, gap", offline, "gap_over"),
-        curves.more("design of a small pool less on-policy, KL(pi*||pi)", small, "kl_target_over"),
+        curves.more("offline less on-policy, KL(pi*||pi)", offline, "kl_target_over"),
+        curves.less("offline less on-policy, win rate", offline, "win_rate_over"),
+        curves.apart(moved, parts["reference"], small, "kl_target"),
     ]
     if last["num_labels"].max() >= curves.TELLING * last["round"].max():
+        checks.append(curves.more("design of a small pool less on-policy, KL(pi*||pi)", small, "kl_target_over"))
         for scheme in (arm for arm in (DESIGN, PAIRED, MIXTURE) if arm in last["arm"]):
             claim = f"offline less hybrid, {scheme}, both less on-policy: gap"
             checks.append(curves.apart(claim, offline, last.where(arm=scheme), "gap_over"))
     return checks
 
 
-def plot(table: Table) -> "Figure":
+def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
-    pool, few = (table.where(arm=arm)["num_candidates"][0] for arm in (DESIGN, SMALL))
+    *_, pool, few = parts["pools"]["num_candidates"]
     note = f"Pools of {pool} candidates a prompt of the reference and as many of the policy; small: {few}."
-    return plot_curves(table, LOOKS, note)
+    return plot_curves(parts, LOOKS, note)
 
 
 LOOKS = {
@@ -96,11 +84,10 @@ LOOKS = {
     MIXTURE: ("hybrid_mixture", "hybrid, mixture"),
     SMALL: ("uniform", "design, small pool"),
 }
+POOLS = {"num_candidates": "candidates of the reference, and as many of the policy, in a prompt's pool [responses]"}
 
 EXPERIMENT = Experiment(
-    name="llm_hybrid",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, 8, 8, sizes=curves.SMOKE),
         "default": Config(),
@@ -109,4 +96,5 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns=curves.columns("on-policy DPO") | {"pools": POOLS},
 )

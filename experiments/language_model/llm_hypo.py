@@ -2,32 +2,27 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
+from experiments.language_model.shared.curve_figure import PANELS
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "On one fixed set HyPO's penalty lowers KL(pi||pi_ref); at a rate at which DPO overfits it lowers the gap, and so "
     "does stopping DPO at that KL. With everything tuned HyPO has the smaller KL and the smaller win rate."
 )
 MEASURED = ("gap", "kl_target", "kl_reference", "win_rate")
+MATCHED = ("gap", "win_rate")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Passes over one set of pairs; penalty 0 is DPO. At each step k = num_samples draws for num_prompts prompts.
+    """Passes over one set of pairs, a step with num_samples draws for num_prompts prompts; the first penalty is 0, DPO.
 
     Every penalty gets the same rates; a penalty's rate, and the penalty, are chosen on held-out seeds.
     """
@@ -51,137 +46,141 @@ def cell(config: Config, penalty: float, rate: float) -> Cell:
     return Cell(config.setup, method, options, config.num_pairs, 1, config.batch_size, config.num_epochs, rate)
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per penalty, rate and epoch, epoch 0 being the reference."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts "reference", which all runs start from; "rates", of every penalty; "epochs", with all differences."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config, shards))
     tried = data["tried"].mean(axis=-1)  # penalties, rates
     best = np.unravel_index(tried[1:].argmin(), tried[1:].shape)
-    rows = []
+    seeds = {"seeds": config.num_seeds}
+    rates, rows = [], []
     for i, penalty in enumerate(config.penalties):
-        for k, rate in enumerate(config.rates):
-            own = {name: data[name][i, k] for name in MEASURED}
-            other = {name: data[name][0, k] for name in MEASURED}
-            tuned = {name: data[name][0, tried[0].argmin()] for name in MEASURED}
-            matched = {name: _along(other["kl_reference"], other[name], own["kl_reference"]) for name in MEASURED}
-            for epoch in range(config.num_epochs + 1):
-                row = {"penalty": penalty, "rate": rate, "epoch": epoch, "seeds": config.num_seeds}
-                row |= {"num_pairs": config.num_pairs, "chosen_rate": int(tried[i].argmin() == k)}
-                row["chosen"] = int((i, k) == (best[0] + 1, best[1]))
-                row |= statistics.mean("held_out", data["tried"][i, k])
-                for name in MEASURED:
-                    row |= statistics.mean(name, own[name][:, epoch])
-                    row |= statistics.mean(f"{name}_over", own[name][:, epoch] - other[name][:, epoch])
-                    row |= statistics.mean(f"{name}_over_tuned", own[name][:, epoch] - tuned[name][:, epoch])
-                stopping = np.round(matched["gap"] - other["gap"], 12)[:, epoch] + 0.0
-                row |= statistics.mean("stopped_over_dpo", stopping)
-                for name in ("gap", "win_rate"):
-                    over = np.round(own[name][:, epoch] - matched[name][:, epoch], 12) + 0.0
-                    row |= statistics.mean(f"{name}_over_matched", over)
-                rows.append(row)
-    ends = (config.rates[0], config.rates[-1])
-    edges = sum(row["chosen_rate"] for row in rows if not row["epoch"] and row["rate"] in ends)
-    return Table.from_rows(rows, {"failures": {"best learning rate at an end of the grid": edges}})
+        for k, grid in enumerate(curves.rate_rows(config.rates, data["tried"][i])):
+            rates.append({"penalty": penalty, **grid, "best_hypo": int((i, k) == (best[0] + 1, best[1]))})
+            own, dpo, tuned = (
+                {name: data[name][place] for name in MEASURED} for place in ((i, k), (0, k), (0, tried[0].argmin()))
+            )
+            matched = {name: _along(dpo["kl_reference"], dpo[name], own["kl_reference"]) for name in MATCHED}
+            found = {}
+            for name, values in own.items():
+                found |= {name: values, f"{name}_over": values - dpo[name], f"{name}_over_tuned": values - tuned[name]}
+            found["stopped_over_dpo"] = np.round(matched["gap"] - dpo["gap"], 12) + 0.0
+            for name, values in matched.items():
+                found[f"{name}_over_matched"] = np.round(own[name] - values, 12) + 0.0
+            point = {"penalty": penalty, "learning_rate": grid["learning_rate"], "num_pairs": config.num_pairs}
+            rows += curves.steps(point | seeds, "epoch", found)
+    start = seeds | curves.means({name: data[name][0, 0, :, 0] for name in MEASURED})
+    listed = {"reference": [start], "rates": rates, "epochs": rows}
+    return {part: Table.from_rows(each) for part, each in listed.items()}
 
 
 def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
     """MEASURED, (penalties, rates, seeds, epochs + 1), the reference first; "tried", last gaps of held-out seeds."""
     bench = Bench(shards)
-    listed = [cell(config, penalty, rate) for penalty in config.penalties for rate in config.rates]
-    found = bench.histories(listed, config.num_seeds)
-    evaluators = [bench.lab(config.setup).of(seed)[1] for seed in range(config.num_seeds)]
+    cells = [cell(config, penalty, rate) for penalty in config.penalties for rate in config.rates]
+    data = curves.paths(bench, cells, config.num_seeds, MEASURED)
+    data |= {"tried": bench.held_out(cells, config.tuning_seeds)}
     shape = (len(config.penalties), len(config.rates))
-    data = {}
-    for name in MEASURED:
-        own = np.stack([history[name] for history in found])
-        start = np.broadcast_to(curves.reference_metric(evaluators, name)[:, None], (*own.shape[:2], 1))
-        data[name] = np.concatenate([start, own], axis=-1).reshape(*shape, config.num_seeds, -1)
-    return data | {"tried": bench.held_out(listed, config.tuning_seeds).reshape(*shape, -1)}
+    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in data.items()}
 
 
 def _along(kl: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Seed by seed (seeds, K): DPO's value where its path has the KL `at`, by straight lines between its epochs."""
-
-    def read(at: np.ndarray, kl: np.ndarray, values: np.ndarray) -> np.ndarray:
+    found = []
+    for own_at, own_kl, own_values in zip(at, kl, values, strict=True):
         # A path may turn back a little: it is read at the first time that it reaches each divergence.
-        rising, first = np.unique(np.maximum.accumulate(kl), return_index=True)
-        return np.interp(at, rising, values[first])
+        rising, first = np.unique(np.maximum.accumulate(own_kl), return_index=True)
+        found.append(np.interp(own_at, rising, own_values[first]))
+    return np.stack(found)
 
-    return np.stack([read(*arguments) for arguments in zip(at, kl, values, strict=True)])
 
-
-def check(table: Table) -> list[Check]:
+def check(parts: curves.Parts) -> list[Check]:
     """KL and gap at the largest rate, where DPO overfits; then at matched KL; then with everything tuned."""
+    table, best = parts["epochs"], parts["rates"].where(best_hypo=1)
     last = table.where(epoch=table["epoch"].max())
-    fast = last.where(rate=last["rate"].max())
-    middle = np.unique(table["penalty"])[-2]
+    fast = last.where(learning_rate=last["learning_rate"].max())
+    words = f"rate {fast['learning_rate'][0]:g}, penalty {{:g}}: "
     checks = []
     for penalty in np.unique(table["penalty"])[-2:]:
-        row = fast.where(penalty=penalty)
-        words = f"rate {row['rate'][0]:g}, penalty {penalty:g}: HyPO less DPO, "
-        checks.append(curves.less(words + "KL(pi||pi_ref)", row, "kl_reference_over"))
-        checks.append(curves.less(words + "gap", row, "gap_over"))
-    row, tuned = fast.where(penalty=middle), last.where(chosen=1)
-    words = f"rate {row['rate'][0]:g}, penalty {middle:g}: "
+        row, prefix = fast.where(penalty=penalty), f"{words.format(penalty)}HyPO less DPO, "
+        checks.append(curves.less(f"{prefix}KL(pi||pi_ref)", row, "kl_reference_over"))
+        checks.append(curves.less(f"{prefix}gap", row, "gap_over"))
+    middle = np.unique(table["penalty"])[-2]
+    claim = f"{words.format(middle)}DPO stopped at HyPO's KL less DPO, gap"
+    tuned = last.where(penalty=best["penalty"][0], learning_rate=best["learning_rate"][0])
     return [
         *checks,
-        curves.less(words + "DPO stopped at HyPO's KL less DPO, gap", row, "stopped_over_dpo"),
+        curves.less(claim, fast.where(penalty=middle), "stopped_over_dpo"),
         curves.less("rates and penalty tuned: HyPO less DPO, KL(pi||pi_ref)", tuned, "kl_reference_over_tuned"),
         curves.less("rates and penalty tuned: HyPO less DPO, win rate", tuned, "win_rate_over_tuned"),
     ]
 
 
-def plot(table: Table) -> "Figure":
-    """Paths in the plane of KL and gap, a panel per rate, and win rate against KL."""
-    rates = np.unique(table["rate"])
-    made, axes = plotting.figure(2, len(rates), height=3.5, sharey="row")
-    penalties = np.unique(table["penalty"])
+def plot(parts: curves.Parts):
+    """Paths from the reference in the plane of KL and gap, a panel per rate, and win rate against KL."""
+    start, table = parts["reference"], parts["epochs"]
+    rates, penalties = np.unique(table["learning_rate"]), np.unique(table["penalty"])
+    made, axes = plotting.figure(2, len(rates), height=3.5, sharey="row", squeeze=False)
     shades = plotting.shades("hypo", len(penalties) - 1)
     for column, rate in zip(axes.T, rates, strict=True):
         for place, penalty in enumerate(penalties):
-            one = table.where(rate=rate, penalty=penalty)
+            one = table.where(learning_rate=rate, penalty=penalty)
             key = "hypo" if penalty else "dpo"
             look = {"marker": plotting.MARKERS[key], "color": shades[place - 1] if penalty else plotting.COLORS[key]}
             look["label"] = rf"HyPO, $\lambda$ = {penalty:g}" if penalty else "DPO"
-            for ax, name in zip(column, ("gap", "win_rate"), strict=True):
-                ax.plot(one["kl_reference"], one[name], linewidth=1.2, **look)
+            for ax, name in zip(column, MATCHED, strict=True):
+                path = (np.append(start[axis], one[axis]) for axis in ("kl_reference", name))
+                ax.plot(*path, linewidth=1.2, **look)
                 end = one.where(epoch=one["epoch"].max())
                 error = {"xerr": end["kl_reference_se"], "yerr": end[f"{name}_se"]}
                 ax.errorbar(end["kl_reference"], end[name], **error, color=look["color"], linewidth=0.8)
         column[0].set_title(f"rate {rate:g}")
-        column[1].set_xlabel(r"KL$(\pi\|\pi_{ref})$")
-    axes[0, 0].set_ylabel(r"gap $J^* - J(\pi)$")
-    axes[1, 0].set_ylabel("win rate")
+        column[1].set_xlabel(PANELS["kl_reference"])
+    for ax, name in zip(axes[:, 0], MATCHED, strict=True):
+        ax.set_ylabel(PANELS[name])
     plotting.legend(made)
-    chosen, dpo = table.where(chosen=1, epoch=0), table.where(penalty=0.0, chosen_rate=1, epoch=0)
+    best, dpo = (parts["rates"].where(**chosen) for chosen in ({"best_hypo": 1}, {"penalty": 0.0, "chosen": 1}))
     plotting.caption(
         made,
         f"One set of {table['num_pairs'][0]} pairs from the reference, {table['epoch'].max()} epochs, a marker each; "
         f"mean of {table['seeds'][0]} seeds, bars a standard error at the end. Best on held-out seeds: HyPO with "
-        f"penalty {chosen['penalty'][0]:g} at rate {chosen['rate'][0]:g}, DPO at rate {dpo['rate'][0]:g}.",
+        f"penalty {best['penalty'][0]:g} at rate {best['learning_rate'][0]:g}, DPO at rate "
+        f"{dpo['learning_rate'][0]:g}.",
     )
     return made
 
 
+EPOCHS = {
+    "penalty": "weight of HyPO's penalty on KL(pi||pi_ref); 0 is DPO",
+    "learning_rate": "learning rate of Adam",
+    "epoch": "passes done over the fixed set [epochs]",
+    "num_pairs": "pairs of the fixed set [labels]",
+    "stopped_over_dpo": "gap of DPO at the same rate where its path has this row's kl_reference, less its gap [reward]",
+}
+
 EXPERIMENT = Experiment(
-    name="llm_hypo",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, 64, 32, 2, (0.0, 0.1, 1.0), num_prompts=8, rates=(3e-3, 1e-2), num_seeds=3),
         "default": Config(),
         "paper": Config(
-            references.FRESH,
-            num_pairs=2048,
-            batch_size=128,
-            num_epochs=16,
-            penalties=(0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-            num_prompts=32,
-            rates=(1e-3, 3e-3, 1e-2),
-            tuning_seeds=5,
+            references.FRESH, 2048, 128, 16, (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), num_prompts=32, tuning_seeds=5
         ),
     },
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "reference": curves.meanings(MEASURED, curves.AT_REFERENCE),
+        "rates": curves.RATES
+        | {
+            "penalty": EPOCHS["penalty"],
+            "best_hypo": "1 for the smallest held-out gap among positive penalties, else 0",
+        },
+        "epochs": curves.meanings(MEASURED)
+        | curves.less_than("DPO at the same rate and epoch", MEASURED)
+        | curves.less_than("DPO at its chosen rate, same epoch", MEASURED, "over_tuned")
+        | curves.less_than("DPO where its path has the same kl_reference", MATCHED, "over_matched")
+        | EPOCHS,
+    },
 )

@@ -3,16 +3,11 @@
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
-from banditlab.claims.checks import Check
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
 from experiments.language_model.shared.curves import Sizes
 from experiments.language_model.shared.references import Setup
-from experiments.language_model.shared.training_runs import Bench
 
 CLAIM = (
     "On the habit-target task, with 1024 labels a round or more, on-policy DPO ends with a smaller gap, a smaller "
@@ -34,24 +29,18 @@ class Config:
     sizes: Sizes = field(default_factory=Sizes)
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """The rows of `curves.rows` for ARMS."""
-    shards.expect(1)
-    data = shards.get("all", (0, config.sizes.num_seeds), partial(train, config, shards))
-    return curves.table(curves.rows(data, config.sizes, list(ARMS), OFFLINE))
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The parts of `curves.tables` for ARMS."""
+    data = curves.measured(shards, config.setup, config.sizes, ARMS)
+    return curves.tables(data, config.sizes, ARMS, OFFLINE)
 
 
-def train(config: Config, shards: Shards) -> dict[str, np.ndarray]:
-    """The arrays of `curves.measure` for ARMS."""
-    return curves.measure(Bench(shards), config.setup, config.sizes, ARMS)
-
-
-def check(table: Table) -> list[Check]:
+def check(parts: curves.Parts) -> list[Check]:
     """Exact identities, and the order of the arms after the last round."""
-    last = table.where(round=table["round"].max())
+    last = parts["rounds"].where(round=parts["rounds"]["round"].max())
     fresh, fixed = last.where(arm=ON_POLICY), last.where(arm=FIXED)
     return [
-        *curves.sound_checks(table),
+        *curves.sound_checks(parts),
         curves.less("on-policy less offline: gap", fresh, "gap_over"),
         curves.less("on-policy less offline: KL(pi*||pi)", fresh, "kl_target_over"),
         curves.more("on-policy less offline: win rate against the reference", fresh, "win_rate_over"),
@@ -66,9 +55,7 @@ LOOKS = {
 }
 
 EXPERIMENT = Experiment(
-    name="llm_on_policy",
     claim=CLAIM,
-    family="language_model",
     presets={
         "smoke": Config(references.SMOKE, curves.SMOKE),
         "default": Config(),
@@ -77,4 +64,5 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=partial(plot_curves, looks=LOOKS),
+    columns=curves.columns("offline DPO on fresh pairs"),
 )

@@ -31,46 +31,33 @@ def estimates(
     prompt = np.repeat(np.arange(task.num_prompts), each)
     prompts = Prompts(*(leaf[prompt] for leaf in task.prompts))
     log_policy, log_reference = np.asarray(model.log_prob_table(policy)), np.asarray(evaluator.env.log_reference)
-    place = _places(model)
-    drawn, ratio = {}, np.zeros(len(prompt))
-    for name, params, number in (("policy", policy, 0), ("reference", reference, 1)):
-        responses = _draw(model, params, prompts, jax.random.fold_in(key, number))
-        drawn[name] = np.asarray(responses.tokens) @ place
-        if name == "policy":
-            both = [_log_prob(model, each_params, prompts, responses) for each_params in (policy, reference)]
-            ratio = np.asarray(both[0] - both[1])
+    # What every position counts in a response's number in the table.
+    place = model.config.vocabulary_size ** np.arange(model.response_length - 1, -1, -1)
+    both = [_draw(model, params, prompts, jax.random.fold_in(key, i)) for i, params in enumerate((policy, reference))]
+    drawn, drawn_reference = (np.asarray(responses.tokens) @ place for responses in both)
+    own_log, reference_log = (_log_prob(model, params, prompts, both[0]) for params in (policy, reference))
+    ratio = np.asarray(own_log - reference_log)
     reward = task.reward_table
     probs, ref = np.exp(log_policy), np.exp(log_reference)
     beta = float(task.beta)
     weight = np.exp(reward / beta - np.log((ref * np.exp(reward / beta)).sum(1, keepdims=True)))
-    own, other = reward[prompt, drawn["policy"]], reward[prompt, drawn["reference"]]
+    own, other = reward[prompt, drawn], reward[prompt, drawn_reference]
     found = {
         "kl": (ratio.mean(dtype=float), *_exact(probs, log_policy - log_reference, each)),
         "reward": (own.mean(), *_exact(probs, reward, each)),
         "reference_reward": (other.mean(), *_exact(ref, reward, each)),
-        "coverage": ((weight[prompt, drawn["reference"]] ** 2).mean(), *_exact(ref, weight**2, each)),
+        "coverage": ((weight[prompt, drawn_reference] ** 2).mean(), *_exact(ref, weight**2, each)),
         "win_rate": ((1 / (1 + np.exp(other - own))).mean(), *_exact_wins(evaluator, probs, ref, each)),
     }
-    pairs = ((probs, drawn["policy"]), (ref, drawn["reference"]))
+    pairs = ((probs, drawn), (ref, drawn_reference))
     squared = [_chi_squared(evaluator, *pair, prompt, each) for pair in pairs]
     total, cells = np.sum(squared, axis=0)
     found["chi_squared"] = (total, cells, np.sqrt(2 * cells))
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-@jax.jit
-def _draw(model, params, prompts, key):
-    return model.sample(params, prompts, key)
-
-
-@jax.jit
-def _log_prob(model, params, prompts, responses):
-    return model.log_prob(params, prompts, responses)
-
-
-def _places(model: llm.EnumerableModel) -> np.ndarray:
-    """(T,) what every position counts in a response's number in the table."""
-    return model.config.vocabulary_size ** np.arange(model.response_length - 1, -1, -1)
+_draw = jax.jit(lambda model, params, prompts, key: model.sample(params, prompts, key))
+_log_prob = jax.jit(lambda model, params, prompts, responses: model.log_prob(params, prompts, responses))
 
 
 def _exact(law: np.ndarray, values: np.ndarray, each: int) -> tuple[float, float]:
