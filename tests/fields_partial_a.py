@@ -1,0 +1,5 @@
+"""One field of each experiment's configuration to set, and the prediction in its table that follows it."""
+
+CHANGES = {
+    "fair_fight": ("beta=0.7", "dpo.frontier"),
+}
