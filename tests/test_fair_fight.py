@@ -1,4 +1,4 @@
-"""fair_fight: its frontier is reached by tilted references alone, and its checks, which are bounds, are seen to fail."""
+"""fair_fight: tilted references alone reach its frontier, and its checks, which are bounds, are seen to fail."""
 
 import numpy as np
 import pytest

@@ -144,7 +144,7 @@ def plot(tables: dict[str, Table]):
 
 COLUMNS = {
     "*": {
-        "scenario": "bandit: whether its rare action is good, its rare action is bad",
+        "scenario": "bandit, named by what its rare action is",
         "beta": "temperature of the KL term of J [reward]",
         "training_beta": "temperature of the training loss [reward]",
         "seeds": "data sets that the row's means are over, none of them tuned on [data sets]",

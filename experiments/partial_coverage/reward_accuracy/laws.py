@@ -19,11 +19,12 @@ def predicted(beta: float, reward: float, mass: float) -> tuple[float, float, fl
     return gap, error, float(np.sqrt(constant * error))
 
 
-def slope_remainder(beta: float, reward: float, mass: float) -> float:
+def slope_remainder(beta, reward, mass):
     """How far gap(p/10) - gap(p) can be from (beta/2) log 10, for p = mass, from the closed form of the gap.
 
-    The difference is beta [log((1 - p)/(1 - p/10))/2 + log((1 + u/10)/(1 + u))], u = p (e^a - 1) > -p; a logarithm of a
-    quotient is at most the difference of its two sides over the smaller: .45 p/(1 - p) and .9 |u|/(1 + min(u, 0)).
+    Numbers, or arrays of one shape. The difference is beta [log((1 - p)/(1 - p/10))/2 + log((1 + u/10)/(1 + u))], u =
+    p (e^a - 1) > -p; a logarithm of a quotient is at most the difference of its two sides over the smaller: .45 p/(1 -
+    p) and .9 |u|/(1 + min(u, 0)).
     """
     shift = mass * np.expm1(reward / beta)
-    return beta * (0.45 * mass / (1 - mass) + 0.9 * abs(shift) / (1 + min(shift, 0.0)))
+    return beta * (0.45 * mass / (1 - mass) + 0.9 * np.abs(shift) / (1 + np.minimum(shift, 0.0)))
