@@ -25,7 +25,7 @@ def plot(table: Table):
     largest = max(lanes)
     rows = finite.where(beta=largest[0], reward=largest[1])
     label = rf"$\sqrt{{C\,\epsilon}}$, {names[largest]}"
-    axes[1].plot(rows["mass"], rows["bound"], ":", color="#888888", label=label)
+    axes[1].plot(rows["mass"], rows["bound"] / largest[0], ":", color="#888888", label=label)
     axes[0].set(xscale="log", yscale="log", ylabel=r"$\epsilon$, squared error on pairs")
     axes[0].set_title("the implicit reward gets better ...")
     axes[1].set(xlabel=r"mass $p$ of the rare action under $\pi_{\rm ref}$", ylabel=r"$[J(\pi^*)-J(\pi)]\,/\,\beta$")
