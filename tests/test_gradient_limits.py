@@ -310,18 +310,19 @@ def test_ends_of_the_range():
 
 
 def test_attainability_sees_adam_on_the_closed_form_and_any_learner_off_it():
-    table = committed("attainability")
-    adam, hypo, dpo = (table["optimizer"] == name for name in ("adam", "hypo", "dpo"))
-    claims = failing("attainability", log_ratio=np.where(adam, table["predicted"], table["log_ratio"]))
+    tables = committed("attainability")
+    hypo, dpo = tables["hypo"], tables["dpo"]
+    adam = dpo["optimizer"] == "adam"
+    claims = failing("attainability", "dpo", log_ratio=np.where(adam, dpo["predicted"], dpo["log_ratio"]))
     assert claims
     assert all("Adam" in claim for claim in claims)
-    moved = failing("attainability", log_ratio=np.where(dpo, table["log_ratio"] + 1e-6, table["log_ratio"]))
+    moved = failing("attainability", "dpo", log_ratio=dpo["log_ratio"] + np.where(adam, 0.0, 1e-6))
+    moved += failing("attainability", "datasets", log_ratio=tables["datasets"]["log_ratio"] + 1e-6)
     assert sum("DPO" in claim for claim in moved) == len(moved) > 3
-    claims = failing("attainability", residual=np.where(hypo, 1e-6, 0.0))
-    assert len(claims) == 1
-    assert "residual" in claims[0]
-    claims = failing("attainability", slope=1.05 * table["slope"])
-    assert len(claims) == len(np.unique(table["beta"]))
+    (claim,) = failing("attainability", "hypo", residual=np.full(len(hypo), 1e-6))
+    assert "residual" in claim
+    claims = failing("attainability", "hypo", slope=1.05 * hypo["slope"])
+    assert len(claims) == len(np.unique(hypo["beta"]))
 
 
 def test_who_wins_sees_a_winner_on_the_wrong_side_and_a_lane_that_failed():
