@@ -8,10 +8,10 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from banditlab.exact.accurate_bad_policy import predicted, slope_remainder
 from experiments.partial_coverage.coverage_functions.laws import enclosure, largest_divergence
 from experiments.partial_coverage.gap_bound import exact_cases
 from experiments.partial_coverage.gap_bound.runs import OWN
-from experiments.partial_coverage.reward_accuracy.laws import predicted, slope_remainder
 
 
 def moved(table, column, factor, **equal):

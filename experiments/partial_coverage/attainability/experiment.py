@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from banditlab.exact import small_penalty
 from experiments.partial_coverage.attainability import runs
 from experiments.partial_coverage.attainability.checks import check
 from experiments.partial_coverage.attainability.figure import plot
-from experiments.partial_coverage.shared.label_curvature import hessian
+from experiments.partial_coverage.shared.label_curvature import hessian, maximum_likelihood
 
 CLAIM = (
     "Gradient descent on the DPO loss of a tabular softmax ends where the logits' sum over every component of compared "
@@ -49,7 +50,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     reference, truth = np.asarray(env.log_reference), np.asarray(env.reward)
     # Data set -1, the last, is the population.
     labels = [*data["wins"], np.asarray(bl.preferences.outcome_law(env, jnp.asarray(law)))]
-    rewards = [*map(runs.maximum_likelihood, data["wins"]), truth]
+    rewards = [*map(maximum_likelihood, data["wins"]), truth]
     context, action = np.indices(reference.shape).reshape(2, -1)
     place = {"context": context, "action": action, "unseen": ~seen.ravel(), "log_reference": reference.ravel()}
     tables = {"hypo": [], "dpo": [], "datasets": []}
@@ -58,7 +59,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         if reward is None:
             continue
         measured, penalty = data["log_policy"][lane], float(data["penalty"][lane])
-        row = {"beta": float(data["beta"][lane]), "gradient_norm": float(data["gradient_norm"][lane])}
+        row: dict[str, Any] = {"beta": float(data["beta"][lane]), "gradient_norm": float(data["gradient_norm"][lane])}
         row |= {"num_steps": int(data["num_steps"][lane])}
         limit = gradient_limits.hypo_small_penalty_limit if penalty > 0 else gradient_limits.dpo_flow_limit
         predicted = np.asarray(limit(env, reward, seen, pairs=law, beta=row["beta"]))

@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.special import expit
 
 import banditlab as bl
 from banditlab import gradient_limits
 from banditlab.estimators.descent import descend
 from banditlab.store import failures
-from experiments.partial_coverage.shared.label_curvature import hessian, least_curvature
+from experiments.partial_coverage.shared.label_curvature import least_curvature, maximum_likelihood
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.attainability.experiment import Config
@@ -76,23 +75,6 @@ def _descend(env, wins, beta, penalty, step_size, record_at, *, optimizer) -> di
         return {"log_policy": env.log_policy(found.params[-1]), "gradient_norm": found.gradient_norm[-1]}
 
     return jax.vmap(one)(wins, beta, penalty, step_size)
-
-
-def maximum_likelihood(wins: np.ndarray, max_steps: int = 100) -> np.ndarray | None:
-    """(S, A) rewards that maximise the Bradley-Terry likelihood of wins (S, A, A), zero on average over every
-    component; None without a maximum. Newton's method in the rewards."""
-    total = wins.sum()
-    reward = np.zeros(wins.shape[:2])
-    for _ in range(max_steps):
-        gaps = reward[:, :, None] - reward[:, None, :]
-        flow = (wins * expit(-gaps) - wins.swapaxes(1, 2) * expit(gaps)).sum(axis=2)
-        steps = [np.linalg.pinv(block, rcond=1e-10) @ g for block, g in zip(hessian(wins, reward), flow, strict=True)]
-        reward = reward + np.stack(steps)
-        if np.abs(reward).max() > 30:
-            return None
-        if np.abs(flow).max() < 1e-12 * total:
-            return reward
-    return None
 
 
 def allowed_distance(

@@ -94,20 +94,16 @@ def measure(env: bl.Environment, log_policy: jax.Array) -> dict[str, jax.Array]:
 _measure_all = jax.jit(jax.vmap(measure))
 
 
-def _bandit(tables):
-    """Environment and policy of four tables: logits of rho and pi_ref, r*/beta and r_hat/beta; beta = 1."""
-    weights, logits, reward, estimated = tables
-    env = bare_environment(jax.nn.softmax(weights), jax.nn.log_softmax(logits, axis=-1), reward, jnp.ones(()))
-    return env, jax.nn.log_softmax(env.log_reference + estimated, axis=-1)
-
-
 @jax.jit
 def _ascend(start, length, num_steps):
     """Tables of the best point of every ascent by normalised gradients, with steps that shrink to zero."""
 
     def log_ratio(tables):
-        env, log_policy = _bandit(tables)
-        error = partial_coverage.squared_error(env, env.log_reference, tables[3])
+        # Logits of rho and pi_ref, r*/beta and r_hat/beta; beta = 1.
+        weights, logits, reward, estimated = tables
+        env = bare_environment(jax.nn.softmax(weights), jax.nn.log_softmax(logits, axis=-1), reward, jnp.ones(()))
+        log_policy = jax.nn.log_softmax(env.log_reference + estimated, axis=-1)
+        error = partial_coverage.squared_error(env, env.log_reference, estimated)
         constant = partial_coverage.least_constant(env, env.log_reference, log_policy)
         return jnp.log(metrics.gap(env, log_policy)) - 0.5 * jnp.log(constant) - 0.5 * jnp.log(error)
 

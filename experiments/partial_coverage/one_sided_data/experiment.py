@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -75,13 +76,14 @@ def _run_row(config: Config, curve, end: int) -> dict[str, str | float]:
     return row | {"failed": float(end == bl.Status.nonfinite), "predicted": stop}
 
 
-def _curve(config: Config, curve, measured: dict[str, np.ndarray]) -> Table:
+def _curve(config: Config, curve, measured: dict[str, Any]) -> Table:
     _, num_actions, beta, penalty, bound = curve
     numbers = (num_actions, beta, penalty, 2 * bound)
     gaps = one_sided_flow.gaps(config.step_size * measured["step"], *numbers)
     allowances = one_sided_flow.euler_remainder(gaps, config.step_size, *numbers)
-    flow = {"flow": gaps, "allowance": allowances, "flow_kl": one_sided_flow.kl(gaps, num_actions)}
-    return Table({"name": _name(curve)} | measured | flow)
+    columns: dict[str, Any] = {"name": _name(curve), **measured, "flow": gaps, "allowance": allowances}
+    columns["flow_kl"] = one_sided_flow.kl(gaps, num_actions)
+    return Table(columns)
 
 
 def _critical_rows(config: Config, num_actions: int, grid: np.ndarray) -> list[dict[str, float]]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from banditlab.claims import Check, Table, identity, upper
-from experiments.partial_coverage.reward_accuracy.laws import slope_remainder
+from banditlab.exact.accurate_bad_policy import slope_remainder
 
 _ROUNDING = 1e-12
 # From here on the part of the gap's slope that vanishes with p is below 1/50 of the slope, for every reward tried.
@@ -57,7 +57,7 @@ def _decade_checks(finite: Table) -> list[Check]:
         claim = f"beta = {value:g}: gap(p/10) - gap(p) = (beta/2) log 10"
         claim += f" (the worst of {len(own)}, p = {mass[worst]:g})"
         why = "remainder of the closed form, and rounding"
-        checks.append(identity(claim, predicted[worst], slope[worst], atol=tolerance[worst], why=why))
+        checks.append(identity(claim, predicted[worst], float(slope[worst]), atol=tolerance[worst], why=why))
     # eps ∝ p (1 - p) L^2, L = log((1 - p)/p) - a. From p to p/10 L grows by log 10 + s and 1 - p by the factor 1 + s or
     # less, s = p for p <= .1: where L >= 3 the ratio is below the bound.
     bound = (1 + (np.log(10) + _SMALL) / 3) ** 2 * (1 + _SMALL) / 10

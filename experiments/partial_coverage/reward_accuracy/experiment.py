@@ -11,9 +11,9 @@ import numpy as np
 import banditlab as bl
 from banditlab import metrics, partial_coverage
 from banditlab.claims import Experiment, Shards, Table
+from banditlab.exact.accurate_bad_policy import predicted
 from experiments.partial_coverage.reward_accuracy.checks import check
 from experiments.partial_coverage.reward_accuracy.figure import plot
-from experiments.partial_coverage.reward_accuracy.laws import predicted
 
 CLAIM = (
     "Existence: with pi_ref = (1 - p, p) and pi = (1/2, 1/2), as p -> 0 the implicit reward's error eps falls to 0 "

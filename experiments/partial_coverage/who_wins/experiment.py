@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +43,8 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     learners, trained, curves = [], [], []
     for place, (name, scenario) in enumerate(instances(config.beta).items()):
         env, seen = scenario.env, scenario.seen
-        bandit = (*(np.asarray(table)[0] for table in (env.log_reference, env.reward, seen)), config.beta)
+        reference, rewards = np.asarray(env.log_reference)[0], np.asarray(env.reward)[0]
+        bandit = (reference, rewards, np.asarray(seen)[0], config.beta)
         values = {x: imputation.imputed_value(x, *bandit, config.reward_bound) for x in (DPO, HYPO, RLHF)}
         crossing = float(gradient_limits.equal_gap_reward(env, env.reward, seen, values[DPO], values[HYPO])[0])
         for lane, (learner, penalty) in enumerate(lanes(config)):
@@ -55,8 +57,9 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
                 measured = _measured(truth, data["log_policy"][place], lane, float(data["error"][place, lane]))
                 trained.append(row | {"reward": reward, "predicted": predicted} | measured)
         for learner, value in values.items():
-            gaps = {"reward": fine, "gap": [imputation.gap(value, reward, *bandit) for reward in fine]}
-            curves.append(Table({"instance": name, "learner": learner} | gaps))
+            curve: dict[str, Any] = {"instance": name, "learner": learner, "reward": fine}
+            curve["gap"] = [imputation.gap(value, reward, *bandit) for reward in fine]
+            curves.append(Table(curve))
     return {"learners": Table.from_rows(learners), "trained": Table.from_rows(trained), "curves": Table.stack(curves)}
 
 
