@@ -8,10 +8,10 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from banditlab.exact.accurate_bad_policy import predicted, slope_remainder
 from experiments.partial_coverage.coverage_functions.laws import enclosure, largest_divergence
 from experiments.partial_coverage.gap_bound import exact_cases
 from experiments.partial_coverage.gap_bound.runs import OWN
-from experiments.partial_coverage.reward_accuracy.laws import predicted, slope_remainder
 
 
 def moved(table, column, factor, **equal):
@@ -25,25 +25,25 @@ def moved(table, column, factor, **equal):
 
 
 def test_a_ratio_above_one_is_caught_for_every_kind_of_policy():
-    table = tables.committed("gap_bound")
+    ratios = tables.committed("gap_bound")["ratios"]
     for kind, constant in OWN.items():
-        part = f"ratio {constant}"
-        worst = table.where(part=part, case=kind, x=1.0)["value"][0]
-        changed = moved(table, "value", 1.001 / worst, part=part, case=kind, x=1.0)
-        (claim,) = tables.failing("gap_bound", value=changed)
+        worst = ratios.where(policy=kind, constant=constant, level=1.0)["ratio"][0]
+        changed = moved(ratios, "ratio", 1.001 / worst, policy=kind, constant=constant, level=1.0)
+        (claim,) = tables.failing("gap_bound", "ratios", ratio=changed)
         assert claim.startswith(f"{kind}: largest gap over")
 
 
 def test_a_gap_that_is_not_the_divergence_is_caught():
-    table = tables.committed("gap_bound")
-    (claim,) = tables.failing("gap_bound", value=moved(table, "value", 1 + 1e-8, part="identity", case="hypo"))
+    identity = tables.committed("gap_bound")["identity"]
+    changed = moved(identity, "difference", 1 + 1e-8, policy="hypo")
+    (claim,) = tables.failing("gap_bound", "identity", difference=changed)
     assert claim.startswith("hypo: mean of J* - J")
 
 
 def test_a_mean_that_does_not_hide_the_uncovered_context_is_caught():
-    table = tables.committed("gap_bound")
-    changed = moved(table, "value", 2.0, part="contexts", case="mean gap", x=2.0, mass=1e-6)
-    (claim,) = tables.failing("gap_bound", value=changed)
+    contexts = tables.committed("gap_bound")["contexts"]
+    changed = moved(contexts, "mean_gap", 2.0, contexts=2.0, mass=1e-6)
+    (claim,) = tables.failing("gap_bound", "contexts", mean_gap=changed)
     assert "mean gap" in claim
 
 
@@ -51,7 +51,8 @@ def test_a_mean_that_does_not_hide_the_uncovered_context_is_caught():
 def test_the_sharp_family_needs_its_constant(constant):
     """By NumPy alone: gap / sqrt(C eps) of the family, from its three masses, rises to 1."""
     ratios = []
-    for _, x, measured, closed in exact_cases.sharp((5.0, 20.0, 100.0), (constant,)):
+    for row in exact_cases.sharp((5.0, 20.0, 100.0), (constant,)):
+        x = row["reward_gap"]
         share = 1 / constant
         mu = np.array([share, share, 1 - 2 * share])
         pi_star = log_softmax([x, 0.0, 0.0] if constant > 2 else [x, 0.0])
@@ -62,8 +63,8 @@ def test_the_sharp_family_needs_its_constant(constant):
         variance = mu @ error**2 - (mu @ error) ** 2
         least = max(np.exp(pi_star - np.log(mu)).max(), np.exp(pi - np.log(mu)).max())
         ratio = np.exp(pi) @ (pi - pi_star) / math.sqrt(2 * least * variance)
-        assert measured == pytest.approx(ratio, rel=1e-10)
-        assert closed == pytest.approx(ratio, rel=1e-10)
+        assert row["ratio"] == pytest.approx(ratio, rel=1e-10)
+        assert row["predicted"] == pytest.approx(ratio, rel=1e-10)
         ratios.append(ratio)
     assert ratios == sorted(ratios)
     assert 0.9 < ratios[-1] < 1.0

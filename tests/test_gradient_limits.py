@@ -13,6 +13,7 @@ from tables import committed, failing
 import banditlab as bl
 from banditlab import gradient_limits as limits
 from banditlab import one_sided, scenarios
+from banditlab.exact import imputation
 
 SHAPE = (2, 6)
 BETA = 0.7
@@ -124,6 +125,18 @@ def test_a_reward_model_that_imputes_the_right_value_is_dpo_or_hypo_or_optimal()
         imputed = limits.rlhf_limit(env, reward, SEEN, mean[:, None])
         np.testing.assert_allclose(limit(env, reward, SEEN), imputed, atol=1e-14)
     np.testing.assert_allclose(limits.rlhf_limit(env, reward, SEEN, reward), env.log_target, atol=1e-14)
+
+
+def test_an_imputed_value_costs_what_the_library_measures():
+    logs, reward, seen = np.asarray(ENV.log_reference)[:1], REWARD[:1], SEEN[:1]
+    env, tables = bl.instances.tabular(reward, logs, beta=BETA), (logs[0], reward[0], seen[0], BETA)
+    truth = env.replace(reward=np.where(seen, reward, 0.8))
+    for learner, limit in (("dpo", limits.dpo_flow_limit), ("hypo", limits.hypo_small_penalty_limit)):
+        value = imputation.imputed_value(learner, *tables)
+        measured = float(bl.metrics.gap(truth, limit(env, reward, seen)))
+        assert imputation.gap(value, 0.8, *tables) == pytest.approx(measured, rel=1e-9)
+    centred = reward[seen] - imputation.imputed_value("rlhf", *tables, bound=2.5)
+    assert (centred / (2.5**2 - centred**2)).sum() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_gaps_cross_at_the_equal_gap_reward_and_below_it_the_smaller_value_wins():
@@ -297,33 +310,34 @@ def test_ends_of_the_range():
 
 
 def test_attainability_sees_adam_on_the_closed_form_and_any_learner_off_it():
-    table = committed("attainability")
-    adam, hypo, dpo = (table["optimizer"] == name for name in ("adam", "hypo", "dpo"))
-    claims = failing("attainability", log_ratio=np.where(adam, table["predicted"], table["log_ratio"]))
+    tables = committed("attainability")
+    hypo, dpo = tables["hypo"], tables["dpo"]
+    adam = dpo["optimizer"] == "adam"
+    claims = failing("attainability", "dpo", log_ratio=np.where(adam, dpo["predicted"], dpo["log_ratio"]))
     assert claims
     assert all("Adam" in claim for claim in claims)
-    moved = failing("attainability", log_ratio=np.where(dpo, table["log_ratio"] + 1e-6, table["log_ratio"]))
+    moved = failing("attainability", "dpo", log_ratio=dpo["log_ratio"] + np.where(adam, 0.0, 1e-6))
+    moved += failing("attainability", "datasets", log_ratio=tables["datasets"]["log_ratio"] + 1e-6)
     assert sum("DPO" in claim for claim in moved) == len(moved) > 3
-    claims = failing("attainability", residual=np.where(hypo, 1e-6, 0.0))
-    assert len(claims) == 1
-    assert "residual" in claims[0]
-    claims = failing("attainability", slope=1.05 * table["slope"])
-    assert len(claims) == len(np.unique(table["beta"]))
+    (claim,) = failing("attainability", "hypo", residual=np.full(len(hypo), 1e-6))
+    assert "residual" in claim
+    claims = failing("attainability", "hypo", slope=1.05 * hypo["slope"])
+    assert len(claims) == len(np.unique(hypo["beta"]))
 
 
 def test_who_wins_sees_a_winner_on_the_wrong_side_and_a_lane_that_failed():
-    table = committed("who_wins")
-    swapped = np.where(table["crossing"] > 0, -1.0, 1.0) * table["crossing"]
-    assert any("HyPO wins though" in claim for claim in failing("who_wins", crossing=swapped))
-    failed = table["failed"].copy()
+    learners, trained, _ = committed("who_wins").values()
+    swapped = np.where(learners["crossing"] > 0, -1.0, 1.0) * learners["crossing"]
+    assert any("HyPO wins though" in claim for claim in failing("who_wins", "learners", crossing=swapped))
+    failed = learners["failed"].copy()
     failed[0] = 1
-    assert failing("who_wins", failed=failed) == ["policies that did not converge"]
-    single = (table["kind"] == "trained") & (table["reward"] == -2.0)
-    claims = failing("who_wins", gap=np.where(single, 1.05 * table["gap"], table["gap"]))
+    assert failing("who_wins", "learners", failed=failed) == ["policies that did not converge"]
+    changed = np.where(trained["reward"] == -2.0, 1.05, 1.0) * trained["gap"]
+    claims = failing("who_wins", "trained", gap=changed)
     assert sum("worst of the sweep" in claim for claim in claims) >= 4
 
 
-def test_unseen_mass_sees_one_bandit_against_the_condition():
+def test_unseen_mass_sees_one_tablesagainst_the_condition():
     table = committed("unseen_mass")
     dpo = table["learner"] == "dpo"
     at = int(np.flatnonzero(dpo)[np.argmax(np.abs(table["growth"][dpo]))])

@@ -8,8 +8,8 @@ from scipy.special import expit
 from tables import committed, failing
 
 from banditlab import one_sided
-from experiments.partial_coverage.one_sided_data import EXPERIMENT, laws
-from experiments.partial_coverage.one_sided_data.runs import CRITICAL, CURVE
+from banditlab.exact import one_sided_flow
+from experiments.partial_coverage.one_sided_data import EXPERIMENT
 
 
 @pytest.mark.parametrize(("beta", "critical"), [(0.1, 0.206), (0.3, 0.504), (0.5, 0.631), (0.9, 0.245)])
@@ -23,20 +23,20 @@ def test_the_critical_penalty_is_the_least_ratio_of_pull_and_push(beta, critical
 def test_dpos_closed_form_solves_its_flow_and_grows_by_log_10_over_beta_a_decade():
     times = np.geomspace(0.1, 1e6, 40)
     for num_actions, beta in ((2, 0.3), (5, 1.5)):
-        gaps = laws.gaps(times, num_actions, beta, 0.0, 0.0)
+        gaps = one_sided_flow.gaps(times, num_actions, beta, 0.0, 0.0)
         factor = num_actions / (num_actions - 1)
         np.testing.assert_allclose(beta * gaps + np.exp(beta * gaps), 1 + factor * beta**2 * times, rtol=1e-12)
-        slope = (laws.gaps(times * (1 + 1e-6), num_actions, beta, 0.0, 0.0) - gaps) / (times * 1e-6)
-        np.testing.assert_allclose(slope, laws.speed(gaps, num_actions, beta, 0.0, 0.0), rtol=1e-5)
-    late = laws.gaps(np.array([1e11, 1e12]), 2, 0.5, 0.0, 0.0)
+        slope = (one_sided_flow.gaps(times * (1 + 1e-6), num_actions, beta, 0.0, 0.0) - gaps) / (times * 1e-6)
+        np.testing.assert_allclose(slope, one_sided_flow.speed(gaps, num_actions, beta, 0.0, 0.0), rtol=1e-5)
+    late = one_sided_flow.gaps(np.array([1e11, 1e12]), 2, 0.5, 0.0, 0.0)
     assert late[1] - late[0] == pytest.approx(math.log(10) / 0.5, rel=1e-8)
 
 
 def test_integrated_flows_agree_with_the_closed_form_and_end_at_the_stationary_gap():
     times = np.geomspace(0.5, 1e5, 30)
-    nearly = laws.gaps(times, 2, 0.5, 1e-13, 0.0)
-    np.testing.assert_allclose(nearly, laws.gaps(times, 2, 0.5, 0.0, 0.0), rtol=1e-6)
-    held = laws.gaps(times, 2, 0.5, 0.66, 0.0)
+    nearly = one_sided_flow.gaps(times, 2, 0.5, 1e-13, 0.0)
+    np.testing.assert_allclose(nearly, one_sided_flow.gaps(times, 2, 0.5, 0.0, 0.0), rtol=1e-6)
+    held = one_sided_flow.gaps(times, 2, 0.5, 0.66, 0.0)
     assert held[-1] == pytest.approx(one_sided.stationary_gap(0.66, 0.5), rel=1e-7)
 
 
@@ -50,12 +50,12 @@ def test_every_two_sided_check_would_see_five_percent():
 
 
 def test_measurements_five_percent_off_fail_every_curve_and_every_critical_penalty():
-    table = committed("one_sided_data")
-    curves = set(table["name"][table["kind"] == CURVE].tolist())
+    tables = committed("one_sided_data")
+    curves, critical = tables["curves"], tables["critical"]
     for factor in (0.95, 1.05):
-        claims = failing("one_sided_data", gap=table["gap"] * factor)
-        assert {claim.split(":")[0] for claim in claims} == curves
-        claims = failing("one_sided_data", low=table["low"] * factor, high=table["high"] * factor)
-        assert len(claims) == (table["kind"] == CRITICAL).sum()
+        claims = failing("one_sided_data", "curves", gap=curves["gap"] * factor)
+        assert {claim.split(":")[0] for claim in claims} == set(tables["runs"]["name"].tolist())
+        moved = {name: critical[name] * factor for name in ("escapes", "stops")}
+        assert len(failing("one_sided_data", "critical", **moved)) == len(critical)
         # The KL is near its maximum log A wherever there is a claim about it.
-        assert failing("one_sided_data", kl=table["kl"] * factor)
+        assert failing("one_sided_data", "curves", kl=curves["kl"] * factor)

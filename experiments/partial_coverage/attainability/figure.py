@@ -3,43 +3,43 @@
 import numpy as np
 
 from banditlab import plotting
-from banditlab.store import Table
-from experiments.partial_coverage.attainability.checks import rows_where
-from experiments.partial_coverage.attainability.runs import ADAM, DPO, HYPO
+from banditlab.claims import Table
+from experiments.partial_coverage.attainability.runs import ADAM, DPO
+
+_COMPONENTS = ((0, (0, 1, 2, 3)), (0, (4,)), (0, (5,)), (1, (0, 1, 2)), (1, (3, 4)), (1, (5,)))
 
 
-def plot(table: Table):
+def plot(tables: dict[str, Table]):
     """Above: every action's log-ratio at one beta. Below: the distance to HyPO's limit against lambda."""
     made, axes = plotting.figure(2, 1, height=4.6)
-    beta = float(np.median(np.unique(table["beta"])))
-    smallest = table["penalty"][table["penalty"] > 0].min()
-    for offset, optimizer, key, label in (
-        (-0.2, DPO, "dpo", "DPO, gradient descent"),
-        (0.0, ADAM, "ipo", "DPO, Adam"),
-        (0.2, HYPO, "hypo", f"HyPO, $\\lambda$ = {smallest:g}"),
-    ):
-        penalty = smallest if optimizer == HYPO else 0.0
-        rows = table.where(optimizer=optimizer, beta=beta, penalty=penalty, dataset=-1)
-        _draw_actions(axes[0], rows, key, offset, label)
-    _label_actions(axes[0], table.where(optimizer=DPO, beta=beta, dataset=-1))
+    hypo = tables["hypo"]
+    betas = np.unique(hypo["beta"])
+    # The middle one; of an even number the lower of two.
+    beta, smallest = float(betas[(len(betas) - 1) // 2]), hypo["penalty"].min()
+    dpo, adam = (tables["dpo"].where(optimizer=name, beta=beta) for name in (DPO, ADAM))
+    _draw_actions(axes[0], dpo, "dpo", -0.2, "DPO, gradient descent")
+    _draw_actions(axes[0], adam, "ipo", 0.0, "DPO, Adam")
+    ends = hypo.where(beta=beta, penalty=smallest)
+    _draw_actions(axes[0], ends, "hypo", 0.2, f"HyPO, $\\lambda$ = {smallest:g}")
+    _label_actions(axes[0], dpo)
     axes[0].set(ylabel=r"$\log\,\pi/\pi_{\mathrm{ref}}$", xlabel="actions, by component of compared pairs")
-    shades = plotting.shades("hypo", len(np.unique(table["beta"])))
-    trained = table.where(optimizer=HYPO)
-    for value, shade in zip(np.unique(table["beta"]), shades, strict=True):
-        ends = [trained.where(beta=value, penalty=penalty) for penalty in np.unique(trained["penalty"])]
-        penalties = np.array([end["penalty"][0] for end in ends])
+    for value, shade in zip(betas, plotting.shades("hypo", len(betas)), strict=True):
+        rows = hypo.where(beta=value)
+        penalties = np.unique(rows["penalty"])
+        ends = [rows.where(penalty=penalty) for penalty in penalties]
         distances = np.array([np.abs(end["log_ratio"] - end["predicted"]).max() for end in ends])
-        slope = np.abs(ends[0]["slope"]).max()
+        slope = np.abs(rows["slope"]).max()
         axes[1].plot(penalties, distances, plotting.MARKERS["hypo"], color=shade, label=f"HyPO, $\\beta$ = {value:g}")
         plotting.theory(axes[1], penalties, slope * penalties, "hypo")
     axes[1].set(xscale="log", yscale="log", xlabel=r"penalty $\lambda$")
     axes[1].set_ylabel(r"distance to the $\lambda\to 0$ limit")
     plotting.legend(made, columns=2, theory_label="closed form")
-    exact = rows_where(table, table["optimizer"] != ADAM)
+    descents = (hypo, tables["dpo"].where(optimizer=DPO), tables["datasets"])
+    steps, norm = (max(rows[name].max() for rows in descents) for name in ("num_steps", "gradient_norm"))
     plotting.caption(
         made,
         "Tabular softmax, two contexts of six actions, population labels. Gradient descent: at most "
-        f"{table['num_steps'].max():,} steps, to gradients of at most {exact['gradient_norm'].max():.0e}. Above: beta "
+        f"{steps:,} steps, to gradients of at most {norm:.0e}. Above: beta "
         f"= {beta:g}. Below: largest difference of log-probabilities; dashed: its derivative at 0 times lambda.",
     )
     return made
@@ -55,19 +55,12 @@ def _draw_actions(ax, rows: Table, key: str, offset: float, label: str) -> None:
 
 def _label_actions(ax, rows: Table) -> None:
     places = _places(rows)
-    for context, members in ((0, (0, 1, 2, 3)), (0, (4,)), (0, (5,)), (1, (0, 1, 2)), (1, (3, 4)), (1, (5,))):
+    for context, members in _COMPONENTS:
         chosen = places[(rows["context"] == context) & np.isin(rows["action"], members)]
-        ax.axvspan(
-            chosen.min() - 0.46, chosen.max() + 0.46, color="#F1F1F1" if len(members) > 1 else "#E0D8E4", zorder=0
-        )
-    ax.set_xticks(
-        places,
-        [
-            "unseen" if unseen else f"$a_{action}$"
-            for unseen, action in zip(rows["unseen"], rows["action"] + 1, strict=True)
-        ],
-        rotation=45,
-    )
+        shade = "#F1F1F1" if len(members) > 1 else "#E0D8E4"
+        ax.axvspan(chosen.min() - 0.46, chosen.max() + 0.46, color=shade, zorder=0)
+    names = np.where(rows["unseen"], "unseen", [f"$a_{action}$" for action in rows["action"] + 1])
+    ax.set_xticks(places, names, rotation=45)
     ax.grid(visible=False, axis="x")
 
 

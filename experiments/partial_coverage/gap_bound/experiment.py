@@ -5,8 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table
 from experiments.partial_coverage.gap_bound import exact_cases as cases
 from experiments.partial_coverage.gap_bound import runs
 from experiments.partial_coverage.gap_bound.checks import check
@@ -24,10 +23,9 @@ LEVELS = (0.0, *np.round(np.linspace(0.02, 0.98, 49), 2).tolist(), 0.99, 0.999, 
 class Config:
     """Random bandits for every kind of policy, ascents of the ratio, and the deterministic families.
 
-    bound: RLHF's |r_hat|. steepness, constants: L and C of
-    the sharp families. left_out: masses
-    of the rare action where a ball misses pi* or pi. contexts: numbers of contexts, one uncovered, its rare action of
-    each of the masses; 0 is no mass at all.
+    bound: RLHF's |r_hat|. steepness, constants: L and C of the sharp families. left_out: masses of the rare action
+    where a ball misses pi* or pi. contexts: numbers of contexts, one uncovered, its rare action of each of the masses;
+    0 is no mass at all. Beta is no field: it is drawn with every random bandit, and the families are in its units.
     """
 
     num_bandits: int = 4096
@@ -43,47 +41,50 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows of parts: quantiles of the ratios; the identity; the sharp family; balls too small; many contexts."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Quantiles of the ratios; identity and order; the sharp family; balls too small; many contexts."""
     shards.expect(1)
     counts = (config.num_bandits, config.num_ascents)
     compute = partial(runs.lanes, *counts, config.shape, config.bound, config.num_steps, config.seed)
     measured = shards.get("lanes", (0, sum(counts)), compute)
-    rows = []
-    failures = {"bandits whose ratio is not finite": int((~np.isfinite(measured["ratio_least"])).sum())}
-    for kind in OWN:
-        rows += _summary(kind, {name: x[measured["kind"] == kind] for name, x in measured.items()})
-    rows += [_row("sharp", case, x, *pair) for case, x, *pair in cases.sharp(config.steepness, config.constants)]
-    rows += [_row("left_out", case, x, *pair) for case, x, *pair in cases.left_out(config.left_out)]
-    rows += [_row("contexts", case, x, *rest) for case, x, *rest in cases.contexts(config.contexts, config.masses)]
-    return Table.from_rows(rows, meta={"failures": failures})
-
-
-def _summary(kind: str, lanes: dict[str, np.ndarray]) -> list[dict]:
-    """Quantiles of the ratio for every constant, the identity of the gap, and the order of the constants."""
-    count = len(lanes["gap"])
-    rows = [
-        _row(f"ratio {name}", kind, level, float(np.quantile(lanes[f"ratio_{name}"], level)), 1.0, count=count)
+    lanes = {kind: {name: x[measured["kind"] == kind] for name, x in measured.items()} for kind in OWN}
+    ratios = [
+        {"policy": kind, "constant": name, "level": level, "ratio": float(np.quantile(own[f"ratio_{name}"], level))}
+        for kind, own in lanes.items()
         for name in (LEAST, BALL, GLOBAL)
         for level in LEVELS
     ]
-    difference = np.abs(lanes["difference"] - lanes["gap"]) / (EPS * lanes["scale"])
-    rows.append(_row("identity", kind, 0.0, float(lanes["difference"].mean()), float(lanes["gap"].mean()), count=count))
-    rows.append(_row("rounding", kind, 0.0, float(difference.max()), float(lanes["scale"].mean()), count=count))
+    sizes = dict(zip(("contexts", "actions"), config.shape, strict=True))
+    return {
+        "ratios": Table.from_rows(ratios),
+        "identity": Table.from_rows({"policy": kind} | sizes | _summary(own) for kind, own in lanes.items()),
+        "sharp": Table.from_rows(cases.sharp(config.steepness, config.constants)),
+        "small_balls": Table.from_rows(cases.small_balls(config.left_out)),
+        "contexts": Table.from_rows(cases.contexts(config.contexts, config.masses)),
+    }
+
+
+def _summary(lanes: dict[str, np.ndarray]) -> dict[str, float]:
+    """The identity of the gap and the order of the constants, over all bandits of one kind of policy."""
+    rounding = np.abs(lanes["difference"] - lanes["gap"]) / (EPS * lanes["scale"])
     # Rounding of a root of a rounded kl: see coverage_functions.
     out = (lanes["least"] > lanes["ball"] * (1 + 1e-6)) | (lanes["ball"] > lanes["global"] * (1 + 1e-12))
-    return [*rows, _row("order", kind, 0.0, float(out.sum()), 0.0, count=count)]
+    means = {name: float(lanes[name].mean()) for name in ("difference", "gap")}
+    return {"bandits": len(out), **means, "rounding": float(rounding.max())} | {
+        "scale": float(lanes["scale"].mean()),
+        "out_of_order": float(out.sum()),
+    }
 
 
-def _row(part: str, case: str, x: float, value: float, predicted: float, mass: float = 1.0, *, count: int = 1) -> dict:
-    numbers = {"x": float(x), "value": float(value), "predicted": float(predicted), "mass": float(mass)}
-    return {"part": part, "case": case} | numbers | {"count": count}
-
-
+_RATIO = {"ratio": "gap over sqrt(C eps)", "predicted": "closed form of ratio"}
+_CONTEXTS = {
+    "mean_gap": "J(pi*) - J(pi), mean over contexts [beta]",
+    "largest_gap": "J(pi*) - J(pi), largest over contexts [beta]",
+    "mean_bound": "sqrt(C eps) with eps the mean over contexts [beta]",
+    "largest_bound": "sqrt(C eps) with eps the largest over contexts [beta]",
+}
 EXPERIMENT = Experiment(
-    name="gap_bound",
     claim=CLAIM,
-    family="partial_coverage",
     presets={
         "smoke": Config(num_bandits=256, num_ascents=32, num_steps=40, contexts=(1, 8, 64)),
         "default": Config(),
@@ -92,4 +93,34 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
-)
+    columns={
+        "*": {"policy": "kind of policy; adversarial is the end of an ascent of the ratio"},
+        "ratios": {
+            "constant": "which C: least of the bound, C_kl of the ball that holds pi and pi*, C_glo of all policies",
+            "level": "share of the bandits whose ratio is at most this one",
+            "ratio": "quantile over bandits of the gap over sqrt(C eps), which the bound says is at most 1",
+        },
+        "identity": {
+            "contexts": "contexts of every bandit",
+            "actions": "actions of every bandit",
+            "bandits": "bandits of this kind of policy [bandits]",
+            "difference": "J(pi*) - J(pi) as a difference of two objectives, mean over bandits [reward]",
+            "gap": "beta E_x KL(pi||pi*), mean over bandits [reward]",
+            "rounding": "largest difference of the two, a rounding-level residual [eps of a float times scale]",
+            "scale": "(1 + |logit|) times the size of J's terms, mean over bandits [reward]",
+            "out_of_order": "bandits in which least C <= C_kl <= C_glo fails [bandits]",
+        },
+        "sharp": _RATIO | {
+            "constant": "limit of C as reward_gap grows, 1/mu of the two likely actions",
+            "reward_gap": "L, the reward of pi*'s action over the others' [beta]",
+        },
+        "small_balls": _RATIO | {
+            "left_out": "which policy lies outside of the ball, whose radius is the other's KL to pi_ref",
+            "mass": "mass of the rare action under pi_ref",
+        },
+        "contexts": _CONTEXTS | {f"{name}_predicted": f"closed form of {name} [beta]" for name in _CONTEXTS} | {
+            "contexts": "contexts of equal probability, one of them uncovered",
+            "mass": "p, the mass of the rare action under pi_ref in the uncovered context",
+        },
+    },
+)  # fmt: skip

@@ -7,6 +7,7 @@ from scipy.special import log_softmax, softmax
 
 import banditlab as bl
 from banditlab import coverage, metrics, partial_coverage
+from banditlab.store import failures
 from experiments.partial_coverage.shared.bare_bandits import bare_environment
 
 # rho (N, S), log pi_ref (N, S, A), r* (N, S, A), beta (N,) and log pi (N, S, A).
@@ -25,9 +26,9 @@ def lanes(
     kinds, drawn = random_lanes(num_bandits, shape, bound, seed)
     climbed = ascents(num_ascents, shape, num_steps, seed)
     *tables, policies = (jnp.asarray(np.concatenate(pair)) for pair in zip(drawn, climbed, strict=True))
-    measured = _measure_all(bare_environment(*tables), policies)
-    kinds = np.concatenate([kinds, np.full(num_ascents, "adversarial")])
-    return {name: np.asarray(x) for name, x in measured.items()} | {"kind": kinds}
+    measured = {name: np.asarray(x) for name, x in _measure_all(bare_environment(*tables), policies).items()}
+    kinds = {"kind": np.concatenate([kinds, np.full(num_ascents, ADVERSARIAL)])}
+    return measured | kinds | failures({"bandits whose ratio is not finite": ~np.isfinite(measured["ratio_least"])})
 
 
 def random_lanes(num_bandits: int, shape: tuple[int, int], bound: float, seed: int) -> tuple[np.ndarray, Tables]:
@@ -52,10 +53,10 @@ def random_lanes(num_bandits: int, shape: tuple[int, int], bound: float, seed: i
     centre = counted.sum(-1, keepdims=True) / seen.sum(-1, keepdims=True)
     on_seen = softmax(np.where(seen, reference + noisy / wide, -np.inf), axis=-1)
     imputed = {
-        "dpo": np.where(seen, noisy, centre),
-        "rlhf": np.clip(np.where(seen, noisy, rng.uniform(-bound, bound, size)), -bound, bound),
-        "hypo": np.where(seen, noisy, (on_seen * counted).sum(-1, keepdims=True)),
-        "random": wide * (3 * rng.standard_normal(size) - reference),
+        DPO: np.where(seen, noisy, centre),
+        RLHF: np.clip(np.where(seen, noisy, rng.uniform(-bound, bound, size)), -bound, bound),
+        HYPO: np.where(seen, noisy, (on_seen * counted).sum(-1, keepdims=True)),
+        RANDOM: wide * (3 * rng.standard_normal(size) - reference),
     }
     policies = np.concatenate([log_softmax(reference + r_hat / wide, axis=-1) for r_hat in imputed.values()])
     rho, reference, reward, beta = (np.concatenate([x] * len(imputed)) for x in (rho, reference, reward, beta))
@@ -93,20 +94,16 @@ def measure(env: bl.Environment, log_policy: jax.Array) -> dict[str, jax.Array]:
 _measure_all = jax.jit(jax.vmap(measure))
 
 
-def _bandit(tables):
-    """Environment and policy of four tables: logits of rho and pi_ref, r*/beta and r_hat/beta; beta = 1."""
-    weights, logits, reward, estimated = tables
-    env = bare_environment(jax.nn.softmax(weights), jax.nn.log_softmax(logits, axis=-1), reward, jnp.ones(()))
-    return env, jax.nn.log_softmax(env.log_reference + estimated, axis=-1)
-
-
 @jax.jit
 def _ascend(start, length, num_steps):
     """Tables of the best point of every ascent by normalised gradients, with steps that shrink to zero."""
 
     def log_ratio(tables):
-        env, log_policy = _bandit(tables)
-        error = partial_coverage.squared_error(env, env.log_reference, tables[3])
+        # Logits of rho and pi_ref, r*/beta and r_hat/beta; beta = 1.
+        weights, logits, reward, estimated = tables
+        env = bare_environment(jax.nn.softmax(weights), jax.nn.log_softmax(logits, axis=-1), reward, jnp.ones(()))
+        log_policy = jax.nn.log_softmax(env.log_reference + estimated, axis=-1)
+        error = partial_coverage.squared_error(env, env.log_reference, estimated)
         constant = partial_coverage.least_constant(env, env.log_reference, log_policy)
         return jnp.log(metrics.gap(env, log_policy)) - 0.5 * jnp.log(constant) - 0.5 * jnp.log(error)
 

@@ -9,22 +9,11 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import one_sided
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
-from experiments.partial_coverage.one_sided_data import laws
+from banditlab.claims import Experiment, Shards, Table
+from banditlab.exact import one_sided_flow
 from experiments.partial_coverage.one_sided_data.checks import check
 from experiments.partial_coverage.one_sided_data.figure import plot
-from experiments.partial_coverage.one_sided_data.runs import (
-    CRITICAL,
-    CURVE,
-    DPO,
-    HYPO,
-    LINE,
-    RLHF,
-    curves_of,
-    penalties,
-    train,
-)
+from experiments.partial_coverage.one_sided_data.runs import DPO, HYPO, RLHF, curves_of, penalties, train
 
 CLAIM = (
     "On one-sided labels DPO's log-ratios grow like log(t)/beta without end, its KL to pi_ref towards its maximum; a "
@@ -58,55 +47,55 @@ class Config:
     num_records: int = 46
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows of training curves, of brackets of the critical penalty, and of its computed line over beta."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """The training runs and their curves, the brackets of the critical penalty, and its computed line over beta."""
     actions = sorted({curve[1] for curve in config.curves})
     shards.expect(len(actions))
-    rows: list[dict[str, Any]] = []
-    failures = {"runs not finite": 0, "curves short of a stationary point": 0}
+    rows, curves, critical, lines = [], [], [], []
     for num_actions in actions:
         data = shards.get(f"actions={num_actions}", (0, 1), partial(train, config, num_actions))
-        for place, curve in enumerate(curves_of(config, num_actions)):
-            rows += _curve_rows(
-                config, curve, {name: data[name][place] for name in ("gap", "kl", "end")}, data["steps"]
-            )
-        failures["curves short of a stationary point"] += int((data["end"] == bl.Status.max_steps).sum())
-        statuses = np.concatenate([data["end"], data["grid"].ravel()])
-        failures["runs not finite"] += int((statuses == bl.Status.nonfinite).sum())
-        rows += _critical_rows(config, num_actions, data["grid"])
+        measured = (data[name] for name in ("gap", "kl", "end"))
+        for curve, gap, kl, end in zip(curves_of(config, num_actions), *measured, strict=True):
+            rows.append(_run_row(config, curve, int(end)))
+            curves.append(_curve(config, curve, {"step": data["steps"].astype(float), "gap": gap, "kl": kl}))
+        critical += _critical_rows(config, num_actions, data["grid"])
         for beta in np.linspace(0.05, 0.99, 48):
-            critical = one_sided.critical_penalty(beta, -math.log(num_actions - 1))
-            rows.append(_row(kind=LINE, actions=num_actions, beta=float(beta), predicted=critical))
-    return Table.from_rows(rows, meta={"failures": failures})
+            value = one_sided.critical_penalty(beta, -math.log(num_actions - 1))
+            lines.append({"actions": float(num_actions), "beta": float(beta), "predicted": value})
+    tables = {"runs": Table.from_rows(rows), "curves": Table.stack(curves)}
+    return tables | {"critical": Table.from_rows(critical), "lines": Table.from_rows(lines)}
 
 
-def _curve_rows(config: Config, curve, measured: dict[str, np.ndarray], steps: np.ndarray) -> list[dict[str, Any]]:
+def _run_row(config: Config, curve, end: int) -> dict[str, str | float]:
     method, num_actions, beta, penalty, bound = curve
-    numbers = (num_actions, beta, penalty, 2 * bound)
-    gaps = laws.gaps(config.step_size * steps, *numbers)
-    allowances = laws.euler_remainder(gaps, config.step_size, *numbers)
     stop = 2 * bound / beta  # the policy pi_ref e^{r/beta} of the reward at its bound
     if method != RLHF:
         stop = one_sided.stationary_gap(penalty, beta, -math.log(num_actions - 1))
-    shared = {"kind": CURVE, "method": method, "actions": num_actions, "beta": beta, "penalty": penalty}
-    shared |= {"failed": int(measured["end"] == bl.Status.nonfinite)}
-    shared |= {"bound": bound, "end": int(measured["end"]), "predicted": stop, "name": _name(curve)}
-    columns = {"step": steps, "gap": measured["gap"], "kl": measured["kl"], "flow": gaps, "allowance": allowances}
-    columns |= {"flow_kl": laws.kl(gaps, num_actions)}
-    return [_row(**shared, **{name: float(v[i]) for name, v in columns.items()}) for i in range(len(steps))]
+    row = {"name": _name(curve), "method": method, "actions": float(num_actions), "beta": beta, "penalty": penalty}
+    row |= {"bound": bound, "step_size": config.step_size, "end": float(end)}
+    return row | {"failed": float(end == bl.Status.nonfinite), "predicted": stop}
 
 
-def _critical_rows(config: Config, num_actions: int, grid: np.ndarray) -> list[dict[str, Any]]:
+def _curve(config: Config, curve, measured: dict[str, Any]) -> Table:
+    _, num_actions, beta, penalty, bound = curve
+    numbers = (num_actions, beta, penalty, 2 * bound)
+    gaps = one_sided_flow.gaps(config.step_size * measured["step"], *numbers)
+    allowances = one_sided_flow.euler_remainder(gaps, config.step_size, *numbers)
+    columns: dict[str, Any] = {"name": _name(curve), **measured, "flow": gaps, "allowance": allowances}
+    columns["flow_kl"] = one_sided_flow.kl(gaps, num_actions)
+    return Table(columns)
+
+
+def _critical_rows(config: Config, num_actions: int, grid: np.ndarray) -> list[dict[str, float]]:
     """For every beta the largest lambda whose run did not stop, and the next one."""
     rows, tried = [], penalties(config)
     for beta, ends in zip(config.betas, grid, strict=True):
         stopped = ends == bl.Status.converged
         first = int(np.argmax(stopped))
-        changes = int((stopped[1:] != stopped[:-1]).sum())
-        row = {"kind": CRITICAL, "method": HYPO, "actions": num_actions, "beta": beta, "end": changes}
-        row |= {"failed": int((ends == bl.Status.nonfinite).sum())}
-        row |= {"low": float(tried[first - 1]), "high": float(tried[first])}
-        rows.append(_row(**row, predicted=one_sided.critical_penalty(beta, -math.log(num_actions - 1))))
+        row = {"actions": float(num_actions), "beta": beta, "changes": float((stopped[1:] != stopped[:-1]).sum())}
+        row |= {"failed": float((ends == bl.Status.nonfinite).sum())}
+        row |= {"escapes": float(tried[first - 1]), "stops": float(tried[first])}
+        rows.append(row | {"predicted": one_sided.critical_penalty(beta, -math.log(num_actions - 1))})
     return rows
 
 
@@ -116,19 +105,8 @@ def _name(curve) -> str:
     return f"{method}, A={num_actions}, beta={beta:g}{tail}"
 
 
-def _row(**given: Any) -> dict[str, Any]:
-    texts = ("kind", "method", "name")
-    curve = ("beta", "penalty", "bound", "step", "gap", "flow", "allowance", "kl", "flow_kl")
-    empty = dict.fromkeys(texts, "") | dict.fromkeys(
-        ("actions", "end", "failed", *curve, "low", "high", "predicted"), 0.0
-    )
-    return empty | {name: value if name in texts else float(value) for name, value in given.items()}
-
-
 EXPERIMENT = Experiment(
-    name="one_sided_data",
     claim=CLAIM,
-    family="partial_coverage",
     presets={
         "smoke": Config(curves=Config.curves[:3], betas=(0.3, 0.5), num_steps=10_000, num_records=20),
         "default": Config(),
@@ -137,4 +115,36 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "*": {
+            "name": "training run, by its method and numbers",
+            "actions": "number of actions, one of which wins every label",
+            "beta": "temperature of the training loss, for rlhf of its objective [reward]",
+        },
+        "runs": {
+            "method": "dpo and hypo descend on the labels, rlhf on a bounded reward fitted to them",
+            "penalty": "lambda, the weight of KL(pi||pi_ref) beside the labels' loss; 0 is none",
+            "bound": "largest |r| of the fitted reward; 0 is training on the labels themselves [reward]",
+            "step_size": "step size of plain gradient descent on the logits",
+            "end": "status after the last step: 0 stopped at a stationary point, 1 went on, others failed",
+            "failed": "1 if the run is not finite, else 0",
+            "predicted": "gap at the stationary point where training stops; inf where there is none [nats]",
+        },
+        "curves": {
+            "step": "gradient steps done [steps]",
+            "gap": "log(pi/pi_ref) of the winner minus that of the other actions, measured [nats]",
+            "kl": "KL(pi||pi_ref), measured [nats]",
+            "flow": "gap of gradient flow after the same time, predicted [nats]",
+            "allowance": "how far Euler steps of this size may be from the flow [nats]",
+            "flow_kl": "KL(pi||pi_ref) at the gap of the flow, predicted [nats]",
+        },
+        "critical": {
+            "changes": "changes between escaping and stopping along the penalties tried, in order",
+            "failed": "runs of the grid that are not finite [runs]",
+            "escapes": "largest lambda tried below the first that stops, whose run escapes",
+            "stops": "smallest lambda tried whose run stops",
+            "predicted": "critical lambda, below which HyPO escapes",
+        },
+        "lines": {"predicted": "critical lambda, below which HyPO escapes"},
+    },
 )

@@ -1,4 +1,4 @@
-"""The training runs of `one_sided_data`, and the names in its table."""
+"""The training runs of `one_sided_data`, and the names of its methods."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import trajectories
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.one_sided_data.experiment import Config
 
 DPO, HYPO, RLHF = "dpo", "hypo", "rlhf"
-CURVE, CRITICAL, LINE = "curve", "critical", "line"
 # The grid of lambda: independent of what is predicted, and wide enough for every critical value.
 _LOWEST, _HIGHEST = 0.06, 0.75
 
@@ -42,14 +42,20 @@ def train(config: Config, num_actions: int) -> dict[str, np.ndarray]:
         tilted = jax.nn.log_softmax(env.log_reference + bounded_reward(env, wins, bound) / temperature)
         runs.append(trajectories.paths(env.replace(log_reference=tilted), 0 * wins[None], penalty=1.0, **settings))
     log_policy = np.concatenate([found["log_policy"][: len(labelled)] for found in runs])
+    end = np.concatenate([found["status"][: len(labelled)] for found in runs])
     divergence = jax.jit(jax.vmap(jax.vmap(partial(bl.metrics.kl_reference, env))))(jnp.asarray(log_policy))
     return {
         "steps": steps,
         "gap": log_policy[:, :, 0, 0] - log_policy[:, :, 0, 1:].mean(axis=2),
         "kl": np.asarray(divergence),
-        "end": np.concatenate([found["status"][: len(labelled)] for found in runs]),
+        "end": end,
         "grid": grid,
-    }
+    } | failures(
+        {
+            "runs not finite": np.append(end, grid) == bl.Status.nonfinite,
+            "curves short of a stationary point": end == bl.Status.max_steps,
+        }
+    )
 
 
 def bounded_reward(env: bl.Environment, wins: np.ndarray, bound: float) -> jax.Array:

@@ -2,21 +2,19 @@
 
 import numpy as np
 
-from banditlab.claims.checks import Check, identity, interval, upper
-from banditlab.store import Table
-from experiments.partial_coverage.who_wins.laws import DPO, RLHF
-from experiments.partial_coverage.who_wins.runs import TRAINED
+from banditlab.claims import Check, Table, identity, interval, upper
+from experiments.partial_coverage.who_wins.runs import DPO, HYPO, RLHF
 
 _DOUBLED = "what doubling lambda changes, before the extrapolation removes it"
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: dict[str, Table]) -> list[Check]:
     """Every gap on its curve; the crossing; who wins on either side of it."""
-    trained = table.where(kind=TRAINED)
-    checks = [upper("policies that did not converge", 0.0, trained["failed"].max())]
-    single = trained["penalty"][trained["penalty"] > 0].min()
-    for name in dict.fromkeys(table["instance"].tolist()):
-        here = trained.where(instance=name)
+    learners = tables["learners"]
+    checks = [upper("policies that did not converge", 0.0, learners["failed"].max())]
+    single = learners["penalty"][learners["penalty"] > 0].min()
+    for name in dict.fromkeys(learners["instance"].tolist()):
+        here = tables["trained"].where(instance=name)
         for learner, says in ((DPO, "the plain mean of the seen"), (RLHF, "its barrier's centre")):
             rows = here.where(learner=learner)
             claim = f"{name}, {learner}, imputes {says}: gap at unseen reward"
@@ -26,7 +24,7 @@ def check(table: Table) -> list[Check]:
         extrapolated = 2 * near["gap"] - double["gap"]
         allowed = np.abs(double["gap"] - near["gap"]) + 3 * (near["allowed"] + double["allowed"])
         checks += _ends(claim, near["reward"], near["predicted"], extrapolated, allowed, near["doubled"] + allowed)
-        checks += _crossing_checks(name, here.where(learner=DPO), near, double)
+        checks += _crossing_checks(learners.where(instance=name), here.where(learner=DPO), near, double)
     return checks
 
 
@@ -42,18 +40,17 @@ def _ends(claim: str, reward, predicted, measured, allowed, along=None) -> list[
     return [*checks, upper(f"{claim}: worst of the sweep, over what is allowed", 1.0, worst)]
 
 
-def _crossing_checks(name: str, dpo: Table, near: Table, double: Table) -> list[Check]:
+def _crossing_checks(learners: Table, dpo: Table, near: Table, double: Table) -> list[Check]:
     """J is linear in the unseen reward, so the difference of two gaps is too: two points give its zero."""
     crossings = [_zero(dpo["reward"], rows["gap"] - dpo["gap"]) for rows in (near, double)]
-    predicted = float(dpo["crossing"][0])
+    name, predicted = learners["instance"][0], float(learners["crossing"][0])
     claim = f"{name}: unseen reward at which DPO and HyPO are equally bad, extrapolated to lambda = 0"
     measured, allowance = 2 * crossings[0] - crossings[1], abs(crossings[1] - crossings[0])
     checks = [interval(claim, predicted, measured, 0.0, allowance=allowance, why=_DOUBLED)]
-    above = near["reward"] > predicted
-    hypo_wins = near["gap"] < dpo["gap"]
-    higher = bool(near["imputed"][0] > dpo["imputed"][0])
+    higher = learners.where(learner=HYPO)["imputed"][0] > learners.where(learner=DPO)["imputed"][0]
+    expected = (near["reward"] > predicted) == higher
+    wrong = int(((near["gap"] < dpo["gap"]) != expected).sum())
     side = "above" if higher else "below"
-    wrong = int((hypo_wins != (above if higher else ~above)).sum())
     claim = f"{name}: rewards of the sweep at which HyPO wins though not {side} the crossing, or the other way round"
     return [*checks, upper(claim, 0.0, wrong)]
 

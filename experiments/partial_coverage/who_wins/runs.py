@@ -13,23 +13,22 @@ import banditlab as bl
 from banditlab import scenarios
 from banditlab.estimators import bounded
 from banditlab.estimators.descent import descend
+from banditlab.store import failures
 from experiments.partial_coverage.shared import label_curvature
-from experiments.partial_coverage.who_wins.laws import DPO, HYPO, RLHF
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.who_wins.experiment import Config
 
 EVEN, LOSER = "even reference", "loser-heavy reference"
-# Measured on trained policies; the closed forms themselves, on a fine grid.
-TRAINED, CURVE = "trained", "curve"
+DPO, HYPO, RLHF = "dpo", "hypo", "rlhf"
 
 
-def instances() -> dict[str, scenarios.Scenario]:
+def instances(beta: float) -> dict[str, scenarios.Scenario]:
     """One context, four seen actions and one unseen of mass 0.1; the same number of everything, so one program."""
     reference = np.log([[0.225, 0.225, 0.225, 0.225, 0.1]])
-    even = bl.instances.tabular([[0.0, 0.2, 0.4, 2.0, 0.0]], reference)
+    even = bl.instances.tabular([[0.0, 0.2, 0.4, 2.0, 0.0]], reference, beta=beta)
     seen = np.array([[True, True, True, True, False]])
-    return {EVEN: scenarios.labelled(even, seen), LOSER: scenarios.loser_heavy_reference()}
+    return {EVEN: scenarios.labelled(even, seen), LOSER: scenarios.loser_heavy_reference(beta=beta)}
 
 
 def lanes(config: Config) -> list[tuple[str, float]]:
@@ -40,7 +39,7 @@ def train(config: Config) -> dict[str, np.ndarray]:
     """log_policy (instances, 4, S, A), the error that its own residual allows, and whether it failed to converge."""
     columns = {"log_policy": [], "error": [], "failed": []}
     penalties = jnp.asarray([0.0, config.penalty, 2 * config.penalty])
-    for scenario in instances().values():
+    for scenario in instances(config.beta).values():
         env, wins = scenario.env, bl.preferences.outcome_law(scenario.env, scenario.pair_law)
         curvature = label_curvature.hessian(np.asarray(wins), np.asarray(env.reward))
         least = label_curvature.least_curvature(np.asarray(wins), np.asarray(env.reward))
@@ -54,7 +53,8 @@ def train(config: Config) -> dict[str, np.ndarray]:
         barrier = 4 * np.sqrt(2 * float(reward.excess) / least) / float(env.beta)
         columns["error"].append(np.append(descent, barrier))
         columns["failed"].append(np.append(np.asarray(norm) > 1e-9, int(reward.status) != bl.Status.converged))
-    return {name: np.stack(values) for name, values in columns.items()}
+    arrays = {name: np.stack(values) for name, values in columns.items()}
+    return arrays | failures({"policies not converged": arrays["failed"]})
 
 
 @jax.jit

@@ -1,4 +1,8 @@
-"""Gap, error and bound of the two actions in closed form, and how far the gap's slope is from its limit."""
+"""An accurate implicit reward of a bad policy: two actions, pi_ref = (1 - p, p), rewards (0, r), pi = (1/2, 1/2).
+
+As p falls, the error eps of the implicit reward on pairs of pi_ref falls to 0, and the gap grows by (beta/2) log 10 a
+decade.
+"""
 
 import numpy as np
 
@@ -19,11 +23,12 @@ def predicted(beta: float, reward: float, mass: float) -> tuple[float, float, fl
     return gap, error, float(np.sqrt(constant * error))
 
 
-def slope_remainder(beta: float, reward: float, mass: float) -> float:
+def slope_remainder(beta, reward, mass):
     """How far gap(p/10) - gap(p) can be from (beta/2) log 10, for p = mass, from the closed form of the gap.
 
-    The difference is beta [log((1 - p)/(1 - p/10))/2 + log((1 + u/10)/(1 + u))], u = p (e^a - 1) > -p; a logarithm of a
-    quotient is at most the difference of its two sides over the smaller: .45 p/(1 - p) and .9 |u|/(1 + min(u, 0)).
+    Numbers, or arrays of one shape. The difference is beta [log((1 - p)/(1 - p/10))/2 + log((1 + u/10)/(1 + u))], u =
+    p (e^a - 1) > -p; a logarithm of a quotient is at most the difference of its two sides over the smaller: .45 p/(1 -
+    p) and .9 |u|/(1 + min(u, 0)).
     """
     shift = mass * np.expm1(reward / beta)
-    return beta * (0.45 * mass / (1 - mass) + 0.9 * abs(shift) / (1 + min(shift, 0.0)))
+    return beta * (0.45 * mass / (1 - mass) + 0.9 * np.abs(shift) / (1 + np.minimum(shift, 0.0)))

@@ -1,4 +1,4 @@
-"""Predicted training on one-sided labels: by symmetry one equation for the gap between the winner and all others.
+"""Training on one-sided labels as a flow: by symmetry one equation for the gap between the winner and all others.
 
 A uniform reference over A actions, and a winner that every label prefers, all others in equal shares. They keep equal
 logits, so that with the winner's log-ratio to them D and s = -log(A - 1), gradient flow on the logits is
