@@ -1,0 +1,6 @@
+"""A field to set for each claim of the foundation, and a column of predictions that then changes."""
+
+CHANGES = {
+    "staircase": ("step=0.4", "environment.price_start"),
+    "random_features": ("num_features=3", "environment.price_start"),
+}
