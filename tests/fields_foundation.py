@@ -4,4 +4,5 @@ CHANGES = {
     "staircase": ("step=0.4", "environment.price_start"),
     "random_features": ("num_features=3", "environment.price_start"),
     "batch_threshold": ("step=0.4", "curves.floor"),
+    "hybrid_two_rounds": ("num_stairs=4", "designs.rank"),
 }

@@ -172,14 +172,15 @@ def _last(table: Table, arm: str) -> Table:
     return rows.where(round=int(rows["round"].max()))
 
 
+PREDICTED = {
+    "ratio": "KL(pi*||pi) over its prediction at the policies realised, mean over seeds",
+    "predicted": "predicted mean of KL(pi*||pi) at the policies realised [nats]",
+}
 COLUMNS = {
     "environment": {
         **chosen_instance.COLUMNS,
         "price_start": "C_F(pi_0) = tr(V* H^-1), limit of 2 n KL for n pairs from the start pi_0 [nats x labels]",
         "price_target": "C_F(pi*), the same limit for pairs from the target pi* [nats x labels]",
     },
-    "*": {
-        "ratio": "KL(pi*||pi) over its prediction at the policies realised, mean over seeds (1 at round 0)",
-        "predicted": "predicted mean of KL(pi*||pi) at the policies realised (at round 0 that of pi_0) [nats]",
-    },
+    "*": {**PREDICTED, "round": "rounds done; 0 is pi_0, whose KL is its own prediction [rounds]"},
 }
