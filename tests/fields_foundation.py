@@ -5,4 +5,5 @@ CHANGES = {
     "random_features": ("num_features=3", "environment.price_start"),
     "batch_threshold": ("step=0.4", "curves.floor"),
     "hybrid_two_rounds": ("num_stairs=4", "designs.rank"),
+    "floor_constants": ("target=0.5", "remainder.predicted"),
 }

@@ -8,7 +8,8 @@ from tables import committed, failing
 
 from banditlab import exact_chain as exact
 from banditlab import instances, samplers
-from experiments.foundation import coverage_improvement, floor_constants
+from banditlab.exact.remainder import remainder_constant
+from experiments.foundation import coverage_improvement
 from experiments.foundation.exact_chain import law_comparison
 from experiments.shared import floor_batches, policy_draws
 
@@ -33,9 +34,9 @@ def test_every_extremal_draw_exceeds_the_derived_share_of_the_bound_before_round
 
 
 def test_one_fit_without_a_proved_maximum_is_caught():
-    counts = committed("floor_constants")["unproved"].copy()
+    counts = committed("floor_constants")["constants"]["num_unproved"].copy()
     counts[0] = 1
-    (claim,) = failing("floor_constants", unproved=counts)
+    (claim,) = failing("floor_constants", "constants", num_unproved=counts)
     assert "not proved to exist" in claim
 
 
@@ -43,15 +44,14 @@ def test_one_fit_without_a_proved_maximum_is_caught():
 def test_the_allowance_for_the_remainder_exceeds_the_exact_one_on_the_chain(start):
     env = instances.chain(target=1.0, start=start)
     order = floor_batches.remainder_order(env, samplers.initial(env, env.log_initial))
-    exact_constant = floor_constants.remainder_constant(1.0, start)
+    exact_constant = remainder_constant(1.0, start)
     assert exact_constant < order < 3 * exact_constant
 
 
 def test_a_remainder_of_another_order_is_caught():
-    table = committed("floor_constants")
-    exponent = np.where(table["kind"] == floor_constants.REMAINDER, table["num_pairs"] / 100.0, 1.0) ** -0.05
-    wrong = 1 + (table["ratio"] - 1) * exponent
-    assert any("slope of the remainder" in claim for claim in failing("floor_constants", ratio=wrong))
+    table = committed("floor_constants")["remainder"]
+    wrong = 1 + (table["ratio"] - 1) * (table["labels"] / 100.0) ** -0.05
+    assert any("slope of the remainder" in claim for claim in failing("floor_constants", "remainder", ratio=wrong))
 
 
 def test_one_value_off_the_lattice_of_the_exact_law_is_caught():
