@@ -6,4 +6,5 @@ CHANGES = {
     "batch_threshold": ("step=0.4", "curves.floor"),
     "hybrid_two_rounds": ("num_stairs=4", "designs.rank"),
     "floor_constants": ("target=0.5", "remainder.predicted"),
+    "coverage_improvement": ("rarity=5.0", "extremal.bound"),
 }

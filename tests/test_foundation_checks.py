@@ -16,10 +16,10 @@ from experiments.shared import floor_batches, policy_draws
 
 @pytest.mark.parametrize("ratio", coverage_improvement.RATIOS)
 def test_one_violated_bound_among_thousands_of_policies_is_caught(ratio):
-    values = committed("coverage_improvement")[ratio].copy()
+    values = committed("coverage_improvement")["random"][ratio].copy()
     values[3] = 1 + 1e-8
-    (claim,) = failing("coverage_improvement", **{ratio: values})
-    assert coverage_improvement.RATIOS[ratio] in claim
+    (claim,) = failing("coverage_improvement", "random", **{ratio: values})
+    assert coverage_improvement.RATIOS[ratio][1] in claim
 
 
 def test_every_extremal_draw_exceeds_the_derived_share_of_the_bound_before_rounding():
