@@ -7,4 +7,5 @@ CHANGES = {
     "hybrid_two_rounds": ("num_stairs=4", "designs.rank"),
     "floor_constants": ("target=0.5", "remainder.predicted"),
     "coverage_improvement": ("rarity=5.0", "extremal.bound"),
+    "exact_chain": ("target=1.5", "kl_exact"),
 }
