@@ -106,11 +106,21 @@ def measure(config: Budget, usual: str, make: Callable[[], bl.Environment], shar
             before = data["start"], data["start"]  # no label yet: the KL is that of pi_0, exactly
             for k, (kl, expected) in enumerate([before, *zip(data["kl"].T, data["predicted"].T, strict=True)]):
                 row = {"arm": arm, "seeds": seeds, "ridge": ridge, "round": k, "labels": k * labels}
-                row |= statistics.quantiles("kl", kl) | statistics.mean("kl", kl)
-                row |= statistics.mean("ratio", kl / expected)
-                rows.append(row | statistics.quantiles("predicted", expected, {"median": 0.5}))
+                rows.append(row | compared(kl, expected))
         tables[regime] = Table.from_rows(rows)
     return tables
+
+
+def compared(kl: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Columns of KL over seeds, its quotient by the prediction, and the prediction; PREDICTED says what they mean."""
+    row = statistics.quantiles("kl", kl) | statistics.mean("kl", kl) | statistics.mean("ratio", kl / predicted)
+    return row | statistics.quantiles("predicted", predicted, {"median": 0.5})
+
+
+def quotient(upper: Table, lower: Table) -> tuple[float, float]:
+    """Mean KL of one row over that of another, and its standard error."""
+    value = upper["kl"][0] / lower["kl"][0]
+    return value, value * float(np.hypot(*(row["kl_se"][0] / row["kl"][0] for row in (upper, lower))))
 
 
 def _run(env: bl.Environment, algorithm: bl.Algorithm, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
@@ -129,12 +139,10 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
         claim = f"{arm}: KL over its prediction at the realised policies, n = {end['labels'][0]:.0e}"
         checks.append(interval(claim, 1.0, end["ratio"][0], end["ratio_se"][0]))
     offline, fresh = (ends[arm] for arm in COMPARED_ARMS)
-    measured = offline["kl"][0] / fresh["kl"][0]
-    error = measured * np.hypot(*(end["kl_se"][0] / end["kl"][0] for end in (offline, fresh)))
     prices = tables["environment"]
     predicted = prices["price_start"][0] / (offline["round"][0] * prices["price_target"][0])
     claim = "offline KL over on-policy KL (fresh) at equal labels = C_F(pi_0) / (K C_F(pi*))"
-    return [*checks, interval(claim, predicted, measured, error)]
+    return [*checks, interval(claim, predicted, *quotient(offline, fresh))]
 
 
 def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
