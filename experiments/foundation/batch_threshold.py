@@ -25,7 +25,7 @@ USUAL = "staircase"
 
 @dataclass(frozen=True)
 class Config:
-    """A staircase, `instance` in its place, batch sizes for the curves, and one above the (loose) threshold."""
+    """A staircase (`instance` in its place), batch sizes for the curves, and one above the (loose) threshold."""
 
     num_stairs: int = 6
     step: float = 0.5
