@@ -8,17 +8,18 @@ from tables import committed, failing
 
 from banditlab import exact_chain as exact
 from banditlab import instances, samplers
-from experiments.foundation import coverage_improvement, floor_constants
-from experiments.foundation.exact_chain import law_comparison
+from banditlab.exact.remainder import remainder_constant
+from experiments.foundation import coverage_improvement
+from experiments.foundation.exact_chain import laws
 from experiments.shared import floor_batches, policy_draws
 
 
 @pytest.mark.parametrize("ratio", coverage_improvement.RATIOS)
 def test_one_violated_bound_among_thousands_of_policies_is_caught(ratio):
-    values = committed("coverage_improvement")[ratio].copy()
+    values = committed("coverage_improvement")["random"][ratio].copy()
     values[3] = 1 + 1e-8
-    (claim,) = failing("coverage_improvement", **{ratio: values})
-    assert coverage_improvement.RATIOS[ratio] in claim
+    (claim,) = failing("coverage_improvement", "random", **{ratio: values})
+    assert coverage_improvement.RATIOS[ratio][1] in claim
 
 
 def test_every_extremal_draw_exceeds_the_derived_share_of_the_bound_before_rounding():
@@ -33,9 +34,9 @@ def test_every_extremal_draw_exceeds_the_derived_share_of_the_bound_before_round
 
 
 def test_one_fit_without_a_proved_maximum_is_caught():
-    counts = committed("floor_constants")["unproved"].copy()
+    counts = committed("floor_constants")["constants"]["num_unproved"].copy()
     counts[0] = 1
-    (claim,) = failing("floor_constants", unproved=counts)
+    (claim,) = failing("floor_constants", "constants", num_unproved=counts)
     assert "not proved to exist" in claim
 
 
@@ -43,24 +44,23 @@ def test_one_fit_without_a_proved_maximum_is_caught():
 def test_the_allowance_for_the_remainder_exceeds_the_exact_one_on_the_chain(start):
     env = instances.chain(target=1.0, start=start)
     order = floor_batches.remainder_order(env, samplers.initial(env, env.log_initial))
-    exact_constant = floor_constants.remainder_constant(1.0, start)
+    exact_constant = remainder_constant(1.0, start)
     assert exact_constant < order < 3 * exact_constant
 
 
 def test_a_remainder_of_another_order_is_caught():
-    table = committed("floor_constants")
-    exponent = np.where(table["kind"] == floor_constants.REMAINDER, table["num_pairs"] / 100.0, 1.0) ** -0.05
-    wrong = 1 + (table["ratio"] - 1) * exponent
-    assert any("slope of the remainder" in claim for claim in failing("floor_constants", ratio=wrong))
+    table = committed("floor_constants")["remainder"]
+    wrong = 1 + (table["ratio"] - 1) * (table["labels"] / 100.0) ** -0.05
+    assert any("slope of the remainder" in claim for claim in failing("floor_constants", "remainder", ratio=wrong))
 
 
 def test_one_value_off_the_lattice_of_the_exact_law_is_caught():
     law = exact.on_policy_law(10, 1, target=1.0, beta=1.0, max_norm=3.0)
     law = exact.ChainLaw(law.params, law.probs[0])
     sample = np.random.default_rng(0).choice(law.params, 2000, p=law.probs)
-    assert law_comparison.off_lattice(law, sample + 1e-9) == 0
+    assert laws.off_lattice(law, sample + 1e-9) == 0
     sample[0] += 1e-5
-    assert law_comparison.off_lattice(law, sample) == 1
+    assert laws.off_lattice(law, sample) == 1
     off = committed("exact_chain")["num_off_lattice"].copy()
     off[0] = 1
     (claim,) = failing("exact_chain", num_off_lattice=off)
@@ -71,11 +71,11 @@ def test_the_kolmogorov_distance_is_that_of_the_two_distribution_functions():
     law = exact.ChainLaw(np.array([0.5, -1.0, 2.0]), np.array([0.3, 0.2, 0.5]))
     sample = np.repeat([-1.0, 0.5, 2.0], [4, 2, 4])
     # .4 against .2 at -1, .6 against .5 at .5
-    assert law_comparison.kolmogorov_distance(law, sample) == pytest.approx(0.2, abs=1e-15)
+    assert laws.kolmogorov_distance(law, sample) == pytest.approx(0.2, abs=1e-15)
 
 
 def test_a_law_whose_target_is_wrong_by_five_percent_fails_in_every_arm():
     table = committed("exact_chain")
     claims = failing("exact_chain", distance=table["wrong_distance"])
-    arms = set(zip(table["sampler"], table["num_pairs"], table["beta"], strict=True))
+    arms = set(zip(table["arm"], table["num_pairs"], table["beta"], strict=True))
     assert sum("F_N" in claim for claim in claims) == len(arms)

@@ -1,13 +1,11 @@
 """The headline: on a staircase, on-policy labels climb it while offline labels pay the coverage of pi_0."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import banditlab as bl
-from banditlab import plotting
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table
 from experiments.shared import equal_labels
-from experiments.shared.equal_labels import Budget
 
 CLAIM = (
     "At equal labels on-policy DPO reaches the constant-free floor C_F(pi*)/(2n) within a few rounds, "
@@ -16,7 +14,7 @@ CLAIM = (
 
 
 @dataclass(frozen=True)
-class Config(Budget):
+class Config(equal_labels.Budget):
     """A staircase of `num_stairs` stairs, sampling from theta_0 = -start, and what is spent on it."""
 
     num_stairs: int = 6
@@ -24,22 +22,13 @@ class Config(Budget):
     start: float = 3.0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    env = bl.instances.staircase(config.num_stairs, config.step, config.start)
-    return equal_labels.measure(env, config, shards)
-
-
-def plot(table: Table):
-    made = equal_labels.plot(table)
-    drawn = table.where(regime=equal_labels.FINITE)
-    plotting.caption(made, equal_labels.caption("Staircase, 6 stairs, linear softmax", drawn))
-    return made
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    usual = partial(bl.instances.staircase, config.num_stairs, config.step, config.start, config.beta)
+    return equal_labels.measure(config, "staircase", usual, shards)
 
 
 EXPERIMENT = Experiment(
-    name="staircase",
     claim=CLAIM,
-    family="foundation",
     presets={
         "smoke": Config(num_seeds=32, num_rounds=3, large_seeds=128),
         "default": Config(),
@@ -47,5 +36,6 @@ EXPERIMENT = Experiment(
     },
     run=run,
     check=equal_labels.check,
-    plot=plot,
+    plot=equal_labels.plot,
+    columns=equal_labels.COLUMNS,
 )

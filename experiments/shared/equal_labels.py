@@ -1,5 +1,6 @@
 """All samplers at equal total labels on one environment: arms, runs, checks and panels of the headline and its null."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,10 +13,10 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check, interval
-from banditlab.store import Shards, Table
-from experiments.shared import predictors
+from banditlab.claims import Check, Instance, Shards, Table, interval, statistics
+from banditlab.store import failures
+from experiments.shared import chosen_instance, predictors
+from experiments.shared.chosen_instance import choose, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 POLICY_ARMS = ("offline", "uniform", "on_policy", "on_policy_pooled")
 DESIGN_ARMS = ("design", "design_one_round", "hybrid_paired", "hybrid_mixture", "hybrid_design")
 COMPARED_ARMS = ("offline", "on_policy")
-FINITE, ASYMPTOTIC = "finite", "asymptotic"
+FINITE, ASYMPTOTIC = "finite", "asymptotic"  # parts of the tables, and prefixes of the shards
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Budget:
     """How many labels and seeds; an experiment's Config adds its environment.
 
     Attributes:
+        beta: of the experiment's environment. instance: the environment in place of that one, with a beta of its own.
         num_pairs, num_rounds, num_seeds, ridge: of the curves that are drawn.
         large_pairs, large_rounds, large_seeds: of the runs that test constants, without ridge; so many labels
             that the O(1/n) remainder of I6 is far below the standard error. Half the seeds do for arms whose
@@ -44,6 +46,8 @@ class Budget:
     large_pairs: float = 1e14
     large_rounds: int = 2
     large_seeds: int = 65536
+    beta: float = 1.0
+    instance: Instance | None = None
 
 
 COMPONENTS = ("initial", "uniform", "on_policy", "designed", "paired")
@@ -79,63 +83,74 @@ def algorithms(
     }
 
 
-def measure(env: bl.Environment, budget: Budget, shards: Shards) -> Table:
-    """One row per regime, arm and round (round 0 is pi_0), with the predictor at the realised policies."""
+def measure(config: Budget, usual: str, make: Callable[[], bl.Environment], shards: Shards) -> dict[str, Table]:
+    """The environment in one row; per regime one row per arm and round (round 0 is pi_0), beside the predictor."""
+    env, environment = choose(config.instance, usual, make)
     design = jax.jit(bl.designs.joint)(env)
-    price_start = float(bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial)))
-    price_target = float(bl.theory.label_price(env, bl.samplers.on_policy(env, env.log_target)))
-    regimes = (
-        (FINITE, budget.num_pairs, budget.num_rounds, budget.num_seeds, budget.ridge),
-        (ASYMPTOTIC, budget.large_pairs, budget.large_rounds, budget.large_seeds, 0.0),
-    )
-    arms = [(r, arm, *pair) for r in regimes for arm, pair in algorithms(r[1], r[2], r[4], design).items()]
-    shards.expect(len(arms))
-    rows, failures = [], {}
-    for (regime, _, _, num_seeds, ridge), arm, algorithm, rounds in arms:
-        seeds = num_seeds if regime == FINITE or arm in COMPARED_ARMS else num_seeds // 2
-        data = shards.get(f"{regime}-{arm}", (0, seeds), partial(_run, env, algorithm, rounds, seeds))
-        failures |= {f"{regime}-{arm}-{k[7:]}": int(v) for k, v in data.items() if k.startswith("failed_")}
-        labels = float(algorithm.settings["num_pairs"])
-        setting = {"regime": regime, "arm": arm, "seeds": seeds, "ridge": ridge}
-        prices = {"price_start": price_start, "price_target": price_target}
-        kl, predicted = data["kl"], data["predicted"]
-        before = data["start"], data["start"]  # no label yet: the KL is that of pi_0, exactly
-        for k, (value, expected) in enumerate([before, *zip(kl.T, predicted.T, strict=True)]):
-            row = setting | {"round": k, "labels": k * labels, **prices}
-            row |= statistics.quantiles("kl", value) | statistics.mean("kl_mean", value)
-            row |= statistics.mean("ratio", value / expected) | statistics.quantiles(
-                "predicted", expected, {"median": 0.5}
-            )
-            rows.append(row)
-    return Table.from_rows(rows, meta={"failures": failures})
+    environment |= {
+        "price_start": float(bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))),
+        "price_target": float(bl.theory.label_price(env, bl.samplers.on_policy(env, env.log_target))),
+    }
+    regimes = {
+        FINITE: (config.num_pairs, config.num_rounds, config.num_seeds, config.ridge),
+        ASYMPTOTIC: (config.large_pairs, config.large_rounds, config.large_seeds, 0.0),
+    }
+    shards.expect(len(regimes) * len(POLICY_ARMS + DESIGN_ARMS))
+    tables = {"environment": Table.from_rows([environment])}
+    for regime, (num_pairs, num_rounds, num_seeds, ridge) in regimes.items():
+        rows = []
+        for arm, (algorithm, rounds) in algorithms(num_pairs, num_rounds, ridge, design).items():
+            seeds = num_seeds if regime == FINITE or arm in COMPARED_ARMS else num_seeds // 2
+            data = shards.get(f"{regime}-{arm}", (0, seeds), partial(_run, env, algorithm, rounds, seeds))
+            labels = float(algorithm.settings["num_pairs"])
+            before = data["start"], data["start"]  # no label yet: the KL is that of pi_0, exactly
+            for k, (kl, expected) in enumerate([before, *zip(data["kl"].T, data["predicted"].T, strict=True)]):
+                row = {"arm": arm, "seeds": seeds, "ridge": ridge, "round": k, "labels": k * labels}
+                rows.append(row | compared(kl, expected))
+        tables[regime] = Table.from_rows(rows)
+    return tables
 
 
-def check(table: Table) -> list[Check]:
-    """The constants of every arm at many labels; the separation they imply; the order at the labels drawn."""
-    large = table.where(regime=ASYMPTOTIC)
+def compared(kl: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Columns of KL over seeds, its quotient by the prediction, and the prediction; PREDICTED says what they mean."""
+    row = statistics.quantiles("kl", kl) | statistics.mean("kl", kl) | statistics.mean("ratio", kl / predicted)
+    return row | statistics.quantiles("predicted", predicted, {"median": 0.5})
+
+
+def quotient(upper: Table, lower: Table) -> tuple[float, float]:
+    """Mean KL of one row over that of another, and its standard error."""
+    value = upper["kl"][0] / lower["kl"][0]
+    return value, value * float(np.hypot(*(row["kl_se"][0] / row["kl"][0] for row in (upper, lower))))
+
+
+def _run(env: bl.Environment, algorithm: bl.Algorithm, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
+    run = bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=("kl_target", "existence"))
+    predicted = predictors.realised(env, algorithm, run)
+    return {
+        "kl": run.metrics["kl_target"], "start": run.initial["kl_target"], "predicted": predicted
+    } | failures(run.failures)  # fmt: skip
+
+
+def check(tables: Mapping[str, Table]) -> list[Check]:
+    """The constants of every arm at many labels, and the separation that they imply."""
     checks = []
-    for arm in POLICY_ARMS + DESIGN_ARMS:
-        end = _last(large, arm)
+    ends = {arm: _last(tables[ASYMPTOTIC], arm) for arm in POLICY_ARMS + DESIGN_ARMS}
+    for arm, end in ends.items():
         claim = f"{arm}: KL over its prediction at the realised policies, n = {end['labels'][0]:.0e}"
         checks.append(interval(claim, 1.0, end["ratio"][0], end["ratio_se"][0]))
-    offline, fresh = (_last(large, arm) for arm in COMPARED_ARMS)
-    measured = offline["kl_mean"][0] / fresh["kl_mean"][0]
-    error = measured * np.hypot(*(end["kl_mean_se"][0] / end["kl_mean"][0] for end in (offline, fresh)))
-    predicted = offline["price_start"][0] / (offline["round"][0] * offline["price_target"][0])
+    offline, fresh = (ends[arm] for arm in COMPARED_ARMS)
+    prices = tables["environment"]
+    predicted = prices["price_start"][0] / (offline["round"][0] * prices["price_target"][0])
     claim = "offline KL over on-policy KL (fresh) at equal labels = C_F(pi_0) / (K C_F(pi*))"
-    return [*checks, interval(claim, predicted, measured, error)]
+    return [*checks, interval(claim, predicted, *quotient(offline, fresh))]
 
 
-def plot(table: Table, height: float = 4.6) -> "Figure":
+def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
     """KL against total labels: samplers made of policies above, designs and hybrids below."""
-    drawn = table.where(regime=FINITE)
-    made, axes = plotting.figure(2, 1, height=height, sharex=True, sharey=True)
-    for ax, arms, title in zip(
-        axes,
-        (POLICY_ARMS, DESIGN_ARMS),
-        ("pairs from policies", "pairs from a G-optimal design"),
-        strict=True,
-    ):
+    drawn = tables[FINITE]
+    made, axes = plotting.figure(2, 1, height=4.6, sharex=True, sharey=True)
+    panels = {"pairs from policies": POLICY_ARMS, "pairs from a G-optimal design": DESIGN_ARMS}
+    for ax, (title, arms) in zip(axes, panels.items(), strict=True):
         for arm in arms:
             rows = drawn.where(arm=arm)
             quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
@@ -150,17 +165,14 @@ def plot(table: Table, height: float = 4.6) -> "Figure":
     axes[0].set_yscale("log")
     axes[0].set_ylim(0.4 * drawn["kl_low"].min(), 4 * drawn["kl_high"].max())
     plotting.legend(made, columns=2, theory_label="predicted, at the policies realised")
-    return made
-
-
-def caption(what: str, drawn: Table) -> str:
-    """What every figure of this family must say about itself."""
-    batch = drawn.where(arm="on_policy", round=1)["labels"][0]
-    return (
-        f"{what}: median and 10-90% band over {drawn['seeds'][0]} seeds, {batch:.0f} labels a round; ridge "
-        f"{drawn['ridge'][0]:g} on the sum of losses, centred at the last iterate. On-policy (fresh) and design "
-        "fit the last batch, the others all labels so far. Dashed: the predicted mean, where it means something."
+    plotting.caption(
+        made,
+        f"{words(tables['environment'])}{note}: median and 10-90% band over {drawn['seeds'][0]} seeds, "
+        f"{drawn.where(arm='on_policy', round=1)['labels'][0]:.0f} labels a round; ridge {drawn['ridge'][0]:g} on the "
+        "sum of losses, centred at the last iterate. On-policy (fresh) and design fit the last batch, the others all "
+        "labels so far. Dashed: the predicted mean, where it means something.",
     )
+    return made
 
 
 def _last(table: Table, arm: str) -> Table:
@@ -168,12 +180,15 @@ def _last(table: Table, arm: str) -> Table:
     return rows.where(round=int(rows["round"].max()))
 
 
-def _run(env: bl.Environment, algorithm: bl.Algorithm, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
-    run = bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=("kl_target", "existence"))
-    failures = {f"failed_{name}": np.asarray(count) for name, count in run.failures.items()}
-    predicted = predictors.realised(env, algorithm, run)
-    return {
-        "kl": run.metrics["kl_target"],
-        "start": run.initial["kl_target"],
-        "predicted": predicted,
-    } | failures
+PREDICTED = {
+    "ratio": "KL(pi*||pi) over its prediction at the policies realised, mean over seeds",
+    "predicted": "predicted mean of KL(pi*||pi) at the policies realised [nats]",
+}
+COLUMNS = {
+    "environment": {
+        **chosen_instance.COLUMNS,
+        "price_start": "C_F(pi_0) = tr(V* H^-1), limit of 2 n KL for n pairs from the start pi_0 [nats x labels]",
+        "price_target": "C_F(pi*), the same limit for pairs from the target pi* [nats x labels]",
+    },
+    "*": {**PREDICTED, "round": "rounds done; 0 is pi_0, whose KL is its own prediction [rounds]"},
+}

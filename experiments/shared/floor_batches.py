@@ -9,9 +9,10 @@ import numpy as np
 from jax.tree_util import Partial
 
 import banditlab as bl
+from banditlab.store import failures
 from experiments.shared import predictors
 
-INSTANCES: Mapping[str, Callable[[], bl.Environment]] = {
+INSTANCES: Mapping[str, Callable[..., bl.Environment]] = {
     "chain": partial(bl.instances.chain, start=-1.0),
     "staircase": partial(bl.instances.staircase, num_stairs=3, step=0.5, start=1.0),
     "needle": partial(bl.instances.needle, num_needles=3, rare_mass=0.2),
@@ -21,16 +22,16 @@ SAMPLERS = ("offline", "uniform", "on_policy", "design_joint", "design_triple")
 
 
 def simulate(
-    instance: str, settings: list[tuple[str, int]], num_rounds: int, num_seeds: int, seed: int
+    instance: str, settings: list[tuple[str, int]], num_rounds: int, num_seeds: int, seed: int, beta: float
 ) -> dict[str, np.ndarray]:
     """KL over its prediction, for settings (sampler, labels per batch), in ONE compilation.
 
     Nothing is capped: with probability e^{-cn} the maximum does not exist or leaves any ball; such fits are counted.
     Returns ratio (settings, num_seeds, num_rounds - 1), KL_{k+1} over its prediction at the realised pi_k, k >= 1;
     remainder (settings,), the order of the O(1/n) term; unproved (settings,), fits without a proved maximum; and
-    the failure counts, as failed_*.
+    the failures.
     """
-    env = INSTANCES[instance]()
+    env = INSTANCES[instance](beta=beta)
     laws = pair_laws(env)
     algorithms = [
         bl.algorithms.dpo(Partial(_sampler, laws[sampler], jnp.asarray(float(sampler == "on_policy"))), num_pairs)
@@ -47,7 +48,7 @@ def simulate(
         "ratio": np.stack(ratios),
         "remainder": np.asarray([float(remainder_order(env, laws[sampler])) / n for sampler, n in settings]),
         "unproved": (~proved).sum(axis=(1, 2)),
-    } | {f"failed_{name}": np.asarray(count) for name, count in done.failures.items()}
+    } | failures(done.failures)
 
 
 def pair_laws(env: bl.Environment) -> dict[str, jax.Array]:

@@ -7,8 +7,6 @@ import numpy as np
 
 import banditlab as bl
 
-# The extremal instances have this logit between the common arm and all the needles together, or more.
-RARITY = 6.0
 _OSCILLATIONS = (0.05, 8.0)
 
 
@@ -30,15 +28,18 @@ def random_instances(
     return _stacked(features, target, reference, rng.dirichlet(np.ones(contexts), count)), target + direction
 
 
-def extremal_instances(num_needles: int, rng: np.random.Generator, count: int) -> tuple[bl.Environment, np.ndarray]:
-    """Instances at which |log C_op| >= (1 - 2 e^{-6}) osc: arm 0 at phi = 0, d needles at phi = e_i, uniform reference.
+def extremal_instances(
+    num_needles: int, rng: np.random.Generator, count: int, rarity: float = 6.0
+) -> tuple[bl.Environment, np.ndarray]:
+    """Instances at which |log C_op| >= (1 - 2 e^{-rarity}) osc: arm 0 at phi = 0, d needles at e_i, uniform reference.
 
+    The logit between the common arm and all the needles together is at least `rarity`.
     All needles share theta_i = -a at one of the two policies and -(a + u) at the other; osc = u. Their mass is
     p = e^{-a}/(1 + d e^{-a}) each, or p' likewise, and V = diag(p) - pp' lies between p (1 - d p) I and p I. So
     C_op of the rarer policy is at least p (1 - d p)/p', and that of the other at most p'/(p (1 - d p)): in both
-    cases |log C_op| >= u - 2 log(1 + d e^{-a}). Here d e^{-a} <= e^{-6} and u >= 1. Returned as random_instances.
+    cases |log C_op| >= u - 2 log(1 + d e^{-a}). Here d e^{-a} <= e^{-rarity} and u >= 1. Returned as random_instances.
     """
-    lift = RARITY + math.log(num_needles) + rng.uniform(0.0, 2.0, count)
+    lift = rarity + math.log(num_needles) + rng.uniform(0.0, 2.0, count)
     osc = rng.uniform(1.0, _OSCILLATIONS[1], count)
     losing = rng.random(count) < 0.5
     target = np.where(losing, lift, lift + osc)[:, None] * -np.ones(num_needles)

@@ -15,6 +15,7 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import linalg
+from banditlab.store import failures
 from experiments.shared.floor_batches import remainder_order
 
 _SIZE = 4  # features of every instance; one action more
@@ -136,22 +137,15 @@ def algorithm(zoo: Zoo, arm: str, num_pairs: float) -> bl.Algorithm:
 
 
 def simulate(instance: str, arm: str, num_pairs: float, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
-    """2 n KL of every round but the first, (num_seeds, num_rounds - 1), and the failure counts, as failed_*.
+    """2 n KL of every round but the first, (num_seeds, num_rounds - 1), and the failures.
 
     The first round brings the policy from pi_0 to pi*, up to n^{-1/2}.
     """
     zoo = build(instance)
     chosen = algorithm(zoo, arm, num_pairs)
-    run = bl.simulate(
-        chosen,
-        zoo.env,
-        num_rounds=num_rounds,
-        num_seeds=num_seeds,
-        metrics=("kl_target", "existence"),
-        record_params=False,
-    )
-    failures = {f"failed_{name}": np.asarray(count) for name, count in run.failures.items()}
-    return {"price": 2 * num_pairs * run.metrics["kl_target"][:, 1:]} | failures
+    metrics = ("kl_target", "existence")
+    run = bl.simulate(chosen, zoo.env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=metrics, record_params=False)
+    return {"price": 2 * num_pairs * run.metrics["kl_target"][:, 1:]} | failures(run.failures)
 
 
 def predict(instance: str) -> dict[str, np.ndarray]:

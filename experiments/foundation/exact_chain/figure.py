@@ -1,51 +1,45 @@
 """The figure: KL and mass at the norm cap over rounds, simulated and exact."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.store import Table
-from experiments.foundation.exact_chain.checks import arms_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from banditlab.claims import Table, statistics
 
 
-def plot(table: Table) -> "Figure":
+def plot(table: Table):
     """One column per arm: KL at the largest beta, median and band, above the mass at the cap for all betas."""
-    arms = _drawn(table)
+    arms = arms_of(table)
     betas = np.unique(table["beta"])
     made, axes = plotting.figure(2, len(arms), height=3.4, sharex=True, sharey="row", squeeze=False)
-    for (top, bottom), (sampler, num_pairs) in zip(axes.T, arms, strict=True):
-        arm = table.where(sampler=sampler, num_pairs=num_pairs)
+    for (top, bottom), (name, num_pairs) in zip(axes.T, arms, strict=True):
+        arm = table.where(arm=name, num_pairs=num_pairs)
         rows = arm.where(beta=betas[-1])
-        plotting.band(top, rows["round"], np.stack([rows[f"kl_{level}"] for level in statistics.BAND]), sampler)
+        plotting.band(top, rows["round"], np.stack([rows[f"kl_{level}"] for level in statistics.BAND]), name)
         for level in statistics.BAND:
-            plotting.theory(top, rows["round"], rows[f"exact_{level}"], sampler)
+            plotting.theory(top, rows["round"], rows[f"exact_{level}"], name)
         for beta, filling in zip(betas, ("none", None), strict=False):
             rows = arm.where(beta=beta)
-            look = {"color": plotting.COLORS[sampler], "markerfacecolor": filling, "markeredgewidth": 0.8}
-            bottom.plot(rows["round"], rows["absorbed"], plotting.MARKERS[sampler], **look)
-            plotting.theory(bottom, rows["round"], rows["absorbed_exact"], sampler)
-        top.set_title(f"n = {num_pairs}")
-        top.set_yscale("log")
-        bottom.set_xlabel("round")
-        bottom.set_xticks(np.unique(table["round"]))
-        bottom.set_ylim(0, 0.75)
+            look = {"color": plotting.COLORS[name], "markerfacecolor": filling, "markeredgewidth": 0.8}
+            bottom.plot(rows["round"], rows["absorbed"], plotting.MARKERS[name], **look)
+            plotting.theory(bottom, rows["round"], rows["absorbed_exact"], name)
+        top.set(title=f"n = {num_pairs}", yscale="log")
+        bottom.set(xlabel="round", xticks=np.unique(table["round"]))
     axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$")
     axes[1, 0].set_ylabel(r"P($|\theta|=R$)")
+    axes[1, 0].set_ylim(bottom=0)
     plotting.legend(made, columns=3, theory_label="exact")
-    seeds = table["num_seeds"]
+    target, start, cap = (table[name][0] for name in ("target", "initial", "max_norm"))
+    seeds = table["seeds"]
     plotting.caption(
         made,
-        "Two-action chain, theta* = 2, theta_0 = -3, norm cap R = 3, n labels a round, ridge 0: median and 10-90% band "
-        f"(beta = {betas[-1]:g}), and share of the runs at the cap (beta = {betas[0]:g} open, {betas[-1]:g} "
-        f"filled), over {seeds.min()} to {seeds.max()} seeds.",
+        f"Two-action chain, theta* = {target:g}, theta_0 = {start:g}, norm cap R = {cap:g}, n labels a round, ridge 0: "
+        f"median and 10-90% band (beta = {betas[-1]:g}), and share of the runs at the cap (beta = {betas[0]:g} open, "
+        f"{betas[-1]:g} filled), over {seeds.min()} to {seeds.max()} seeds.",
     )
     return made
 
 
-def _drawn(table: Table) -> list[tuple[str, int]]:
-    return list(dict.fromkeys((sampler, num_pairs) for sampler, num_pairs, _ in arms_of(table)))
+def arms_of(table: Table, *also: str) -> list[tuple]:
+    """The arms of the rows, each once, with their labels a round and the columns ``also``."""
+    columns = (table[name].tolist() for name in ("arm", "num_pairs", *also))
+    return list(dict.fromkeys(zip(*columns, strict=True)))

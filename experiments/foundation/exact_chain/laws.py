@@ -1,9 +1,6 @@
 """A simulated law on the two-action chain beside the exact one."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,21 +8,17 @@ from banditlab import exact_chain
 from banditlab.claims import statistics
 from banditlab.exact_chain import ChainLaw
 
-if TYPE_CHECKING:
-    from experiments.foundation.exact_chain.experiment import Config
-
 # A simulated theta this far from every value that the exact law allows is not rounding: Newton's method leaves
 # less than 1e-9, and neighbouring values of up to 300 labels lie 1e-5 apart or more.
 LATTICE_TOLERANCE = 1e-7
 
 
-def exact_laws(config: Config, sampler: str, num_pairs: int, beta: float) -> list[exact_chain.ChainLaw]:
-    """The law of theta after each round."""
-    chain = {"target": config.target, "beta": beta, "max_norm": config.max_norm, "initial": config.start}
+def exact_laws(sampler: str, num_pairs: int, num_rounds: int, **chain: float) -> list[ChainLaw]:
+    """The law of theta after each round; `chain` holds what `exact_chain.on_policy_law` calls so."""
     if sampler == "on_policy":
-        laws = exact_chain.on_policy_law(num_pairs, config.num_rounds, **chain)
-        return [exact_chain.ChainLaw(laws.params, probs) for probs in laws.probs]
-    return [exact_chain.offline_law(num_pairs * k, **chain) for k in range(1, config.num_rounds + 1)]
+        laws = exact_chain.on_policy_law(num_pairs, num_rounds, **chain)
+        return [ChainLaw(laws.params, probs) for probs in laws.probs]
+    return [exact_chain.offline_law(num_pairs * k, **chain) for k in range(1, num_rounds + 1)]
 
 
 def compared(
@@ -37,7 +30,7 @@ def compared(
     """
     kl, exact_kl = (exact_chain.kl_target(theta, target) for theta in (params, law.params))
     at_cap, exact_at_cap = (np.abs(np.abs(theta) - max_norm) < LATTICE_TOLERANCE for theta in (params, law.params))
-    row: dict[str, float | int] = {"num_seeds": len(params)}
+    row: dict[str, float | int] = {"seeds": len(params)}
     for name, values, exact in (("kl", kl, exact_kl), ("absorbed", at_cap.astype(float), exact_at_cap.astype(float))):
         mean = float(exact_chain.mean(law, exact))
         deviation = math.sqrt(exact_chain.mean(law, np.square(exact - mean)))
