@@ -2,4 +2,5 @@
 
 CHANGES = {
     "data_reuse": ("beta=0.5", "ideal"),
+    "sample_complexity": ("beta=0.5", "predicted"),
 }

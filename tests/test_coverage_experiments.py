@@ -7,17 +7,17 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
+from banditlab.exact import chi_squares
 from experiments.coverage import data_reuse
 from experiments.coverage.misspecification import pseudo_true
 from experiments.coverage.misspecification.runs import SAMPLERS, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
-from experiments.coverage.sample_complexity.laws import limit_median, median_of_chi_squares
-from experiments.coverage.sample_complexity.runs import search
+from experiments.coverage.sample_complexity.runs import limit_median, search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
-    assert median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
-    assert median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+    assert chi_squares.median(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
+    assert chi_squares.median(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
