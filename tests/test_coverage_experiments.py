@@ -8,7 +8,7 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab.exact import chi_squares
-from experiments.coverage import data_reuse
+from experiments.coverage import data_reuse, phase_diagram
 from experiments.coverage.misspecification import pseudo_true
 from experiments.coverage.misspecification.runs import SAMPLERS, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
@@ -83,16 +83,17 @@ def test_the_cycles_are_no_reward_differences():
 
 
 def test_an_exact_cell_or_a_guarantee_that_is_half_of_what_it_should_be_is_caught():
-    table = committed("phase_diagram")
-    claims = failing("phase_diagram", exact_success=0.5 * table["exact_success"])
+    tables = committed("phase_diagram")
+    claims = failing("phase_diagram", "exact", exact_success=0.5 * tables["exact"]["exact_success"])
     assert any("success" in claim for claim in claims)
-    promised = np.where(table["guarantee"] > 0, 0.5 * table["guarantee"], table["success"])
-    assert any("guarantee" in claim for claim in failing("phase_diagram", success=promised))
+    cells = tables["guarantees"]
+    promised = np.where(cells["guarantee"] > 0, 0.5 * cells["guarantee"], cells["success"])
+    assert any("guarantee" in claim for claim in failing("phase_diagram", "guarantees", success=promised))
 
 
 def test_a_run_is_a_success_when_it_ends_within_the_factor_of_the_floor():
-    env = phase_cells.INSTANCES["chain"](0.0)
-    found = phase_cells.exact([0.0], [5], 1, "none")
+    env = phase_cells.INSTANCES["chain"](0.0, 1.0)
+    found = phase_cells.exact(phase_diagram.experiment.Config(num_rounds=1), [0.0], [5], "none")
     # One batch of five: all informative pairs may agree, and then the KL is infinite.
     assert 0 < found["success"][0, 0] < 1
     assert phase_cells.floor(env) > 0
