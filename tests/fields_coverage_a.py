@@ -5,4 +5,6 @@ CHANGES = {
     "sample_complexity": ("beta=0.5", "predicted"),
     "phase_diagram": ("beta=1.5", "exact.exact_success"),
     "exact_gradient_dynamics": ("betas=[2.0,1.0,0.7]", "constant_step.rate"),
+    "pessimism": ("max_norm=1.5", "simulated.exact"),
+    "offline_lower_bound": ("beta=0.5", "bayes_risk.bound"),
 }
