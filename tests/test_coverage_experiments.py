@@ -7,17 +7,17 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from experiments.coverage import data_reuse
+from banditlab.exact import chi_squares
+from experiments.coverage import data_reuse, phase_diagram
 from experiments.coverage.misspecification import pseudo_true
 from experiments.coverage.misspecification.runs import SAMPLERS, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
-from experiments.coverage.sample_complexity.laws import limit_median, median_of_chi_squares
-from experiments.coverage.sample_complexity.runs import search
+from experiments.coverage.sample_complexity.runs import limit_median, search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
-    assert median_of_chi_squares(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
-    assert median_of_chi_squares(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+    assert chi_squares.median(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
+    assert chi_squares.median(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
@@ -83,16 +83,17 @@ def test_the_cycles_are_no_reward_differences():
 
 
 def test_an_exact_cell_or_a_guarantee_that_is_half_of_what_it_should_be_is_caught():
-    table = committed("phase_diagram")
-    claims = failing("phase_diagram", exact_success=0.5 * table["exact_success"])
+    tables = committed("phase_diagram")
+    claims = failing("phase_diagram", "exact", exact_success=0.5 * tables["exact"]["exact_success"])
     assert any("success" in claim for claim in claims)
-    promised = np.where(table["guarantee"] > 0, 0.5 * table["guarantee"], table["success"])
-    assert any("guarantee" in claim for claim in failing("phase_diagram", success=promised))
+    cells = tables["guarantees"]
+    promised = np.where(cells["guarantee"] > 0, 0.5 * cells["guarantee"], cells["success"])
+    assert any("guarantee" in claim for claim in failing("phase_diagram", "guarantees", success=promised))
 
 
 def test_a_run_is_a_success_when_it_ends_within_the_factor_of_the_floor():
-    env = phase_cells.INSTANCES["chain"](0.0)
-    found = phase_cells.exact([0.0], [5], 1, "none")
+    env = phase_cells.INSTANCES["chain"](0.0, 1.0)
+    found = phase_cells.exact(phase_diagram.experiment.Config(num_rounds=1), [0.0], [5], "none")
     # One batch of five: all informative pairs may agree, and then the KL is infinite.
     assert 0 < found["success"][0, 0] < 1
     assert phase_cells.floor(env) > 0

@@ -15,7 +15,6 @@ import banditlab as bl
 from banditlab import coverage, policies
 from banditlab.estimators import chi_po
 from experiments.coverage.offline_lower_bound import laws, runs
-from experiments.coverage.offline_lower_bound.experiment import INSTANCES
 
 CHAIN = bl.instances.chain(target=0.5, start=-1.0)
 STAIRCASE = bl.instances.staircase(3, 0.5, 1.0)
@@ -108,10 +107,10 @@ def test_the_price_under_the_prior_is_the_label_price_at_its_centre():
 
 def test_a_learner_that_knows_something_of_the_target_is_caught():
     """It averages theta_hat with theta*: a quarter of the error of the honest one."""
-    table = committed("offline_lower_bound")
-    told = (table["kind"] == runs.BAYES) & (table["estimator"] == "prior_ridge")
-    scale = np.where(told, 0.25, 1.0)
-    claims = failing("offline_lower_bound", risk=scale * table["risk"], risk_se=scale * table["risk_se"])
+    table = committed("offline_lower_bound")["bayes_risk"]
+    scale = np.where(table["estimator"] == "prior_ridge", 0.25, 1.0)
+    changed = {name: scale * table[name] for name in ("risk", "risk_se")}
+    claims = failing("offline_lower_bound", "bayes_risk", **changed)
     assert claims
     assert all("Bayes risk" in claim and "prior_ridge" in claim for claim in claims)
     assert len(claims) == len(set(table["instance"].tolist()))
@@ -119,21 +118,27 @@ def test_a_learner_that_knows_something_of_the_target_is_caught():
 
 def test_a_bound_without_its_prior_term_is_caught():
     """sum 2 c_i/(N beta^2) alone is no bound at few labels: the prior's ridge beats it."""
-    table = committed("offline_lower_bound")
+    table = committed("offline_lower_bound")["bayes_risk"]
     wrong = table["bound"].copy()
     for instance in set(table["instance"].tolist()):
-        env = INSTANCES[instance]()
-        for row in np.flatnonzero((table["kind"] == runs.BAYES) & (table["instance"] == instance)):
+        env = runs.INSTANCES[instance]()
+        for row in np.flatnonzero(table["instance"] == instance):
             wrong[row] = float(bl.theory.offline_lower_bound(env, table["num_pairs"][row], 1e9))
-    assert any("prior_ridge" in claim for claim in failing("offline_lower_bound", bound=wrong))
+    assert any("prior_ridge" in claim for claim in failing("offline_lower_bound", "bayes_risk", bound=wrong))
 
 
-@pytest.mark.parametrize(("column", "words"), [("margins_off", "margins differ"), ("failed", "did not converge")])
-def test_one_failure_is_caught(column, words):
-    table = committed("offline_lower_bound")
-    count = table[column].copy()
+@pytest.mark.parametrize(
+    ("part", "column", "words"),
+    [
+        ("margins", "margins_off", "margins differ"),
+        ("bayes_risk", "failed", "did not converge"),
+        ("price_ratio", "failed", "did not converge"),
+    ],
+)
+def test_one_failure_is_caught(part, column, words):
+    count = committed("offline_lower_bound")[part][column].copy()
     count[0] = 1
-    (claim,) = failing("offline_lower_bound", **{column: count})
+    (claim,) = failing("offline_lower_bound", part, **{column: count})
     assert words in claim
 
 

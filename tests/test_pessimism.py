@@ -15,8 +15,8 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab.estimators import chi_po, pessimism
+from banditlab.exact import zhu_jordan_jiao as exact
 from experiments.coverage.pessimism import experiment, runs
-from experiments.coverage.pessimism import laws as exact
 
 ENV = random_environment(3)
 WINS = random_wins(3, (3, 4))
@@ -247,6 +247,13 @@ def test_the_limits_are_sigma_zero_and_one():
     assert limits[runs.UNCOVERED] == pytest.approx(1.0, abs=1e-12)
 
 
+def test_a_width_at_which_the_claim_is_false_is_refused():
+    with pytest.raises(
+        ValueError, match=r"narrow must be below 2.828, width at least 4; got narrow = 2.0, width = 3.9"
+    ):
+        experiment.Config(width=3.9)
+
+
 def test_the_exact_law_refuses_too_few_labels():
     with pytest.raises(ValueError, match="num_labels must be at least 2 and max_norm above 0.1; got num_labels = 1"):
         exact.outcomes(1, 2.0)
@@ -258,25 +265,21 @@ def test_the_exact_law_refuses_too_few_labels():
 
 
 def test_one_data_set_on_which_uniform_pessimism_acts_is_caught():
-    table = committed("pessimism")
-    share = table["unlike_greedy"].copy()
-    share[(table["arm"] == runs.UNIFORM) & (table["kind"] == runs.SIMULATED)] = 1e-5
-    (claim,) = failing("pessimism", unlike_greedy=share)
+    table = committed("pessimism")["simulated"]
+    share = np.where(table["arm"] == runs.UNIFORM, 1e-5, table["unlike_greedy"])
+    (claim,) = failing("pessimism", "simulated", unlike_greedy=share)
     assert "measured from the uniform policy" in claim
 
 
 def test_a_gap_far_from_its_exact_value_is_caught_in_every_arm():
-    table = committed("pessimism")
-    simulated = table["kind"] == runs.SIMULATED
-    error = table["deviation"] / np.sqrt(np.maximum(table["seeds"], 1))
-    moved = np.where(simulated, table["gap"] + 8 * error + 1e-9, table["gap"])
-    claims = failing("pessimism", gap=moved)
+    table = committed("pessimism")["simulated"]
+    error = table["deviation"] / np.sqrt(table["seeds"])
+    claims = failing("pessimism", "simulated", gap=table["gap"] + 8 * error + 1e-9)
     for arm in (runs.GREEDY, *runs.COMPARISONS):
         assert any(f"expected gap, {arm}," in claim for claim in claims)
 
 
 def test_a_failed_fit_is_caught():
-    table = committed("pessimism")
-    failed = table["failed"].copy()
+    failed = committed("pessimism")["simulated"]["failed"].copy()
     failed[0] = 1
-    assert failing("pessimism", failed=failed) == ["likelihood fits that did not converge"]
+    assert failing("pessimism", "simulated", failed=failed) == ["likelihood fits that did not converge"]

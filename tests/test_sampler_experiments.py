@@ -8,11 +8,11 @@ from scipy.special import expit
 
 import banditlab as bl
 from banditlab import samplers
+from banditlab.exact import gradient_rates
 from banditlab.store import Shards, Table
 from experiments.coverage import design_comparison, exact_gradient_dynamics, sampler_ranking
 from experiments.coverage.design_comparison import ensemble, rounds
 from experiments.coverage.design_comparison.experiment import EMPTY
-from experiments.coverage.exact_gradient_dynamics import laws
 from experiments.shared import sampler_zoo
 
 
@@ -49,17 +49,18 @@ def test_every_derived_rate_holds_and_an_error_of_five_percent_in_it_is_caught(d
 
 
 def test_linear_convergence_where_quadratic_is_claimed_is_caught(dynamics):
-    rows = (dynamics["instance"] == "2 actions") & (dynamics["sampler"] == "uniform")
-    errors = dynamics["error"].copy()
+    table = dynamics["constant_step"]
+    rows = (table["instance"] == "2 actions") & (table["sampler"] == "uniform")
+    errors = table["error"].copy()
     errors[rows] = 0.5 * 0.1 ** np.arange(rows.sum())
-    (claim,) = failing(exact_gradient_dynamics, changed(dynamics, error=errors))
+    (claim,) = failing(exact_gradient_dynamics, dynamics | {"constant_step": changed(table, error=errors)})
     assert "uniform, 2 actions" in claim
 
 
 def test_rate_of_uniform_pairs_in_closed_form():
     # Two actions: one eigenvalue, beta^2 sigma'(r), so that the best step has rate zero.
     law = np.full((2, 2), 0.25)
-    rate, step, _ = laws.linear_theory(law, np.array([0.0, 1.2]), 0.7)
+    rate, step, _ = gradient_rates.linear_theory(law, np.array([0.0, 1.2]), 0.7)
     assert rate == pytest.approx(0.0, abs=1e-12)
     assert step == pytest.approx(1 / (0.7**2 * expit(1.2) * expit(-1.2)), rel=1e-12)
 
@@ -71,7 +72,7 @@ def test_quadratic_map_is_the_limit_of_one_step_of_mix_p():
         true, implicit = (table[:, None] - table[None, :] for table in (reward, reward - error))
         residual = (expit(true) - expit(implicit)) / (expit(implicit) * expit(-implicit))
         image = np.ptp(error - residual.mean(axis=1))
-        assert image == pytest.approx(laws.quadratic_image(reward, error), rel=2 * size)
+        assert image == pytest.approx(gradient_rates.quadratic_image(reward, error), rel=2 * size)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,8 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check, interval
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
+from banditlab.store import failures
 from experiments.shared import predictors
 
 CLAIM = (
@@ -18,15 +16,21 @@ CLAIM = (
     "weight m each round end at (1 - m)/(1 + m) times the floor, without free constant."
 )
 FINITE, ASYMPTOTIC = "finite", "asymptotic"
+NAMES = {0.0: "fresh", 1.0: "pooled"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """A staircase from theta_0 = -start; the weights that a label keeps each round, 0 fresh and 1 pooled."""
+    """A staircase from theta_0 = -start; the weights that a label keeps each round, 0 fresh and 1 pooled.
+
+    instance: the environment in place of the one of the four fields above it.
+    """
 
     num_stairs: int = 4
     step: float = 0.5
     start: float = 2.0
+    beta: float = 1.0
+    instance: Instance | None = None
     memories: tuple[float, ...] = (0.0, 0.5, 0.8, 1.0)
     num_rounds: int = 12
     num_pairs: int = 800
@@ -37,27 +41,29 @@ class Config:
 
 
 def run(config: Config, shards: Shards) -> Table:
-    env = bl.instances.staircase(config.num_stairs, config.step, config.start)
+    """One row per batch size, weight of old labels and round."""
+    if config.instance is None:
+        name, env = "staircase", bl.instances.staircase(config.num_stairs, config.step, config.start, config.beta)
+    else:
+        name, env = config.instance.name, config.instance.environment()
     regimes = (
         (FINITE, config.num_pairs, config.num_seeds, config.ridge),
         (ASYMPTOTIC, config.large_pairs, config.large_seeds, 0.0),
     )
     shards.expect(len(regimes) * len(config.memories))
-    rows, failures = [], {}
+    rows = []
     for regime, num_pairs, seeds, ridge in regimes:
         for place, memory in enumerate(config.memories):
             # Its own seed for every memory, so that ratios of two are of independent runs.
             compute = partial(_run, env, num_pairs, ridge, memory, config.num_rounds, seeds, place)
             data = shards.get(f"{regime}-{memory:g}", (0, seeds), compute)
-            failures |= {f"{regime}-{memory:g}-{k[7:]}": int(v) for k, v in data.items() if k.startswith("failed_")}
             for k in range(config.num_rounds):
-                row = {"regime": regime, "memory": memory, "round": k + 1, "num_pairs": float(num_pairs)}
-                row |= {"seeds": seeds, "ridge": ridge, "ideal": ideal(env, memory, k + 1) / num_pairs}
-                row |= {"floor": ideal(env, 0.0, 2) / num_pairs}
+                row = {"instance": name, "num_features": env.num_features, "regime": regime, "memory": memory}
+                row |= {"round": k + 1, "num_pairs": float(num_pairs), "seeds": seeds, "ridge": ridge}
+                row |= {"ideal": ideal(env, memory, k + 1) / num_pairs, "floor": ideal(env, 0.0, 2) / num_pairs}
                 row |= statistics.quantiles("kl", data["kl"][:, k]) | statistics.mean("kl_mean", data["kl"][:, k])
-                row |= statistics.quantiles("predicted", data["predicted"][:, k], {"median": 0.5})
-                rows.append(row)
-    return Table.from_rows(rows, meta={"failures": failures})
+                rows.append(row | statistics.quantiles("predicted", data["predicted"][:, k], {"median": 0.5}))
+    return Table.from_rows(rows)
 
 
 def ideal(env: bl.Environment, memory: float, num_rounds: int) -> float:
@@ -81,70 +87,63 @@ def _run(
 ) -> dict[str, np.ndarray]:
     # One program for both batch sizes and every memory.
     algorithm = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge, pooled=memory, max_pairs=1e15)
-    run = bl.simulate(
-        algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=("kl_target", "existence"), seed=seed
-    )
-    failures = {f"failed_{name}": np.asarray(count) for name, count in run.failures.items()}
-    return {"kl": run.metrics["kl_target"], "predicted": predictors.realised(env, algorithm, run)} | failures
+    metrics = ("kl_target", "existence")
+    run = bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=metrics, seed=seed)
+    arrays = {"kl": run.metrics["kl_target"], "predicted": predictors.realised(env, algorithm, run)}
+    return arrays | failures(run.failures)
 
 
 def check(table: Table) -> list[Check]:
     """The floor of every memory after all rounds, and 1/k against 1 for pooled and fresh, at very many labels."""
     large = table.where(regime=ASYMPTOTIC)
     last = int(large["round"].max())
-    ends = {memory: large.where(memory=memory, round=last) for memory in np.unique(large["memory"])}
     checks = []
-    for memory, end in ends.items():
-        scale = end["floor"][0]
+    for memory in np.unique(large["memory"]):
+        end = large.where(memory=memory, round=last)
+        value, error, predicted = (end[name][0] / end["floor"][0] for name in ("kl_mean", "kl_mean_se", "ideal"))
         claim = f"labels keep the weight {memory:g} each round: KL over the floor of fresh batches after {last} rounds"
-        value, error = end["kl_mean"][0] / scale, end["kl_mean_se"][0] / scale
-        checks.append(interval(claim, end["ideal"][0] / scale, value, error))
-    fresh, pooled = (large.where(memory=memory) for memory in (0.0, 1.0))
-    for name, rows in (("fresh", fresh), ("pooled", pooled)):
-        early, late = rows.where(round=last // 2), rows.where(round=last)
-        measured = late["kl_mean"][0] / early["kl_mean"][0]
-        error = measured * float(np.hypot(*(end["kl_mean_se"][0] / end["kl_mean"][0] for end in (early, late))))
-        claim = f"{name}: KL after {last} rounds over KL after {last // 2}"
-        checks.append(interval(claim, late["ideal"][0] / early["ideal"][0], measured, error))
+        checks.append(interval(claim, predicted, value, error))
+    for memory, name in NAMES.items():
+        if memory in large["memory"] and last > 1:
+            early, late = (large.where(memory=memory, round=k) for k in (last // 2, last))
+            measured, predicted = (late[column][0] / early[column][0] for column in ("kl_mean", "ideal"))
+            error = measured * float(np.hypot(*(end["kl_mean_se"][0] / end["kl_mean"][0] for end in (early, late))))
+            claim = f"{name}: KL after {last} rounds over KL after {last // 2}"
+            checks.append(interval(claim, predicted, measured, error))
     return checks
 
 
 def plot(table: Table):
+    """KL against rounds, one panel per batch size; dashed, the predicted means."""
     made, axes = plotting.figure(2, 1, height=4.4, sharex=True)
     memories = np.unique(table["memory"])
     shades = plotting.shades("on_policy", len(memories))
-    for ax, regime in zip(axes, (FINITE, ASYMPTOTIC), strict=True):
-        drawn = table.where(regime=regime)
+    few, many = (table.where(regime=regime) for regime in (FINITE, ASYMPTOTIC))
+    for ax, drawn, predicted in ((axes[0], few, "predicted_median"), (axes[1], many, "ideal")):
         for memory, shade in zip(memories, shades, strict=True):
-            rows = table.where(regime=regime, memory=memory)
+            rows = drawn.where(memory=memory)
             quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
-            name = {0.0: "fresh (0)", 1.0: "pooled (1)"}.get(float(memory), f"weight {memory:g}")
-            plotting.band(ax, rows["round"], quantiles, "on_policy", label=name, color=shade)
-            if regime == FINITE:
-                plotting.theory(ax, rows["round"], rows["predicted_median"], "on_policy")
-            else:
-                plotting.theory(ax, rows["round"], rows["ideal"], "on_policy")
+            label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
+            plotting.band(ax, rows["round"], quantiles, "on_policy", label=label, color=shade)
+            plotting.theory(ax, rows["round"], rows[predicted], "on_policy")
         ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
         ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")
-        highest = 4 * drawn["kl_high"][drawn["round"] > 1].max() if regime == ASYMPTOTIC else None
-        ax.set_ylim(0.5 * drawn["kl_low"].min(), highest)
+        highest = 4 * drawn["kl_high"][drawn["round"] > 1].max(initial=0.0) if drawn is many else None
+        ax.set_ylim(0.5 * drawn["kl_low"].min(), highest or None)
     axes[1].set_xlabel("round")
     plotting.legend(made, columns=2, theory_label="predicted mean")
-    rows = table.where(regime=FINITE)
     plotting.caption(
         made,
-        f"Staircase, 4 stairs, linear softmax, on-policy DPO; a label keeps the given weight each round. Median and "
-        f"10-90% band over {rows['seeds'][0]} seeds above (ridge {rows['ridge'][0]:g}, centre the last iterate), "
-        f"{table.where(regime=ASYMPTOTIC)['seeds'][0]} below (no ridge). Dashed: the predicted mean, at the realised "
-        "policies above, with every batch but the first from pi* below.",
+        f"On-policy DPO, linear softmax, {few['instance'][0]} of {few['num_features'][0]} features; a label keeps the "
+        f"given weight each round. Median and 10-90% band over {few['seeds'][0]} seeds above (ridge "
+        f"{few['ridge'][0]:g}, centre the last iterate), {many['seeds'][0]} below (ridge {many['ridge'][0]:g}). "
+        "Dashed: the predicted mean, at the realised policies above, with every batch but the first from pi* below.",
     )
     return made
 
 
 EXPERIMENT = Experiment(
-    name="data_reuse",
     claim=CLAIM,
-    family="coverage",
     presets={
         "smoke": Config(num_stairs=2, memories=(0.0, 0.5, 1.0), num_rounds=4, num_seeds=64, large_seeds=256),
         "default": Config(),
@@ -153,4 +152,14 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "instance": "environment: a named instance, else the file that holds it",
+        "num_features": "dimension of theta",
+        "regime": "finite: the few labels that are drawn; asymptotic: so many that the constants are tested",
+        "memory": "weight m that a label keeps each round: 0 fresh batches, 1 pooled ones",
+        "ideal": "predicted KL(pi*||pi) where every batch but the first comes from pi*, many labels [nats]",
+        "floor": "C_F(pi*)/(2 num_pairs), the KL at which fresh batches end, many labels [nats]",
+        "kl_mean": "KL(pi*||pi), mean over contexts and seeds [nats]",
+        "predicted": "predicted KL(pi*||pi), many labels, at the policies that the seed realised [nats]",
+    },
 )

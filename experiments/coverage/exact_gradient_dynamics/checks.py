@@ -1,26 +1,32 @@
-"""The checks of exact_gradient_dynamics, on its table."""
+"""The checks of exact_gradient_dynamics, on its tables."""
+
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from banditlab.claims.checks import Check, interval, lower
-from banditlab.store import Table
-from experiments.coverage.exact_gradient_dynamics.runs import INSTANCES, LABELS, OWN_STEP
+from banditlab.claims import Check, Table, interval, lower
+from experiments.coverage.exact_gradient_dynamics.runs import INSTANCES
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: Mapping[str, Table]) -> list[Check]:
     """The derived rate of every linear run, the derived constant of every quadratic one, and the exception."""
     checks = []
-    for instance in INSTANCES:
-        for sampler in LABELS:
-            rows = table.where(instance=instance, sampler=sampler)
-            if sampler in OWN_STEP:
-                checks.append(_quadratic_check(rows, f"{LABELS[sampler]}, {instance}", len(INSTANCES[instance][0])))
-            elif rows["rate"][0] > 0.01:
-                checks.append(_linear_check(rows, f"{sampler}, {instance}"))
-            else:
-                claim = f"order of convergence with the best step, {sampler}, {instance}: quadratic, not linear"
-                checks.append(_superlinear_check(rows, claim))
-    return checks
+    for words, _, rows in _curves(tables["constant_step"]):
+        if rows["rate"][0] > 0.01:
+            checks.append(_linear_check(rows, words))
+        else:
+            claim = f"order of convergence with the best step, {words}: quadratic, not linear"
+            checks.append(_superlinear_check(rows, claim))
+    return checks + [
+        _quadratic_check(rows, words, len(rewards)) for words, rewards, rows in _curves(tables["own_step"])
+    ]
+
+
+def _curves(table: Table) -> Iterator[tuple[str, tuple[float, ...], Table]]:
+    """Words, rewards and rows of every sampler on every instance."""
+    for instance, (rewards, _) in INSTANCES.items():
+        for sampler in dict.fromkeys(table["sampler"].tolist()):
+            yield f"{sampler}, {instance}", rewards, table.where(instance=instance, sampler=sampler)
 
 
 def _linear_check(rows: Table, words: str) -> Check:

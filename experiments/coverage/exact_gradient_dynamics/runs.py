@@ -1,4 +1,4 @@
-"""Exact-gradient descent on the population DPO loss of a tabular softmax; (1) and (2) are those of `laws`."""
+"""Exact-gradient descent on the population DPO loss of a tabular softmax; (1) and (2) are those of `gradient_rates`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -9,39 +9,31 @@ import numpy as np
 from jax import Array
 
 import banditlab as bl
-from experiments.coverage.exact_gradient_dynamics import laws
+from banditlab.exact import gradient_rates
 
-# Rewards, reference and beta.
-INSTANCES: Mapping[str, tuple[tuple[float, ...], tuple[float, ...], float]] = {
-    "2 actions": ((0.0, 1.5), (0.5, 0.5), 1.0),
-    "3 actions": ((0.0, 0.8, 2.0), (1 / 3, 1 / 3, 1 / 3), 1.0),
-    "3 actions, skewed reference": ((0.0, 0.6, 1.5), (0.6, 0.3, 0.1), 0.7),
+# Rewards and reference.
+INSTANCES: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "2 actions": ((0.0, 1.5), (0.5, 0.5)),
+    "3 actions": ((0.0, 0.8, 2.0), (1 / 3, 1 / 3, 1 / 3)),
+    "3 actions, skewed reference": ((0.0, 0.6, 1.5), (0.6, 0.3, 0.1)),
 }
-CONSTANT_STEP = ("uniform", "on_policy", "policy_reference", "pilaf_weighted")
 OWN_STEP = ("mix_r", "mix_p")
-LABELS = {
-    "uniform": "uniform",
-    "on_policy": "on-policy",
-    "policy_reference": r"$\pi\times\pi_{ref}$ (XPO)",
-    "pilaf_weighted": "PILAF, weighted",
-    "mix_r": "Mix-R",
-    "mix_p": "Mix-P",
-}
+SAMPLERS = ("uniform", "on_policy", "policy_reference", "pilaf_weighted", *OWN_STEP)
 # Rounding of the reward differences, of order one: a few operations each; nothing below is looked at.
 ROUNDING = 8 * np.finfo(float).eps
 SMALLEST = 1e-11
 
 
-def descend(instance: str, num_steps: int) -> dict[str, np.ndarray]:
+def descend(instance: str, beta: float, num_steps: int) -> dict[str, np.ndarray]:
     """Per sampler: errors max |d_ij| and their images under (2), (num_steps + 1,); predicted rate; bend of (1)."""
-    reward, reference, beta = (np.asarray(value, float) for value in INSTANCES[instance])
-    env = bl.instances.tabular(reward[None], np.log(reference)[None], beta=float(beta))
+    reward, reference = (np.asarray(value, float) for value in INSTANCES[instance])
+    env = bl.instances.tabular(reward[None], np.log(reference)[None], beta=beta)
     columns = {}
-    for sampler in CONSTANT_STEP + OWN_STEP:
+    for sampler in SAMPLERS:
         law = np.asarray(getattr(bl.samplers, sampler)(env, env.log_target))[0]
-        rate, step, bend = laws.linear_theory(law, reward, float(beta))
+        rate, step, bend = gradient_rates.linear_theory(law, reward, beta)
         errors = reward[None, :] - np.asarray(_paths(env, sampler, jnp.asarray(step), num_steps))
-        images = [laws.quadratic_image(reward, each) if sampler in OWN_STEP else 0.0 for each in errors]
+        images = [gradient_rates.quadratic_image(reward, each) if sampler in OWN_STEP else 0.0 for each in errors]
         columns |= {f"error_{sampler}": np.ptp(errors, axis=1), f"quadratic_{sampler}": np.asarray(images)}
         columns |= {f"rate_{sampler}": np.asarray(rate), f"bend_{sampler}": np.asarray(bend)}
     return columns

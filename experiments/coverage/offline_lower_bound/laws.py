@@ -3,25 +3,16 @@
 import jax
 import numpy as np
 from jax import Array
-from scipy.optimize import root
-from scipy.special import wrightomega
 
 import banditlab as bl
 from banditlab import coverage
+from banditlab.exact import chi_po, cosine_prior
 
 
 def draw_prior(env: bl.Environment, radius: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, d) theta* from Proposition 5's prior around env.target_params: density prod cos^2(pi w_i/2r)/r in w.
-
-    The distribution function 1/2 + w/2r + sin(pi w/r)/(2 pi) is inverted by bisection. w is that of `box_axes`.
-    """
-    levels = rng.random((count, env.num_features))
-    low, high = -np.ones_like(levels), np.ones_like(levels)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        below = 0.5 + 0.5 * middle + np.sin(np.pi * middle) / (2 * np.pi) < levels
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray(env.target_params) + radius * low @ box_axes(env)
+    """(count, d) theta* from Proposition 5's prior around env.target_params: a product over w, that of `box_axes`."""
+    w = cosine_prior.draw(radius, (count, env.num_features), rng)
+    return np.asarray(env.target_params) + w @ box_axes(env)
 
 
 def box_axes(env: bl.Environment) -> np.ndarray:
@@ -61,23 +52,11 @@ def pessimistic_price(env: bl.Environment, width: float) -> float:
 
 
 def chi_po_limit(env: bl.Environment, temperature: float) -> float:
-    """||theta_chi - theta*||^2_{V*} of the linear softmax nearest to the chi-PO optimum at the true reward, by SciPy.
+    """||theta_chi - theta*||^2_{V*} of the linear softmax nearest to the chi-PO optimum at the true reward.
 
-    One context: its normaliser and its moments are the roots of one system of equations.
+    For one context.
     """
+    target, reference = np.asarray(env.target_params), np.exp(np.asarray(env.log_reference[0]))
     features, reward = np.asarray(env.features[0]), np.asarray(env.reward[0])
-    reference, target = np.exp(np.asarray(env.log_reference[0])), np.asarray(env.target_params)
-
-    def residual(unknown):
-        ratio = wrightomega((reward - unknown[0]) / temperature)
-        weights = reference * np.exp(features @ unknown[1:])
-        return [reference @ ratio - 1, *((reference * ratio - weights / weights.sum()) @ features)]
-
-    start = np.concatenate([[reward.max() - 2 * temperature], target])
-    found = root(residual, start, tol=1e-13)
-    if np.abs(found.fun).max() > 1e-10:
-        raise ValueError(
-            f"temperature must be one at which SciPy finds the optimum; got {temperature}: {found.message}"
-        )
-    shift = found.x[1:] - target
+    shift = chi_po.nearest_softmax(features, reward, reference, temperature, target) - target
     return float(shift @ np.asarray(coverage.target_covariance(env)) @ shift)

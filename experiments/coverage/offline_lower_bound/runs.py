@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -13,13 +15,17 @@ import banditlab as bl
 from banditlab import coverage
 from banditlab.estimators import chi_po
 from banditlab.estimators import pessimism as pessimistic
+from banditlab.exact import cosine_prior
+from banditlab.store import failures
 from experiments.coverage.offline_lower_bound import laws
 
 if TYPE_CHECKING:
     from experiments.coverage.offline_lower_bound.experiment import Config
 
-BAYES, CENTRE, PRIOR = "bayes", "centre", "prior"
-
+INSTANCES = {
+    "staircase": partial(bl.instances.staircase, num_stairs=3, step=0.5, start=1.0),
+    "chain": partial(bl.instances.chain, target=0.5, start=-1.0),
+}
 ESTIMATORS = ("mle", "ridge", "prior_ridge", "pessimistic", "chi_po")
 # The margins that a chi-PO policy implies are those of its rewards up to rounding.
 MARGIN_ROUNDING = 1e-9
@@ -28,56 +34,55 @@ _BOUNDLESS = 1e9
 
 
 def bayes_risks(config: Config, env: bl.Environment) -> dict[str, np.ndarray]:
-    """Estimator -> squared errors (labels, draws) under the prior; price, tr(V* H(theta*)^{-1}); failed_*, counts.
+    """Estimator -> squared errors (labels, draws) under the prior; price, tr(V* H(theta*)^{-1}); counts (labels,).
 
     Every N has its own theta* and data, which all estimators share.
     """
     tuned = tuning(env, config.radius, config.ridge, config.width, config.temperature)
     rng = np.random.default_rng(config.seed)
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    counts = [f"failed_{name}" for name in (*ESTIMATORS, "margins")]
-    collected = {name: [] for name in ("price", *ESTIMATORS, *counts)}
+    collected = []
     for num_pairs in config.labels:
         blocks = []
         for number in range(config.num_blocks):
             keys = _keys(key, num_pairs, number, config.block)
             targets = jnp.asarray(laws.draw_prior(env, config.radius, config.block, rng))
-            wins = draw(env, keys, targets, jnp.float64(num_pairs))
-            found, failed = estimates(env, wins, tuned)
+            found, counts = estimates(env, draw(env, keys, targets, jnp.float64(num_pairs)), tuned)
             errors = {name: squared_error(env, params, targets) for name, params in found.items()}
-            blocks.append(errors | {"price": laws.prices(env, targets)} | {f"failed_{k}": n for k, n in failed.items()})
-        for name, values in collected.items():
-            joined = [block[name] for block in blocks]
-            values.append(np.sum(joined) if name.startswith("failed") else np.concatenate(joined))
-    return {name: np.stack(values) for name, values in collected.items()}
+            blocks.append(errors | {"price": laws.prices(env, targets)} | counts)
+        joined = {name: [block[name] for block in blocks] for name in blocks[0]}
+        collected.append({k: np.sum(v) if np.ndim(v) == 1 else np.concatenate(v) for k, v in joined.items()})
+    return _with_failures({name: np.stack([found[name] for found in collected]) for name in collected[0]})
 
 
 def large_risks(config: Config, env: bl.Environment, num_seeds: int) -> dict[str, np.ndarray]:
     """N ||theta_hat - theta*||^2 (seeds,) of mle and pessimistic at the centre, chi_po's without the N (it is biased),
-    and prior: the likelihood's over tr(V* H(theta*)^{-1}) for theta* from the prior; failed_*, counts.
+    and prior: the likelihood's over tr(V* H(theta*)^{-1}) for theta* from the prior; counts ().
     """
     tuned = tuning(env, config.radius, config.ridge, config.width, config.temperature)
     rng = np.random.default_rng(config.seed + 1)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
     centre = jnp.broadcast_to(jnp.asarray(env.target_params), (config.block, env.num_features))
     total = jnp.float64(config.large_pairs)
-    out = {name: [] for name in ("mle", "pessimistic", "chi_po", "prior")}
-    failed = dict.fromkeys(out, 0)
+    out, counted = defaultdict(list), Counter()
     for number in range(num_seeds // config.block):
         names = ("mle", "pessimistic") + (("chi_po",) if number == 0 else ())
-        wins = draw(env, _keys(key, 0, number, config.block), centre, total)
-        found, counts = estimates(env, wins, tuned, names)
+        found, counts = estimates(env, draw(env, _keys(key, 0, number, config.block), centre, total), tuned, names)
         for name, params in found.items():
             out[name].append(squared_error(env, params, centre) * (1.0 if name == "chi_po" else total))
-            failed[name] += int(counts[name])
+        counted.update(counts)
         targets = jnp.asarray(laws.draw_prior(env, config.radius, config.block, rng))
         wins = draw(env, _keys(key, 1, number, config.block), targets, total)
         found, counts = estimates(env, wins, tuned, ("mle",))
-        ratio = total * squared_error(env, found["mle"], targets) / laws.prices(env, targets)
-        out["prior"].append(ratio)
-        failed["prior"] += int(counts["mle"])
-    counts = {f"failed_{name}": np.asarray(count) for name, count in failed.items()}
-    return {name: np.concatenate(blocks) for name, blocks in out.items()} | counts
+        out["prior"].append(total * squared_error(env, found["mle"], targets) / laws.prices(env, targets))
+        counted["unconverged_prior"] += counts["unconverged_mle"]
+    arrays = {name: np.concatenate(blocks) for name, blocks in out.items()}
+    return _with_failures(arrays | {name: np.asarray(count) for name, count in counted.items()})
+
+
+def _with_failures(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays, those of counts as the shard's failures too."""
+    return arrays | failures({name: values for name, values in arrays.items() if values.dtype.kind == "i"})
 
 
 def _keys(key: jax.Array, first: int, second: int, count: int) -> jax.Array:
@@ -104,12 +109,12 @@ class Tuning(NamedTuple):
 def tuning(env: bl.Environment, radius: float, ridge: float, width: float, temperature: float) -> Tuning:
     """The cap is the largest norm in the box, which a learner may know; prior_ridge the mean precision of the prior.
 
-    A coordinate of w has prior variance r^2 (1/3 - 2/pi^2), so theta has precision V*/(that).
+    Every coordinate of w has the prior's variance, so theta has precision V*/(that).
     """
     corners = np.array(np.meshgrid(*[[-radius, radius]] * env.num_features)).reshape(env.num_features, -1).T
     norms = np.linalg.norm(np.asarray(env.target_params) + corners @ laws.box_axes(env), axis=1)
     precision = np.trace(np.asarray(coverage.target_covariance(env))) / env.num_features
-    numbers = (norms.max(), ridge, precision / (radius**2 * (1 / 3 - 2 / np.pi**2)), width, temperature)
+    numbers = (norms.max(), ridge, precision / cosine_prior.variance(radius), width, temperature)
     return Tuning(*(jnp.float64(number) for number in numbers))
 
 
@@ -164,8 +169,8 @@ def chi_policies(env: bl.Environment, params: Array, temperature: Array) -> tupl
 def estimates(
     env: bl.Environment, wins: Array, tuned: Tuning, names: tuple[str, ...] = ESTIMATORS
 ) -> tuple[dict[str, Array], dict[str, int]]:
-    """Estimator -> theta_hat (count, d), and counts of fits that did not converge; `margins` counts chi-PO policies
-    that imply a reward other than the likelihood's.
+    """Estimator -> theta_hat (count, d); unconverged_*, counts of fits that did not converge, and margins_off, of
+    chi-PO policies that imply a reward other than the likelihood's.
 
     chi-PO returns a policy. Its implied reward gives the likelihood estimate again; the policy itself is read as the
     linear softmax nearest to it, argmin_theta E_x KL(pi_chi||pi_theta), the one with its mean features: pessimism
@@ -174,7 +179,7 @@ def estimates(
     zero, count = jnp.zeros_like(env.start_params), len(wins)
     nothing = jnp.zeros_like(tuned.ridge)
     found: dict[str, Array] = {}
-    failures = {}
+    counts = {}
     settings = {
         "mle": (nothing, zero),
         "ridge": (tuned.ridge, zero),
@@ -183,16 +188,17 @@ def estimates(
     for name, (ridge, center) in settings.items():
         if name in names:
             found[name], converged = likelihood(env, wins, ridge, center, tuned.max_norm)
-            failures[name] = int((~converged).sum())
+            counts[f"unconverged_{name}"] = int((~converged).sum())
     reference = jnp.broadcast_to(env.log_reference, (count, *env.log_reference.shape))
     if "pessimistic" in names:
         found["pessimistic"], converged = shrunk(env, wins, found["mle"], tuned.width, reference)
-        failures["pessimistic"] = int((~converged).sum())
+        counts["unconverged_pessimistic"] = int((~converged).sum())
     if "chi_po" in names:
         policies, errors = chi_policies(env, found["mle"], tuned.temperature)
         found["chi_po"], converged = shrunk(env, wins, found["mle"], jnp.float64(_BOUNDLESS), policies)
-        failures |= {"chi_po": int((~converged).sum()), "margins": int((errors > MARGIN_ROUNDING).sum())}
-    return found, failures
+        counts["unconverged_chi_po"] = int((~converged).sum())
+        counts["margins_off"] = int((errors > MARGIN_ROUNDING).sum())
+    return found, counts
 
 
 @jax.jit

@@ -11,6 +11,7 @@ import numpy as np
 import banditlab as bl
 from banditlab.estimators import chi_po
 from banditlab.estimators import pessimism as pessimistic
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.coverage.pessimism.experiment import Config
@@ -19,7 +20,6 @@ GREEDY, NARROW = "greedy", "narrow"
 # Pessimism measured from: a_3, which data link to a_4; the uniform policy; a_1, which only the one label links to a_4.
 COVERED, UNIFORM, UNCOVERED = "covered", "uniform", "uncovered"
 COMPARISONS = {COVERED: np.eye(4)[2], UNIFORM: np.full(4, 0.25), UNCOVERED: np.eye(4)[0], NARROW: np.eye(4)[2]}
-SIMULATED, EXACT = "simulated", "exact"
 _BLOCK = 8192
 
 
@@ -36,10 +36,8 @@ def simulate(config: Config, num_labels: int) -> dict[str, np.ndarray]:
     numbers = [jnp.float64(x) for x in (config.max_norm, config.ridge, config.temperature)]
     counts = jnp.asarray([num_labels - 1.0, 1.0])
     gaps, converged = _fitted_gaps(env, keys, outcome_laws, counts, widths, comparisons, *numbers)
-    arms = (GREEDY, *COMPARISONS, chi_po_arm(config.temperature))
-    return {arm: np.asarray(gaps[:, place]) for place, arm in enumerate(arms)} | {
-        "not_converged": np.asarray((~converged).sum())
-    }
+    missed = {"not_converged": np.asarray((~converged).sum())}
+    return dict(zip(arms(config), np.asarray(gaps).T, strict=True)) | missed | failures(missed)
 
 
 @jax.jit
@@ -60,6 +58,10 @@ def _fitted_gaps(env, keys, outcome_laws, counts, widths, comparisons, max_norm,
         return jnp.max(env.reward) - expected, fitted.rewards.status == bl.Status.converged
 
     return jax.lax.map(one, keys, batch_size=_BLOCK)
+
+
+def arms(config: Config) -> tuple[str, ...]:
+    return GREEDY, *COMPARISONS, chi_po_arm(config.temperature)
 
 
 def width(config: Config, arm: str) -> float:

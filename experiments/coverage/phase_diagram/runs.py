@@ -1,6 +1,9 @@
 """Cells of the phase diagram: one batch size from one initial coverage; simulated, and summed exactly on the chain."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -8,25 +11,30 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import exact_chain, policies
+from banditlab.store import failures
 
-# A run has succeeded when its last KL is within this factor of the floor C_F(pi*)/(2n).
-FACTOR = 20.0
-NORM_CAP = 12.0
+if TYPE_CHECKING:
+    from experiments.coverage.phase_diagram.experiment import Config
+
 SUMMED = ("none", "cap")  # regularisers under which the chain's law is a finite sum
+SHARES = ("success", "absorbed", "certified", "certified_success", "sure", "sure_success")
+COLUMNS = tuple(f"{name}{end}" for name in (*SHARES, "rate") for end in ("", "_se"))
 
-# Dial -> environment: the initial coverage alone moves.
-INSTANCES: Mapping[str, Callable[[float], bl.Environment]] = {
-    "chain": lambda start: bl.instances.chain(start=-start),
-    "needle": lambda decades: bl.instances.needle(4, 10.0**-decades),
-    "staircase": lambda start: bl.instances.staircase(3, start=start),
+# (dial, beta) -> environment: the initial coverage alone moves.
+INSTANCES: Mapping[str, Callable[[float, float], bl.Environment]] = {
+    "chain": lambda start, beta: bl.instances.chain(start=-start, beta=beta),
+    "needle": lambda decades, beta: bl.instances.needle(4, 10.0**-decades, beta),
+    "staircase": lambda start, beta: bl.instances.staircase(3, start=start, beta=beta),
 }
-# Without ridge and cap, absorption is a matter of time; each of the others is one way out.
-REGULARISERS: Mapping[str, dict] = {
-    "none": {},
-    "ridge_previous": {"ridge": 1.0},
-    "ridge_reference": {"ridge": 1.0, "center": "reference"},
-    "cap": {"max_norm": NORM_CAP},
-}
+
+
+def options(config: Config, regulariser: str) -> dict:
+    """Of the fit. Without ridge and cap, absorption is a matter of time; each of the others is one way out."""
+    return {
+        "ridge": config.ridge if regulariser.startswith("ridge") else 0.0,
+        "max_norm": config.max_norm if regulariser == "cap" else np.inf,
+        "center": "reference" if regulariser == "ridge_reference" else "previous",
+    }
 
 
 def floor(env: bl.Environment) -> float:
@@ -35,25 +43,25 @@ def floor(env: bl.Environment) -> float:
 
 
 def simulate(
-    envs: Sequence[bl.Environment], batches: Sequence[float], num_rounds: int, num_seeds: int, regulariser: str
+    config: Config, envs: Sequence[bl.Environment], batches: Sequence[float], regulariser: str
 ) -> dict[str, np.ndarray]:
     """Every batch size from every environment in one compilation: per cell (E, B), the share of runs that ..
 
-    success: end within FACTOR of the floor; absorbed: end with a sampler that expects less than one informative pair
+    success: end within factor of the floor; absorbed: end with a sampler that expects less than one informative pair
     in its next batch; certified, sure: have a first batch (all batches) whose optimum Proposition 3 proves;
     certified_success, sure_success: and end well; and rate: the mean of log(KL_k/KL_0)/k, k the round of arrival.
-    failed_*: seed-rounds per failure, in all.
+    The failures are seed-rounds, in all.
     """
-    options = REGULARISERS[regulariser] | {"max_pairs": 1e15}
+    chosen = options(config, regulariser)
     cells = [(env, n) for env in envs for n in batches]
     run = bl.simulate_grid(
-        [bl.algorithms.on_policy_dpo(n, **options) for _, n in cells],
+        [bl.algorithms.on_policy_dpo(n, **chosen, max_pairs=1e15) for _, n in cells],
         [env for env, _ in cells],
-        num_rounds=num_rounds, num_seeds=num_seeds, metrics=("kl_target", "existence"),
+        num_rounds=config.num_rounds, num_seeds=config.num_seeds, metrics=("kl_target", "existence"),
         common_seeds=False,
     )  # fmt: skip
     scaled = np.asarray([n / floor(env) for env, n in cells])[:, None]
-    end = run.metrics["kl_target"][..., -1] * scaled <= FACTOR
+    end = run.metrics["kl_target"][..., -1] * scaled <= config.factor
     exists = run.metrics["existence"] == bl.Existence.exists
     values = {
         "success": end,
@@ -66,24 +74,26 @@ def simulate(
         "sure_success": exists.all(axis=-1) & end,
         "rate": _rate(run.initial["kl_target"], run.metrics["kl_target"], scaled),
     }
-    shape = (len(envs), len(batches), num_seeds)
+    shape = (len(envs), len(batches), config.num_seeds)
     summary = {name: value.reshape(shape).mean(axis=-1) for name, value in values.items()}
-    errors = {f"{name}_se": v.reshape(shape).std(axis=-1, ddof=1) / num_seeds**0.5 for name, v in values.items()}
-    return summary | errors | {f"failed_{name}": np.asarray(count) for name, count in run.failures.items()}
+    errors = {f"{name}_se": v.reshape(shape).std(axis=-1, ddof=1) / shape[-1] ** 0.5 for name, v in values.items()}
+    return summary | errors | failures(run.failures)
 
 
-def exact(starts: Sequence[float], batches: Sequence[int], num_rounds: int, regulariser: str) -> dict[str, np.ndarray]:
+def exact(config: Config, starts: Sequence[float], batches: Sequence[int], regulariser: str) -> dict[str, np.ndarray]:
     """success and absorbed of the chain, (E, B), by summation over its law; `regulariser` is none or cap."""
-    max_norm = NORM_CAP if regulariser == "cap" else np.inf
+    max_norm, beta = options(config, regulariser)["max_norm"], config.beta
     cells = {"success": [], "absorbed": []}
     for start in starts:
-        env = INSTANCES["chain"](start)
+        env = INSTANCES["chain"](start, beta)
+        target = float(env.target_params[0])
         for n in batches:
-            law = exact_chain.on_policy_law(n, num_rounds, target=1.0, beta=1.0, max_norm=max_norm, initial=-start)
-            allowed = FACTOR * floor(env) / n
+            settings = {"target": target, "beta": beta, "max_norm": max_norm, "initial": -start}
+            law = exact_chain.on_policy_law(n, config.num_rounds, **settings)
+            allowed = config.factor * floor(env) / n
             end = law.probs[-1]
             share = np.where(np.isinf(law.params), 0.0, 0.5 / np.cosh(np.clip(law.params, -700, 700) / 2) ** 2)
-            cells["success"].append(end[exact_chain.kl_target(law.params, 1.0) <= allowed].sum())
+            cells["success"].append(end[exact_chain.kl_target(law.params, target) <= allowed].sum())
             cells["absorbed"].append(end[n * share < 1.0].sum())
     return {name: np.reshape(values, (len(starts), len(batches))) for name, values in cells.items()}
 

@@ -2,29 +2,26 @@
 
 import numpy as np
 
-from banditlab.claims.checks import Check, interval
-from banditlab.store import Table
+from banditlab.claims import Check, Table, interval
+
+_WHY = "4 G* eps: second order in osc, with osc^2 <= G* ||.||^2_{V*} = 2 G* KL (Propositions 1 and 2)"
 
 
 def check(table: Table) -> list[Check]:
     """At the smallest eps: every constant, averaged over the starts, and the slope of every arm in the price."""
-    finest = table.where(target=float(table["target"].min()))
+    target = table["target"].min()
     checks = []
-    for arm in dict.fromkeys(table["arm"]):
-        rows = finest.where(arm=arm)
-        ratio, error = rows["labels"] / rows["predicted"], rows["labels_se"] / rows["predicted"]
-        claim = f"{arm}: labels to KL {rows['target'][0]:.0e} over the prediction, mean over {len(ratio)} starts"
-        checks.append(
-            interval(
-                claim, 1.0, float(ratio.mean()), float(np.hypot.reduce(error)) / len(ratio),
-                allowance=float(rows["remainder"].max()),
-                why="4 G* eps: second order in osc, with osc^2 <= G* ||.||^2_{V*} = 2 G* KL (Propositions 1 and 2)",
-            )
-        )  # fmt: skip
-        slope, spread = slope_in_price(rows, "labels")
-        expected, _ = slope_in_price(rows, "predicted")
-        claim = f"{arm}: slope of log labels in log C_F(pi_0), plus 1, at KL {rows['target'][0]:.0e}"
-        checks.append(interval(claim, 1.0 + expected, 1.0 + slope, spread))
+    for arm in dict.fromkeys(table["arm"].tolist()):
+        rows = table.where(arm=arm, target=target)
+        ratio, error = (rows[name] / rows["predicted"] for name in ("labels", "labels_se"))
+        claim = f"{arm}: labels to KL {target:.0e} over the prediction, mean over {len(rows)} starts"
+        spread = float(np.hypot.reduce(error)) / len(rows)
+        allowance = float(rows["remainder"].max())
+        checks.append(interval(claim, 1.0, float(ratio.mean()), spread, allowance=allowance, why=_WHY))
+        if len(rows) > 1:
+            (slope, spread), (expected, _) = (slope_in_price(rows, name) for name in ("labels", "predicted"))
+            claim = f"{arm}: slope of log labels in log C_F(pi_0), plus 1, at KL {target:.0e}"
+            checks.append(interval(claim, 1.0 + expected, 1.0 + slope, spread))
     return checks
 
 

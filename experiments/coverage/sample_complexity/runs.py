@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
 import banditlab as bl
+from banditlab import coverage, linalg
+from banditlab.exact import chi_squares
+from banditlab.store import failures
 from experiments.shared import equal_labels
 
 # Arm -> (pooled, rounds of one search). Offline labels do not depend on the rounds: all are bought in one.
@@ -31,19 +33,30 @@ _WEIGHTS = {
 MOST_LABELS = 1e15
 
 
-def algorithm(arm: str, num_pairs: float, design: "bl.designs.Design", ridge: float) -> bl.Algorithm:
-    """An arm at num_pairs labels a round; every num_pairs shares one program."""
-    sampler = Partial(equal_labels.blend, design, _weights(arm))
-    return bl.algorithms.dpo(sampler, num_pairs, ridge=ridge, pooled=ARMS[arm][0], max_pairs=MOST_LABELS)
+def sampler(arm: str, design: "bl.designs.Design") -> Partial:
+    """The pair law of an arm, as a sampler; all arms share one program."""
+    weights = {name: jnp.asarray(_WEIGHTS[arm].get(name, 0.0)) for name in equal_labels.COMPONENTS}
+    return Partial(equal_labels.blend, design, weights)
 
 
-def law(arm: str, design: "bl.designs.Design", env: bl.Environment, log_policy: jax.Array) -> jax.Array:
-    """The pair law (S, A, A) of an arm at a policy."""
-    return equal_labels.blend(design, _weights(arm), env, log_policy)
+def limit(arm: str, env: bl.Environment, design: "bl.designs.Design") -> float:
+    """Labels times median KL as eps -> 0 (I6): every round but the first then samples from pi*."""
+    pooled, rounds = ARMS[arm]
+    law = sampler(arm, design)
+    first, later = (
+        np.asarray(bl.theory.fisher_information(env, law(env, log_policy)))
+        for log_policy in (env.log_initial, env.log_target)
+    )
+    # Information per label bought; fresh batches use the last round's alone.
+    per_label = (first + (rounds - 1) * later) / rounds if pooled else (first if rounds == 1 else later) / rounds
+    return limit_median(env, per_label)
 
 
-def _weights(arm: str) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(_WEIGHTS[arm].get(name, 0.0)) for name in equal_labels.COMPONENTS}
+def limit_median(env: bl.Environment, information: np.ndarray) -> float:
+    """Median of (1/2) g'V*g, g ~ N(0, information^{-1}) (I6): the median KL times the labels, in the limit."""
+    rows, _ = linalg.inverse_root(jnp.asarray(information))
+    whitened = np.asarray(rows @ coverage.target_covariance(env) @ rows.T)
+    return chi_squares.median(0.5 * np.linalg.eigvalsh(whitened))
 
 
 def search(
@@ -66,16 +79,17 @@ def search(
     sample median.
 
     Returns labels, labels_se, (C,), and reached (C,): False where the median stays above the target at the largest n
-    tried (labels is then inf, an explicit "not reached"). failed_*: seed-rounds of the final evaluation.
+    tried (labels is then inf, an explicit "not reached"). The failures are seed-rounds of the final evaluation.
     """
-    rounds = ARMS[arm][1]
+    pooled, rounds = ARMS[arm]
+    law = sampler(arm, design)
     low = np.maximum(np.log(guess / rounds) - math.log(1e3), 0.0)
     high = np.minimum(np.log(guess / rounds) + math.log(1e3), math.log(MOST_LABELS))
 
     def evaluate(log_n: np.ndarray, seeds: int, root: int) -> tuple[np.ndarray, np.ndarray, bl.Run]:
         batches = np.round(np.exp(log_n))
         run = bl.simulate_grid(
-            [algorithm(arm, n, design, ridge) for n in batches], [env],
+            [bl.algorithms.dpo(law, n, ridge=ridge, pooled=pooled, max_pairs=MOST_LABELS) for n in batches], [env],
             num_rounds=rounds, num_seeds=seeds, metrics=("kl_target", "existence"), record_params=False, seed=root,
         )  # fmt: skip
         return batches, np.sort(run.metrics["kl_target"][..., -1], axis=1), run
@@ -94,9 +108,8 @@ def search(
     reach, centre = math.ceil(math.sqrt(final_seeds)), final_seeds // 2
     error = (kl[:, centre + reach] - kl[:, centre - reach]) / 4
     labels = rounds * batches * median / targets
-    failures = {f"failed_{name}": np.asarray(count) for name, count in run.failures.items()}
     return {
         "labels": np.where(reached, labels, np.inf),
         "labels_se": np.where(reached, labels * error / median, np.inf),
         "reached": reached,
-    } | failures
+    } | failures(run.failures)

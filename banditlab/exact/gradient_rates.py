@@ -30,8 +30,8 @@ def linear_theory(law: np.ndarray, reward: np.ndarray, beta: float) -> tuple[flo
     """Rate and best constant step on a law (A, A), and b with |error of the linear step| <= b e^2 for e <= 0.1.
 
     Neglected in (1): |sigma''|/2 d^2 <= e^2/20, and the change of the law times sigma' d, where |log mu/mu*| <= x =
-    4 (1 + beta) osc <= 4 (1 + 1/beta) e (see `sampler_zoo`; osc = e/beta) and e^x - 1 <= x e^x. A difference d_ij
-    sees two rows of weights.
+    4 (1 + beta) osc <= 4 (1 + 1/beta) e for a law made of pi, pi_ref and sigma' (osc = e/beta) and e^x - 1 <= x e^x. A
+    difference d_ij sees two rows of weights.
     """
     gaps = reward[:, None] - reward[None, :]
     weights = law + law.T
