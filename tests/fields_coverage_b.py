@@ -1,0 +1,5 @@
+"""One number to set for each of half the experiments of family coverage, and the prediction that follows it."""
+
+CHANGES = {
+    "misspecification": ("beta=2.0", "ends.pseudo_true_kl"),
+}
