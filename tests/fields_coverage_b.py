@@ -1,5 +1,6 @@
 """One number to set for each of half the experiments of family coverage, and the prediction that follows it."""
 
 CHANGES = {
+    "sampler_ranking": ("beta=1.5", "price"),
     "misspecification": ("beta=2.0", "ends.pseudo_true_kl"),
 }

@@ -86,7 +86,7 @@ def ranking():
             price *= 1.0 if name == arm else 1 + 0.2 * place
             price *= 0.1 if arm.startswith("oracle") else 1.0
             row = {"instance": instance, "arm": arm, "price": price, "measured": price, "measured_se": 0.006 * price}
-            row |= {"prompts": "free" if arm in sampler_ranking.FREE_PROMPTS else "rho", "labels": 1e14}
+            row |= {"prompts": "free" if arm in sampler_ranking.FREE_PROMPTS else "rho", "num_pairs": 1e14}
             rows.append(row | {"leverage": 5.0, "remainder": 1e3, "drift": 100.0, "oracle_gap": 1e-6})
     return Table.from_rows(rows)
 

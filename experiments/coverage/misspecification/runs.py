@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SAMPLERS = {"offline": "initial", "uniform": "uniform", "on_policy": "on_policy"}
 NOISES = {
     "flips": "share of labels flipped",
-    "temperature": "$\\log_2$ of the labeller's temperature (at 0 nothing is left)",
+    "temperature": "$\\log_2$ of the labeller's temperature, right at 0",
     "cycles": "strength of the cycles",
 }
 
