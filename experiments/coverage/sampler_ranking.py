@@ -147,8 +147,8 @@ def plot(table: Table):
     plotting.caption(
         made,
         f"2n KL over the oracle's C_F, bars of four standard errors, {counts.min()} to {counts.max()} batches of n = "
-        f"{table['num_pairs'][0]:.0e} labels, ridge 0, linear softmax, d = 4, 5 actions. Policies start at pi_0 and are "
-        "refreshed; the first round is left out. Greedy and sigma'-aware designs are taken at pi*. "
+        f"{table['num_pairs'][0]:.0e} labels, ridge 0, linear softmax, d = 4, 5 actions. Policies start at pi_0 and "
+        "are refreshed; the first round is left out. Greedy and sigma'-aware designs are taken at pi*. "
         f"Fits that failed: {table['failed'].sum()}.",
     )
     return made
