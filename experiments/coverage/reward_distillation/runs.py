@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank
+from banditlab.store import failures
 
 # A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
 # shows the same number before its sign is taken.
@@ -20,12 +21,10 @@ EXACT = 1e-9
 # So many pairs that n KL is the limit's (remainder of order 1/n) and every batch has rank d.
 MANY = 1e12
 
-# The parts of the table, and the arms of each.
-RECOVERY, FLOOR, TEACHER, DAMPED, LEARNER = "recovery", "floor", "teacher", "damped", "learner"
 SAMPLERS = ("refreshed", "never")
-GIVEN, FLOORS = "given the pairs", ("offline", "on-policy", "damped", "pooled")
+FLOORS = ("offline", "on-policy", "damped", "pooled")
 WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
-LEARNERS, LABELS = ("DPO", "distillation", "noiseless"), "DPO, many labels"
+LEARNERS = ("DPO", "distillation", "noiseless")
 HALF = 0.5  # the damping of the arm of FLOORS
 STEPS = (0.3, 0.4, 0.5, 0.6)
 
@@ -37,9 +36,10 @@ def stairs(start: Sequence[float], beta: float) -> bl.Environment:
     return bl.Environment.create(features[None], target_params=STEPS, initial_params=start, beta=beta)
 
 
-def ramp(target: float, start: float) -> bl.Environment:
+def ramp(target: float, start: float, beta: float = 1.0) -> bl.Environment:
     """Six actions, one feature phi(j) = j: a teacher's error at a single action is outside the class."""
-    return bl.Environment.create(np.arange(6.0)[None, :, None], target_params=[target], initial_params=[start])
+    features = np.arange(6.0)[None, :, None]
+    return bl.Environment.create(features, target_params=[target], initial_params=[start], beta=beta)
 
 
 def teacher_wrong_at(env: bl.Environment, action: int, error: float) -> np.ndarray:
@@ -73,9 +73,8 @@ def recovery(env: bl.Environment, num_pairs: int, num_rounds: int, num_seeds: in
     recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
     spans = done.metrics["existence"] == bl.Existence.exists
     laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=refreshed) for refreshed in (True, False)]
-    reached = laws[0].params
     nearest = np.full(recovered.shape, np.inf)
-    for params in reached:
+    for params in laws[0].params:
         nearest = np.minimum(nearest, np.abs(done.params - params).max(axis=-1))
     return {
         "recovered": recovered.mean(axis=1),
@@ -87,7 +86,7 @@ def recovery(env: bl.Environment, num_pairs: int, num_rounds: int, num_seeds: in
 def given_the_pairs(env: bl.Environment, num_pairs: int, noise: float, num_seeds: int, seed: int):
     """One batch from pi_0 x pi_0 per seed: ratio (m,) of ||theta_hat - theta*||^2_{V*} to its mean given the pairs.
 
-    Over the m batches that span, which depends on the pairs alone; undetermined: the others.
+    Over the m batches that span, which depends on the pairs alone; the others are failures.
     """
     algorithm = bl.algorithms.reward_distillation(num_pairs, noise, on_policy=False)
 
@@ -101,17 +100,13 @@ def given_the_pairs(env: bl.Environment, num_pairs: int, noise: float, num_seeds
 
     ratios = np.asarray(ratio(jax.random.split(jax.random.key(seed), num_seeds)))
     shown = ratios > 0  # the floor is infinite where the pairs do not span
-    return {"ratio": ratios[shown], "undetermined": np.asarray((~shown).sum())}
+    return {"ratio": ratios[shown]} | failures({"undetermined": ~shown})
 
 
 def floors(
-    far: bl.Environment,
-    near: bl.Environment,
-    num_pairs: float,
-    num_rounds: int,
-    num_seeds: Mapping[str, int],
+    far: bl.Environment, near: bl.Environment, num_pairs: float, num_rounds: int, num_seeds: Mapping[str, int],
     seed: int,
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:  # fmt: skip
     """KL over its prediction, averaged over the rounds of a run: one value per seed, for every arm of FLOORS.
 
     Fresh batches have KL = tr(V* M^{-1}) tau^2/(2 beta^2 n): `offline` at pi_0, `on-policy` at pi*, to 1/sqrt(n) from
@@ -144,7 +139,6 @@ def teachers(
     seed: int,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """KL (pairs, seeds, rounds) for "teacher refreshed" and "teacher never", noiseless, fresh batches."""
-    results = {}
     settings = {
         f"{name} {sampler}": [distillation(n, refreshed=sampler == "refreshed", teacher=teacher) for n in num_pairs]
         for name, teacher in rewards.items()
@@ -155,10 +149,8 @@ def teachers(
         algorithms, [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=("kl_target",),
         record_params=False,
     )  # fmt: skip
-    for place, arm in enumerate(settings):
-        chosen = slice(place * len(num_pairs), (place + 1) * len(num_pairs))
-        results[arm] = done.metrics["kl_target"][chosen]
-    return results
+    kl = done.metrics["kl_target"]
+    return dict(zip(settings, kl.reshape(len(settings), len(num_pairs), *kl.shape[1:]), strict=True))
 
 
 def damped(env: bl.Environment, damping: float, num_pairs: float, num_rounds: int, num_seeds: int, seed: int):
@@ -187,8 +179,7 @@ def learner(
         algorithm = distillation(num_pairs, noise=0.0 if name == "noiseless" else LABEL_NOISE)
     done = _simulate(algorithm, env, num_rounds, num_seeds, seed)
     kl = done.metrics["kl_target"]
-    failures = {f"failed_{case}": np.asarray(count) for case, count in done.failures.items()}
-    return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures
+    return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, num_rounds: int, num_seeds: int, seed: int) -> bl.Run:
