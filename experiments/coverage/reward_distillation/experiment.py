@@ -68,10 +68,8 @@ Rows = list[dict[str, str | int | float]]
 
 
 def _recovery(config: Config, shards: Shards) -> Rows:
-    env = runs.stairs([config.recovery_start] * 4, 1.0)
-    seeds, setting = config.recovery_seeds, (config.recovery_pairs, config.recovery_rounds)
-    data = shards.get("recovery", (0, seeds), partial(runs.recovery, env, *setting, seeds, config.seed))
-    rows = []
+    seeds = config.recovery_seeds
+    data, rows = shards.get("recovery", (0, seeds), partial(runs.recovery, config)), []
     for place, sampler in enumerate(runs.SAMPLERS):
         for k, (share, law) in enumerate(zip(data["recovered"][place], data["predicted"][place], strict=True)):
             row = {"sampler": sampler, "round": k + 1, "num_pairs": float(config.recovery_pairs), "seeds": seeds}
@@ -82,9 +80,8 @@ def _recovery(config: Config, shards: Shards) -> Rows:
 
 
 def _given_pairs(config: Config, shards: Shards) -> Rows:
-    seeds, env = config.given_seeds, runs.stairs([0.0] * 4, config.beta)
-    compute = partial(runs.given_the_pairs, env, config.given_pairs, runs.LABEL_NOISE, seeds, config.seed)
-    ratio = shards.get("given the pairs", (0, seeds), compute)["ratio"]
+    seeds = config.given_seeds
+    ratio = shards.get("given the pairs", (0, seeds), partial(runs.given_the_pairs, config))["ratio"]
     # Whether a batch spans depends on its pairs alone, so that leaving the others out changes no conditional mean.
     law = exact_rank.spanning_probability(np.full((5, 5), 1 / 25), config.given_pairs)
     row = {"num_pairs": float(config.given_pairs), "seeds": seeds, "spanning_exact": float(law)}
@@ -93,12 +90,8 @@ def _given_pairs(config: Config, shards: Shards) -> Rows:
 
 
 def _floors(config: Config, shards: Shards) -> Rows:
-    far, near = runs.stairs([config.start] * 4, config.beta), runs.stairs(runs.STEPS, config.beta)
-    counts = dict(zip(runs.FLOORS, config.floor_seeds, strict=True))
-    compute = partial(runs.floors, far, near, runs.MANY, config.num_rounds, counts, config.seed)
-    data = shards.get("floor", (0, max(config.floor_seeds)), compute)
-    rows = []
-    for arm, seeds in counts.items():
+    data, rows = shards.get("floor", (0, max(config.floor_seeds)), partial(runs.floors, config)), []
+    for arm, seeds in zip(runs.FLOORS, config.floor_seeds, strict=True):
         row = {"arm": arm, "num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": seeds}
         rows.append(row | statistics.mean("ratio", data[arm]) | {"undetermined": int(data[f"undetermined {arm}"])})
     return rows
@@ -107,9 +100,8 @@ def _floors(config: Config, shards: Shards) -> Rows:
 def _teachers(config: Config, shards: Shards) -> Rows:
     env = runs.ramp(*config.ramp, config.ramp_beta)
     rewards = {name: runs.teacher_wrong_at(env, *wrong) for name, wrong in runs.WRONG.items()}
-    pairs, rounds, seeds = (config.teacher_pairs, runs.MANY), config.teacher_rounds, config.teacher_seeds
-    data = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, pairs, rounds, seeds, config.seed))
-    rows = []
+    rounds, seeds = config.teacher_rounds, config.teacher_seeds
+    data, rows = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, config)), []
     for name, teacher in rewards.items():
         for sampler in runs.SAMPLERS:
             arm = f"{name} {sampler}"
@@ -124,11 +116,9 @@ def _teachers(config: Config, shards: Shards) -> Rows:
 
 
 def _damped(config: Config, shards: Shards) -> Rows:
-    env = runs.stairs([config.start] * 4, config.beta)
     rows, seeds = [], config.damped_seeds
     for damping in config.dampings:
-        compute = partial(runs.damped, env, damping, runs.MANY, config.num_rounds, seeds, config.seed)
-        data = shards.get(f"damping {damping:g}", (0, seeds), compute)
+        data = shards.get(f"damping {damping:g}", (0, seeds), partial(runs.damped, damping, config))
         for k, (kl, deviation) in enumerate(zip(data["kl"].T, data["deviation"], strict=True)):
             row = {"damping": damping, "round": k + 1, "num_pairs": runs.MANY, "seeds": seeds}
             row |= {"path_kl": float(data["predicted"][k])} | statistics.quantiles("kl", kl)
@@ -138,7 +128,7 @@ def _damped(config: Config, shards: Shards) -> Rows:
 
 def _learners(config: Config, shards: Shards) -> dict[str, Rows]:
     """learners by round; label_floor: the mean of n KL of DPO at many labels, where the remainder is nothing."""
-    env = runs.stairs([config.start] * 4, config.beta)
+    env = runs.far_stairs(config)
     on_policy = bl.samplers.on_policy(env, env.log_target)
     floor = {
         "DPO": float(bl.theory.predicted_kl(env, on_policy, 1.0)),
@@ -147,8 +137,7 @@ def _learners(config: Config, shards: Shards) -> dict[str, Rows]:
     }
 
     def measured(arm: str, name: str, num_pairs: float, ridge: float, seeds: int) -> dict[str, np.ndarray]:
-        compute = partial(runs.learner, name, env, num_pairs, ridge, config.num_rounds, seeds, config.seed)
-        return shards.get(arm, (0, seeds), compute)
+        return shards.get(arm, (0, seeds), partial(runs.learner, name, num_pairs, ridge, seeds, config))
 
     rows, pairs, seeds = [], config.learner_pairs, config.learner_seeds
     for name in runs.LEARNERS:
