@@ -11,8 +11,9 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab import coverage, function_classes
+from banditlab.exact.finite_class import chosen_alone
 from experiments.coverage.function_classes import runs
-from experiments.coverage.function_classes.laws import chosen_alone, sampling_policies
+from experiments.coverage.function_classes.laws import sampling_policies
 from tests.random_environments import random_environment, random_policy
 
 SHAPE = (3, 4, 3)
@@ -138,8 +139,10 @@ def test_the_class_wrong_at_one_action_has_its_closed_form_and_the_bounds_hold()
 def test_two_functions_are_confused_as_often_as_a_direct_sum_over_the_outcomes_says():
     # One pair: shown with probability p_m, then the noise must carry the difference past the middle.
     expected = 2 * 0.08 * 0.92 * 0.5 * math.erfc(0.7 / math.sqrt(2))
-    assert chosen_alone(1.4, 1.0, 1)[0] == pytest.approx(expected, rel=1e-12)
-    assert chosen_alone(1.4, 1.0, 1, least=2.0).sum() == 0.0
+    env, rewards = runs.one_action_wrong(1.4)
+    shown = function_classes.disagreement(env, rewards, np.asarray(env.reward), np.asarray(env.log_initial))
+    assert chosen_alone(shown, 1.4, 1.0, 1)[0] == pytest.approx(expected, rel=1e-12)
+    assert chosen_alone(shown, 1.4, 1.0, 1, least=2.0).sum() == 0.0
 
 
 def test_error_messages():
@@ -162,19 +165,20 @@ def test_error_messages():
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
-    [("noiseless", "a wrong function survives"), ("two functions", "two functions"), ("rate", "tr(V* M^-1)")],
+    ("part", "column", "words"),
+    [
+        ("version_spaces", "failure", "a wrong function survives"),
+        ("least_squares", "errors", "two functions"),
+        ("rate", "scaled_error", "tr(V* M^-1)"),
+    ],
 )
-def test_a_measurement_that_is_wrong_by_eight_standard_errors_and_the_allowance_is_caught(part, words):
-    table = committed(NAME)
-    wrong = table["value"] + (table["part"] == part) * (8.1 * table["value_se"] + table["allowance"])
-    assert any(words in claim for claim in failing(NAME, value=wrong))
+def test_a_measurement_that_is_wrong_by_eight_standard_errors_and_the_allowance_is_caught(part, column, words):
+    table = committed(NAME)[part]
+    wrong = table[column] + 8.1 * table[f"{column}_se"] + (table["allowance"] if part == "rate" else 0.0)
+    assert any(words in claim for claim in failing(NAME, part, **{column: wrong}))
 
 
 def test_a_bound_broken_once_is_caught():
-    table = committed(NAME)
-    bound = table["bound"].copy()
-    bound[(table["part"] == "noiseless") & (table["arm"] == "off-policy")] *= 0.9
-    assert any("exact failure probability over" in claim for claim in failing(NAME, bound=bound))
-    exceed = np.where(table["part"] == "whole class", 0.2, table["exceed"])
-    assert any("8 tau^2" in claim for claim in failing(NAME, exceed=exceed))
+    bound = 0.9 * committed(NAME)["bounds"]["union_bound"]
+    assert any("exact failure probability over" in claim for claim in failing(NAME, "bounds", union_bound=bound))
+    assert any("8 tau^2" in claim for claim in failing(NAME, "least_squares", exceed=0.2))

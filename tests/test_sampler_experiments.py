@@ -12,7 +12,6 @@ from banditlab.exact import gradient_rates
 from banditlab.store import Shards, Table
 from experiments.coverage import design_comparison, exact_gradient_dynamics, sampler_ranking
 from experiments.coverage.design_comparison import ensemble, rounds
-from experiments.coverage.design_comparison.experiment import EMPTY
 from experiments.shared import sampler_zoo
 
 
@@ -87,7 +86,7 @@ def ranking():
             price *= 1.0 if name == arm else 1 + 0.2 * place
             price *= 0.1 if arm.startswith("oracle") else 1.0
             row = {"instance": instance, "arm": arm, "price": price, "measured": price, "measured_se": 0.006 * price}
-            row |= {"prompts": "free" if arm in sampler_ranking.FREE_PROMPTS else "rho", "labels": 1e14}
+            row |= {"prompts": "free" if arm in sampler_ranking.FREE_PROMPTS else "rho", "num_pairs": 1e14}
             rows.append(row | {"leverage": 5.0, "remainder": 1e3, "drift": 100.0, "oracle_gap": 1e-6})
     return Table.from_rows(rows)
 
@@ -160,28 +159,36 @@ def test_hybrid_pairs_on_the_triple_design_are_the_library_s():
 
 @pytest.fixture(scope="module")
 def comparison():
-    """A table in which everything that is claimed holds."""
-    rows = []
+    """Tables in which everything that is claimed holds."""
+    designs, rows = [], []
     for name in ensemble.DESIGNS:
-        row = EMPTY | {"kind": "ensemble", "instance": "random", "name": name, "seeds": 125}
-        row |= {"leverage": 1.0, "least_leverage": 1.0, "trace": 0.9, "least_price": 1.05}
-        rows.append(row | {"cheaper": 0.9 if name.startswith("reweighted") else 0.5, "cheaper_se": 0.025})
+        row = {"design": name, "num_instances": 125, "uncertified": 0, "disordered": 0, "trace": 0.9}
+        row |= {"least_price": 1.05, "cheaper": 0.9 if name.startswith("reweighted") else 0.5, "cheaper_se": 0.025}
+        designs.append(row)
+    leverage = [{"design": name, "largest": 1.0, "least": 1.0} for name in ensemble.LEVERAGE]
     better = {("random features", "reweighted"): 0.6, ("needle", "reweighted"): 1.4}
     for instance in ensemble.NAMED:
         for arm in rounds.ARMS:
-            row = EMPTY | {"kind": "rounds", "instance": instance, "name": arm, "labels": 3200}
+            row = {"instance": instance, "arm": arm, "labels": 3200}
             ratio = 1.0 if arm == "design" else better.get((instance, arm), 0.8)
-            rows.append(row | {"relative": ratio, "relative_se": 0.02, "price": 10 * ratio, "seeds": 1024})
-    return Table.from_rows(rows)
+            rows.append(row | {"relative": ratio, "relative_se": 0.02, "price": 10 * ratio})
+    parts = {"designs": designs, "leverage": leverage, "rounds": rows}
+    return {part: Table.from_rows(listed) for part, listed in parts.items()}
+
+
+def one_changed(tables, part, column, value, **equal):
+    values, row = at(tables[part], column, **equal)
+    values[row] = value
+    return tables | {part: changed(tables[part], **{column: values})}
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "name", "words"),
+    ("column", "value", "design", "words"),
     [
         ("uncertified", 1, "joint", "without their certificate"),
         ("disordered", 1, "triple", "smaller set"),
-        ("leverage", 1.0001, "conditional_pairs", "leverage over its bound"),
-        ("least_leverage", 0.9999, "triple", "Kiefer-Wolfowitz"),
+        ("largest", 1.0001, "conditional_pairs", "leverage over its bound"),
+        ("least", 0.9999, "triple", "Kiefer-Wolfowitz"),
         ("trace", 1.0001, "joint", "trace constant"),
         ("least_price", 0.9999, "reweighted", "over the oracle's"),
         ("cheaper", 1.0, "triple", "joint has a smaller C_F than triple"),
@@ -189,11 +196,10 @@ def comparison():
         ("cheaper", 0.55, "reweighted", "most"),
     ],
 )
-def test_each_fact_on_designs_is_checked(comparison, column, value, name, words):
+def test_each_fact_on_designs_is_checked(comparison, column, value, design, words):
     assert failing(design_comparison, comparison) == []
-    values, row = at(comparison, column, kind="ensemble", name=name)
-    values[row] = value
-    (claim,) = failing(design_comparison, changed(comparison, **{column: values}))
+    part = "leverage" if column in ("largest", "least") else "designs"
+    (claim,) = failing(design_comparison, one_changed(comparison, part, column, value, design=design))
     assert words in claim
 
 
@@ -207,14 +213,12 @@ def test_each_fact_on_designs_is_checked(comparison, column, value, name, words)
     ],
 )
 def test_each_comparison_of_rounds_is_checked(comparison, instance, arm, value, words):
-    values, row = at(comparison, "relative", kind="rounds", instance=instance, name=arm)
-    values[row] = value
-    (claim,) = failing(design_comparison, changed(comparison, relative=values))
+    wrong = one_changed(comparison, "rounds", "relative", value, instance=instance, arm=arm)
+    (claim,) = failing(design_comparison, wrong)
     assert claim.endswith(words)
 
 
 def test_a_price_on_the_wrong_side_of_the_plain_design_is_caught(comparison):
-    prices, row = at(comparison, "price", kind="rounds", instance="needle", name="reweighted")
-    prices[row] = 9.9
-    (claim,) = failing(design_comparison, changed(comparison, price=prices))
+    wrong = one_changed(comparison, "rounds", "price", 9.9, instance="needle", arm="reweighted")
+    (claim,) = failing(design_comparison, wrong)
     assert "C_F of reweighted" in claim

@@ -3,20 +3,13 @@
 import itertools
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check, identity, interval, lower, upper
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Check, Experiment, Shards, Table, identity, interval, lower, statistics, upper
 from experiments.shared import sampler_zoo
 from experiments.shared.sampler_zoo import ARMS, FREE_PROMPTS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "The label price C_F(mu) = tr(V* H(mu)^{-1}) at pi* predicts 2 n KL of every sampler and so their order, which "
@@ -49,9 +42,10 @@ _WIDEST = 6.0  # prices beyond this many times the oracle's are written at the e
 
 @dataclass(frozen=True)
 class Config:
-    """Instances, labels and rounds of fresh batches, and the relative error of a price that must be caught."""
+    """Instances and their beta, labels and rounds of fresh batches, and the error of a price that must be caught."""
 
     instances: tuple[str, ...] = ("staircase", "needle", "random features")
+    beta: float = 1.0
     num_pairs: float = 1e14
     num_rounds: int = 9
     relative_error: float = 0.05
@@ -60,23 +54,21 @@ class Config:
 def run(config: Config, shards: Shards) -> Table:
     """One row per instance and arm."""
     shards.expect(len(config.instances) * (len(ARMS) + 1))
-    rows, failures = [], {}
+    rows = []
     for instance in config.instances:
-        known = shards.get(f"{instance}-predictions", (0, 1), partial(sampler_zoo.predict, instance))
+        known = shards.get(f"{instance}-predictions", (0, 1), partial(sampler_zoo.predict, instance, config.beta))
         for place, arm in enumerate(ARMS):
-            names = ("price", "leverage", "remainder", "drift")
-            row = {"instance": instance, "arm": arm, "prompts": "free" if arm in FREE_PROMPTS else "rho"}
-            row |= {name: float(known[name][place]) for name in names}
-            row |= {"oracle_gap": float(known["gap_oracle" if arm in FREE_PROMPTS else "gap_oracle_conditional"])}
+            free = arm in FREE_PROMPTS
             seeds = sampler_zoo.seeds_needed(known["deviation"][place], config.num_rounds, config.relative_error)
-            compute = partial(sampler_zoo.simulate, instance, arm, config.num_pairs, config.num_rounds, seeds)
-            data = shards.get(f"{instance}-{arm}", (0, seeds), compute)
-            measured = data["price"].ravel()
-            row |= statistics.mean("measured", measured) | {"num_batches": measured.size, "labels": config.num_pairs}
-            failed = {name[7:]: int(count) for name, count in data.items() if name.startswith("failed_") and count}
-            rows.append(row | {"failed": sum(failed.values())})
-            failures |= {f"{instance} {arm} {name}": count for name, count in failed.items()}
-    return Table.from_rows(rows, meta={"failures": failures})
+            setting = (config.beta, arm, config.num_pairs, config.num_rounds, seeds)
+            data = shards.get(f"{instance}-{arm}", (0, seeds), partial(sampler_zoo.simulate, instance, *setting))
+            failed = sum(shards.failures.get(f"{instance}-{arm}", {}).values())
+            row = {"instance": instance, "arm": arm, "prompts": "free" if free else "rho"}
+            row |= {name: float(known[name][place]) for name in ("price", "leverage", "remainder", "drift")}
+            row |= {"oracle_gap": float(known["gap_oracle" if free else "gap_oracle_conditional"])}
+            row |= statistics.mean("measured", data["price"].ravel()) | {"num_batches": data["price"].size}
+            rows.append(row | {"num_pairs": config.num_pairs, "failed": failed})
+    return Table.from_rows(rows)
 
 
 def check(table: Table) -> list[Check]:
@@ -84,7 +76,7 @@ def check(table: Table) -> list[Check]:
     checks = []
     why = "the O(1/n) remainder, (rad lam)^2 of Proposition 3, and the policy's distance from pi*, of order n^{-1/2}"
     for row in range(len(table)):
-        price, n = table["price"][row], table["labels"][row]
+        price, n = table["price"][row], table["num_pairs"][row]
         allowance = price * (table["remainder"][row] / n + table["drift"][row] / np.sqrt(n))
         claim = f"2 n KL = C_F, {table['instance'][row]}, {table['arm'][row]}, n = {n:.0e}"
         measured, error = table["measured"][row], table["measured_se"][row]
@@ -126,7 +118,7 @@ def _inversions(rows: Table) -> int:
     return wrong
 
 
-def plot(table: Table) -> "Figure":
+def plot(table: Table):
     """One panel per instance, samplers in the order of their mean log price over the oracle's."""
     instances = list(dict.fromkeys(table["instance"].tolist()))
     cheapest = {name: table.where(instance=name, arm="oracle")["price"][0] for name in instances}
@@ -154,8 +146,8 @@ def plot(table: Table) -> "Figure":
     counts = table["num_batches"]
     plotting.caption(
         made,
-        f"2n KL over the oracle's C_F, bars of four standard errors, {counts.min()} to {counts.max()} batches of "
-        f"n = {table['labels'][0]:.0e} labels, ridge 0, linear softmax, d = 4, 5 actions. Policies start at pi_0 and "
+        f"2n KL over the oracle's C_F, bars of four standard errors, {counts.min()} to {counts.max()} batches of n = "
+        f"{table['num_pairs'][0]:.0e} labels, ridge 0, linear softmax, d = 4, 5 actions. Policies start at pi_0 and "
         "are refreshed; the first round is left out. Greedy and sigma'-aware designs are taken at pi*. "
         f"Fits that failed: {table['failed'].sum()}.",
     )
@@ -172,9 +164,7 @@ def _price(table: Table, instance: str, arm: str) -> float:
 
 
 EXPERIMENT = Experiment(
-    name="sampler_ranking",
     claim=CLAIM,
-    family="coverage",
     presets={
         "smoke": Config(instances=("staircase",), num_rounds=3, relative_error=0.4),
         "default": Config(),
@@ -183,4 +173,17 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "instance": "environment, by name",
+        "arm": "sampler, by name",
+        "prompts": "free where the sampler chooses the contexts itself, rho where they come from the environment",
+        "price": "C_F(mu) = tr(V* H(mu)^-1) of the sampler's pairs mu at pi*: predicts 2 n KL [labels x nats]",
+        "leverage": "G(mu), largest z' M(mu)^-1 z over feature differences z, M the second moment of the pairs",
+        "remainder": "labels times the order of the relative O(1/n) term of the prediction [labels]",
+        "drift": "sqrt(labels) times a bound on the relative change of the price from pi_k being away from pi*",
+        "oracle_gap": "certified relative gap of the oracle with the same prompts",
+        "measured": "2 n KL(pi*||pi) after a round of n labels, mean over batches [labels x nats]",
+        "num_batches": "rounds of all seeds that the row summarises, the first of each seed left out [rounds]",
+        "failed": "fits without a proved maximum, all rounds [fits]",
+    },
 )

@@ -35,10 +35,12 @@ def shaped(env: bl.Environment) -> bl.Environment:
         target_params=np.asarray(env.target_params),
         log_reference=log_reference,
         initial_params=np.asarray(env.start_params),
+        beta=float(env.beta),
     )
 
 
-INSTANCES: Mapping[str, Callable[[], bl.Environment]] = {
+# By name; each takes beta.
+INSTANCES: Mapping[str, Callable[..., bl.Environment]] = {
     "staircase": partial(bl.instances.staircase, _SIZE, step=0.5, start=1.5),
     "needle": partial(bl.instances.needle, _SIZE, rare_mass=0.05),
     "random features": partial(bl.instances.random_features, 2, _SIZE + 1, _SIZE, target_norm=3.0),
@@ -86,9 +88,9 @@ class Zoo(NamedTuple):
 
 
 @functools.cache
-def build(instance: str) -> Zoo:
+def build(instance: str, beta: float) -> Zoo:
     """The instance called ``instance`` with everything that can be sampled on it."""
-    env = shaped(INSTANCES[instance]())
+    env = shaped(INSTANCES[instance](beta=beta))
     # Four programs to compile, each on one core: two at a time.
     with ThreadPoolExecutor(2) as pool:
         solvers = (_joint, _determinant, _oracle, _oracle_conditional)
@@ -136,21 +138,23 @@ def algorithm(zoo: Zoo, arm: str, num_pairs: float) -> bl.Algorithm:
     return bl.algorithms.dpo(Partial(_blend, zoo.design, fixed, weights), num_pairs)
 
 
-def simulate(instance: str, arm: str, num_pairs: float, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
+def simulate(
+    instance: str, beta: float, arm: str, num_pairs: float, num_rounds: int, num_seeds: int
+) -> dict[str, np.ndarray]:
     """2 n KL of every round but the first, (num_seeds, num_rounds - 1), and the failures.
 
     The first round brings the policy from pi_0 to pi*, up to n^{-1/2}.
     """
-    zoo = build(instance)
+    zoo = build(instance, beta)
     chosen = algorithm(zoo, arm, num_pairs)
     metrics = ("kl_target", "existence")
     run = bl.simulate(chosen, zoo.env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=metrics, record_params=False)
     return {"price": 2 * num_pairs * run.metrics["kl_target"][:, 1:]} | failures(run.failures)
 
 
-def predict(instance: str) -> dict[str, np.ndarray]:
+def predict(instance: str, beta: float) -> dict[str, np.ndarray]:
     """What is known of every arm at pi* without a draw, each (len(ARMS),); and the certified gaps of the oracles."""
-    zoo = build(instance)
+    zoo = build(instance, beta)
     known = [_facts(zoo.env, zoo.law(arm)) for arm in ARMS]
     columns = {name: np.asarray([float(each[name]) for each in known]) for name in known[0]}
     return columns | {f"gap_{name}": np.asarray(gap) for name, gap in zoo.gaps.items()}

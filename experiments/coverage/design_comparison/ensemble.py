@@ -14,8 +14,6 @@ import banditlab as bl
 from experiments.coverage.design_comparison import rounds
 from experiments.shared import policy_draws, sampler_zoo
 
-ENSEMBLE, ROUNDS = "ensemble", "rounds"  # the two kinds of rows
-
 GAP, ORACLE_GAP = 1e-9, 1e-6
 NAMED = tuple(sampler_zoo.INSTANCES)
 DESIGNS = ("joint", "triple", "conditional_nodes", "conditional_pairs", "reweighted", "reweighted_conditional")
@@ -43,13 +41,14 @@ ORDERED = (
 )
 
 
-def environments(num_random: int, seed: int) -> bl.Environment:
+def environments(num_random: int, seed: int, beta: float = 1.0) -> bl.Environment:
     """The named instances, then random ones of their shape (S, A, d) = (2, 5, 4), as one pytree."""
-    named = [sampler_zoo.shaped(make()) for make in sampler_zoo.INSTANCES.values()]
+    named = [sampler_zoo.shaped(make(beta=beta)) for make in sampler_zoo.INSTANCES.values()]
     named = [dataclasses.replace(env, initial_params=None) for env in named]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *named)
     shape = named[0].num_contexts, named[0].num_actions, named[0].num_features
     drawn, _ = policy_draws.random_instances(shape, np.random.default_rng(seed), num_random)
+    drawn = dataclasses.replace(drawn, beta=jnp.full_like(drawn.beta, beta))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), stacked, drawn)
 
 
@@ -81,13 +80,13 @@ def solve(envs: bl.Environment) -> dict[str, "bl.designs.Design"]:
         return dict(zip(tasks, solved, strict=True))
 
 
-def measure(num_random: int, seed: int) -> dict[str, np.ndarray]:
+def measure(num_random: int, seed: int, beta: float) -> dict[str, np.ndarray]:
     """Per design, keys name_fact, each (environments,): gap, price, leverage over its bound, trace, log dets.
 
     Prices also of on-policy pairs and of the hybrid on the triple design, both at pi*; law_triple and law_oracle
     (named, S, A, A) for the runs on the named instances; size, ().
     """
-    envs = environments(num_random, seed)
+    envs = environments(num_random, seed, beta)
     designs = solve(envs)
     smallest = jnp.min(envs.context_probs, axis=1)
     size = envs.features.shape[-1]

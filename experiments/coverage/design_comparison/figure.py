@@ -1,17 +1,11 @@
-"""The figure of design_comparison, from its table."""
-
-from typing import TYPE_CHECKING
+"""The figure of design_comparison, from its tables."""
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.store import Table
-from experiments.coverage.design_comparison.ensemble import DESIGNS, ENSEMBLE, NAMED, ROUNDS
+from banditlab.claims import Table, statistics
+from experiments.coverage.design_comparison.ensemble import DESIGNS, NAMED
 from experiments.coverage.design_comparison.rounds import ARMS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LABELS = {
     "joint": "joint",
@@ -32,13 +26,13 @@ ARM_LABELS = {
 _LOOKS = {"reweighted": ("#661100", "D"), "plug_in_oracle": ("#117733", "X")}
 
 
-def plot(table: Table) -> "Figure":
+def plot(tables: dict[str, Table]):
     """Above, prices of designs over random instances; below, rounds of DPO on the named ones."""
     made, (top, bottom) = plotting.figure(2, 1, height=4.6, height_ratios=(1, 1.3))
-    designs = table.where(kind=ENSEMBLE)
+    designs, rounds = tables["designs"], tables["rounds"]
     for height, name in enumerate(reversed(DESIGNS)):
-        row = designs.where(name=name)
-        low, middle, high = (row[f"ratio_{level}"][0] for level in statistics.BAND)
+        row = designs.where(design=name)
+        low, middle, high = (row[f"price_ratio_{level}"][0] for level in statistics.BAND)
         look = {"color": plotting.COLORS["design"], "fmt": plotting.MARKERS["design"], "markersize": 4}
         top.errorbar(middle, height, xerr=[[middle - low], [high - middle]], **look)
     top.set_yticks(range(len(DESIGNS)), [LABELS[name] for name in reversed(DESIGNS)])
@@ -49,9 +43,9 @@ def plot(table: Table) -> "Figure":
     top.set_title("random instances: median and 10-90%")
     top.set_xlabel(r"$C_F$ over the oracle's")
     for place, instance in enumerate(NAMED):
-        best = table.where(kind=ROUNDS, instance=instance, name="oracle")["price"][0]
+        best = rounds.where(instance=instance, arm="oracle")["price"][0]
         for offset, arm in enumerate(ARMS):
-            row = table.where(kind=ROUNDS, instance=instance, name=arm)
+            row = rounds.where(instance=instance, arm=arm)
             color, marker = _LOOKS.get(arm) or (plotting.COLORS[arm], plotting.MARKERS[arm])
             x = place + (offset - 2.5) * 0.13
             marks = {"color": color, "fmt": marker, "markersize": 3.5, "elinewidth": 0.8}
@@ -64,12 +58,12 @@ def plot(table: Table) -> "Figure":
     bottom.yaxis.minorticks_off()
     bottom.set_ylabel(r"2n KL over the oracle's $C_F$")
     plotting.legend(made, columns=2, theory_label=r"$C_F$ at $\pi^*$")
-    rounds = table.where(kind=ROUNDS)
     plotting.caption(
         made,
-        f"Above: {designs['seeds'][0]} random environments (2 contexts, 5 actions, d = 4), solved in one batch, every "
-        f"certificate checked. Below: DPO, linear softmax, 4 rounds, {rounds['labels'][0]} labels in all, pooled, "
-        f"ridge 0.1; mean and four standard errors over {rounds['seeds'][0]} seeds, each round's "
-        f"design at the estimate so far. Fits without a proved maximum, all rounds: {rounds['failed'].sum()}.",
+        f"Above: {designs['num_instances'][0]} random environments (2 contexts, 5 actions, d = 4), solved in one "
+        f"batch, every certificate checked. Below: DPO, linear softmax, {rounds['num_rounds'][0]} rounds, "
+        f"{rounds['labels'][0]} labels in all, pooled, ridge {rounds['ridge'][0]:g}; mean and four standard errors "
+        f"over {rounds['seeds'][0]} seeds, each round's design at the estimate so far. "
+        f"Fits without a proved maximum, all rounds: {rounds['failed'].sum()}.",
     )
     return made

@@ -9,6 +9,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 import banditlab as bl
+from banditlab.store import failures
 from experiments.shared import sampler_zoo
 
 ARMS = ("design", "hybrid_paired", "on_policy", "reweighted", "plug_in_oracle", "oracle")
@@ -34,28 +35,18 @@ def paired(law: Array, log_policy: Array) -> Array:
 
 
 def simulate(
-    instance: str,
-    arm: str,
-    laws: Mapping[str, np.ndarray],
-    *,
-    num_pairs: float,
-    num_rounds: int,
-    num_seeds: int,
-    ridge: float,
-) -> dict[str, np.ndarray]:
-    """KL after every round, (num_seeds, num_rounds), and the failure counts, as failed_*; each fit uses all labels.
+    instance: str, arm: str, laws: Mapping[str, np.ndarray], *, beta: float, num_pairs: float, num_rounds: int,
+    num_seeds: int, ridge: float,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """KL after every round, (num_seeds, num_rounds), and the failures; each fit uses all labels.
 
     Args:
         laws: the triple design's and the oracle's, (S, A, A).
     """
-    env = sampler_zoo.shaped(sampler_zoo.INSTANCES[instance]())
+    env = sampler_zoo.shaped(sampler_zoo.INSTANCES[instance](beta=beta))
     sampler = Partial(_sampler, jax.tree.map(jnp.asarray, dict(laws)), jnp.asarray(float(ARMS.index(arm))))
     run = bl.simulate(
-        bl.algorithms.dpo(sampler, num_pairs, ridge=ridge, pooled=True),
-        env,
-        num_rounds=num_rounds,
-        num_seeds=num_seeds,
-        metrics=("kl_target", "existence"),
-        record_params=False,
-    )
-    return {"kl": run.metrics["kl_target"]} | {f"failed_{k}": np.asarray(count) for k, count in run.failures.items()}
+        bl.algorithms.dpo(sampler, num_pairs, ridge=ridge, pooled=True), env, num_rounds=num_rounds,
+        num_seeds=num_seeds, metrics=("kl_target", "existence"), record_params=False,
+    )  # fmt: skip
+    return {"kl": run.metrics["kl_target"]} | failures(run.failures)

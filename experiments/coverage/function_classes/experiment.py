@@ -7,12 +7,10 @@ from functools import partial
 import numpy as np
 
 from banditlab import function_classes
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table, statistics
+from banditlab.exact.finite_class import chosen_alone, threshold
 from experiments.coverage.function_classes import checks, figure, runs
-from experiments.coverage.function_classes.laws import chosen_alone, exact_version_spaces, threshold
-from experiments.coverage.function_classes.runs import ALONE, NOISELESS, RATE, WHOLE
+from experiments.coverage.function_classes.laws import exact_version_spaces
 
 CLAIM = (
     "Noiseless pairs single out f* with the failure probability of the exact version-space law, below sum_f (1-p_f)^n; "
@@ -25,6 +23,7 @@ class Config:
     """Pairs a round, rounds and seeds of the version spaces; numbers of pairs and seeds of the noisy parts.
 
     Seeds: eight standard errors are below 5% of a probability of .29 and more, and of every constant of the rate.
+    beta leaves pi* of the tables where it is: their rewards scale with it, the errors of the wrong functions do not.
     """
 
     num_pairs: int = 4
@@ -32,6 +31,7 @@ class Config:
     num_seeds: int = 49152
     error: float = 1.4
     noise: float = 1.0
+    beta: float = 1.0
     finite_pairs: tuple[int, ...] = (10, 40, 128)
     finite_seeds: int = 57344
     classes: tuple[str, ...] = ("tabular", "random features")
@@ -40,89 +40,79 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """One row per part, arm and number of labels; what a part does not measure is zero, what it does not bound inf."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """version_spaces by arm and labels, bounds of the off-policy arm; least_squares by labels; rate by class."""
     shards.expect(2 + len(config.classes))
-    rate, failures = _rate(config, shards)
-    return Table.from_rows([*_noiseless(config, shards), *_finite(config, shards), *rate], meta={"failures": failures})
-
-
-def _row(part: str, arm: str, labels: float, seeds: int, predicted: float, **columns: float):
-    """value against predicted; value <= bound <= crude; exceed: P(a bound with log(|F|/delta) is broken)."""
-    nothing = {"bound": math.inf, "crude": math.inf, "allowance": 0.0, "undetermined": 0}
-    nothing |= {"exceed": 0.0, "exceed_se": 0.0, "exceed_predicted": 0.0}
-    setting = {"part": part, "arm": arm, "labels": float(labels), "seeds": seeds, "predicted": float(predicted)}
-    return setting | nothing | columns
+    parts = _version_spaces(config, shards) | {"least_squares": _finite(config, shards), "rate": _rate(config, shards)}
+    return {part: Table.from_rows(rows) for part, rows in parts.items()}
 
 
 def _share(name: str, found: np.ndarray, probability: float) -> dict[str, float]:
-    """A share (num_seeds,) of booleans, with the standard error that its exact probability gives."""
+    """Exact probability, and a share (num_seeds,) of booleans with the standard error that this gives."""
     error = math.sqrt(max(probability * (1 - probability), 0.0) / len(found))
-    return {name: float(found.mean()), f"{name}_se": error}
+    return {f"{name}_exact": probability, name: float(found.mean()), f"{name}_se": error}
 
 
-def _noiseless(config: Config, shards: Shards):
-    compute = partial(runs.version_spaces, config.num_pairs, config.num_rounds, config.num_seeds, config.seed)
-    data = shards.get(NOISELESS, (0, config.num_seeds), compute)
-    rows = []
+def _version_spaces(config: Config, shards: Shards) -> dict[str, list]:
+    setting = config.num_pairs, config.num_rounds
+    compute = partial(runs.version_spaces, *setting, config.num_seeds, config.seed, config.beta)
+    data = shards.get("noiseless", (0, config.num_seeds), compute)
+    parts = {"version_spaces": [], "bounds": []}
     for arm, (error, on_policy) in runs.ARMS.items():
-        env, rewards = runs.one_action_wrong(error)
+        env, rewards = runs.one_action_wrong(error, config.beta)
         initial, truth = np.asarray(env.log_initial), np.asarray(env.reward)
-        laws = exact_version_spaces(arm, config.num_pairs, config.num_rounds)
+        laws = exact_version_spaces(arm, *setting, config.beta)
         shown = function_classes.disagreement(env, rewards, truth, initial)
         members = np.arange(laws.shape[1])[:, None] >> np.arange(len(shown)) & 1
         for k, law in enumerate(laws):
             labels = config.num_pairs * (k + 1)
-            failed = float(law[1:].sum())
-            columns = _share("value", data[arm][:, k] > 0, failed)
+            size = {"labels": float(labels), "seeds": config.num_seeds}
+            failed = _share("failure", data[arm][:, k] > 0, float(law[1:].sum()))
+            parts["version_spaces"].append({"arm": arm} | size | failed)
             if not on_policy:  # both bounds are for pairs from one policy
-                crude, bound = function_classes.failure_bounds(env, rewards, truth, initial, labels)
-                beyond = (members * (shown > threshold(len(shown)) / labels)).any(axis=1)
-                exceeding = float(law @ beyond)
-                columns |= {"bound": bound, "crude": crude, "exceed_predicted": exceeding}
-                columns |= _share("exceed", beyond[data[arm][:, k]], exceeding)
-            rows.append(_row(NOISELESS, arm, labels, config.num_seeds, failed, **columns))
-    return rows
+                crude, union = function_classes.failure_bounds(env, rewards, truth, initial, labels)
+                beyond = (members * (shown > threshold(len(shown), runs.DELTA) / labels)).any(axis=1)
+                exceeded = _share("exceed", beyond[data[arm][:, k]], float(law @ beyond))
+                parts["bounds"].append(size | {"union_bound": union, "crude_bound": crude} | exceeded)
+    return parts
 
 
-def _finite(config: Config, shards: Shards):
+def _finite(config: Config, shards: Shards) -> list[dict[str, float]]:
+    env, rewards = runs.one_action_wrong(config.error)
+    shown = function_classes.disagreement(env, rewards, np.asarray(env.reward), np.asarray(env.log_initial))
     setting = config.error, config.noise
     compute = partial(runs.least_squares, *setting, config.finite_pairs, config.finite_seeds, config.seed)
-    data = shards.get(WHOLE, (0, config.finite_seeds), compute)
-    limit = 8 * config.noise**2 * threshold(data["wrong_alone"].shape[2])
+    data = shards.get("whole class", (0, config.finite_seeds), compute)
+    limit = 8 * config.noise**2 * threshold(len(shown), runs.DELTA)
     rows = []
     for place, n in enumerate(config.finite_pairs):
-        union = float(chosen_alone(*setting, n).sum())
-        taken = data["wrong_alone"][:, place].sum(axis=1).astype(float)
-        rows.append(_row(ALONE, ALONE, n, config.finite_seeds, union, **statistics.mean("value", taken)))
-        columns = statistics.mean("value", data["wrong"][:, place].astype(float)) | {"bound": union}
-        columns["exceed_predicted"] = float(chosen_alone(*setting, n, limit).sum())
-        columns |= _share("exceed", data["deviation"][:, place] > limit, columns["exceed_predicted"])
-        rows.append(_row(WHOLE, WHOLE, n, config.finite_seeds, union, **columns))
+        row = {"labels": float(n), "seeds": config.finite_seeds}
+        row |= {"errors_exact": float(chosen_alone(shown, *setting, n).sum())}
+        row |= statistics.mean("errors", data["wrong_alone"][:, place].sum(axis=1).astype(float))
+        row |= statistics.mean("failure", data["wrong"][:, place].astype(float))
+        union = float(chosen_alone(shown, *setting, n, limit).sum())
+        rows.append(row | _share("exceed", data["deviation"][:, place] > limit, union))
     return rows
 
 
-def _rate(config: Config, shards: Shards):
-    rows, failures = [], {}
+def _rate(config: Config, shards: Shards) -> list[dict[str, float | str]]:
+    rows = []
     for name in config.classes:
-        env = runs.classes()[name]
+        env = runs.classes(config.beta)[name]
         compute = partial(runs.rate, env, config.rate_pairs, config.noise, config.rate_seeds, config.seed)
         data = shards.get(name, (0, config.rate_seeds), compute)
-        failures[f"{name} undetermined"] = int(data["undetermined"])
         for arm in ("offline", "on-policy"):
-            predicted = float(data[f"predicted {arm}"])
+            constant = float(data[f"predicted {arm}"])
             for n, values in zip(config.rate_pairs, data[arm], strict=True):
-                columns = statistics.mean("value", values)
-                columns["undetermined"] = int(data["undetermined"])  # of the class, both rounds and all n
-                columns["allowance"] = 2 * float(data[f"remainder {arm}"]) / n * predicted
-                rows.append(_row(RATE, f"{name}, {arm}", n, config.rate_seeds, predicted, **columns))
-    return rows, failures
+                row = {"arm": f"{name}, {arm}", "num_pairs": float(n), "seeds": config.rate_seeds}
+                row |= {"constant": constant, "allowance": 2 * float(data[f"remainder {arm}"]) / n * constant}
+                row |= {"undetermined": int(data["undetermined"])}
+                rows.append(row | statistics.mean("scaled_error", values))
+    return rows
 
 
 EXPERIMENT = Experiment(
-    name="function_classes",
     claim=CLAIM,
-    family="coverage",
     presets={
         "smoke": Config(
             num_rounds=12, num_seeds=2048, finite_seeds=2048, rate_seeds=512, rate_pairs=(1e6,), classes=("tabular",)
@@ -133,4 +123,31 @@ EXPERIMENT = Experiment(
     run=run,
     check=checks.check,
     plot=figure.plot,
+    columns={
+        "version_spaces": {
+            "arm": "sampler, and the sign of the functions' errors where it follows the survivors",
+            "failure_exact": "exact probability that a wrong function fits all labels",
+            "failure": "share of seeds where a wrong function fits all labels",
+        },
+        "bounds": {
+            "union_bound": "sum over wrong f of (1-p_f)^n, p_f the share of pairs that tell f from f*, n the labels",
+            "crude_bound": "|F| (1-p_0)^n, |F| the number of wrong functions, p_0 the least p_f, n the labels",
+            "exceed_exact": "exact probability that a survivor has p_f > log(|F|/delta)/n, |F| with f*",
+            "exceed": "share of seeds where a survivor has p_f > log(|F|/delta)/n, |F| with f*",
+        },
+        "least_squares": {
+            "errors_exact": "sum over wrong f of the exact probability that least squares over {f*, f} takes f",
+            "errors": "number of wrong f that least squares over {f*, f} takes, mean over seeds",
+            "failure": "share of seeds where least squares over the whole class is wrong; errors_exact bounds it",
+            "exceed_exact": "exact union bound on the probability that a seed counts in exceed",
+            "exceed": "share of seeds with sum (Delta_fhat - Delta*)^2 > 8 tau^2 log(|F|/delta)",
+        },
+        "rate": {
+            "arm": "class of functions, and where its pairs come from",
+            "constant": "tau^2 tr(V* M^-1), M the pairs' second moment, V* the covariance at pi* [reward^2 x labels]",
+            "allowance": "2 G(mu)/n of the constant, what the O(1/n) remainder is allowed [reward^2 x labels]",
+            "undetermined": "batches of the class without full rank, both rounds and all sizes [batches]",
+            "scaled_error": "num_pairs times E_x Var_{pi*}(f_hat - f*), mean over seeds [reward^2 x labels]",
+        },
+    },
 )

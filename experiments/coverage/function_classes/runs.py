@@ -9,8 +9,8 @@ from jax import Array
 
 import banditlab as bl
 from banditlab import distillation_theory, policies, preferences, theory
+from banditlab.store import failures
 
-NOISELESS, ALONE, WHOLE, RATE = "noiseless", "two functions", "whole class", "rate"
 REFERENCE = (0.8, 0.08, 0.06, 0.04, 0.02)  # pi_0: little mass on what pi* likes
 TARGET = (0.2, 0.22, 0.21, 0.19, 0.18)  # pi*; unequal, so that no two survivors are equally far
 TOO_HIGH, TOO_LOW = 1.0, -4.0  # what a wrong function adds to the reward of its action
@@ -23,20 +23,20 @@ ARMS = {
 DELTA = 0.1  # failure probability of the two bounds with log(|F|/delta)
 
 
-def one_action_wrong(error: float) -> tuple[bl.Environment, np.ndarray]:
+def one_action_wrong(error: float, beta: float = 1.0) -> tuple[bl.Environment, np.ndarray]:
     """A tabular environment, and the class f_m = r* + error 1{a = m}, (M, 1, A), for every action but the first."""
-    reward = np.log(TARGET) - np.log(REFERENCE)
-    env = bl.instances.tabular(reward[None], np.log(REFERENCE)[None])
+    reward = beta * (np.log(TARGET) - np.log(REFERENCE))
+    env = bl.instances.tabular(reward[None], np.log(REFERENCE)[None], beta)
     return env, reward + error * np.eye(len(reward))[1:, None, :]
 
 
-def version_spaces(num_pairs: int, num_rounds: int, num_seeds: int, seed: int) -> dict[str, np.ndarray]:
+def version_spaces(num_pairs: int, num_rounds: int, num_seeds: int, seed: int, beta: float) -> dict[str, np.ndarray]:
     """Survivor sets by round, (num_seeds, num_rounds) for every arm, f_m as bit m.
 
     The simulation plays the pairs and keeps the functions that fit all the differences shown; the policies are
     computed from the tables, on the device. It shares the arrays of the environment with the exact law, no more.
     """
-    built = [one_action_wrong(error) for error, _ in ARMS.values()]
+    built = [one_action_wrong(error, beta) for error, _ in ARMS.values()]
     envs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[env for env, _ in built])
     rewards = jnp.asarray(np.stack([rewards for _, rewards in built]))
     on_policy = jnp.asarray([follows for _, follows in ARMS.values()])
@@ -97,11 +97,11 @@ def least_squares(error: float, noise: float, num_pairs: tuple[int, ...], num_se
     return {"wrong": np.asarray(wrong), "wrong_alone": np.asarray(alone), "deviation": np.asarray(deviation)}
 
 
-def classes() -> dict[str, bl.Environment]:
+def classes(beta: float) -> dict[str, bl.Environment]:
     """The two linear classes whose rate is measured: every table, and random features."""
-    reward = np.log(TARGET) - np.log((0.4, 0.3, 0.1, 0.1, 0.1))
-    tabular = bl.instances.tabular(reward[None], np.log([(0.4, 0.3, 0.1, 0.1, 0.1)]))
-    features = bl.instances.random_features(num_contexts=3, num_actions=5, num_features=4, target_norm=3.0)
+    log_reference = np.log((0.4, 0.3, 0.1, 0.1, 0.1))
+    tabular = bl.instances.tabular(beta * (np.log(TARGET) - log_reference)[None], log_reference[None], beta)
+    features = bl.instances.random_features(num_contexts=3, num_actions=5, num_features=4, target_norm=3.0, beta=beta)
     return {"tabular": tabular, "random features": features}
 
 
@@ -119,7 +119,7 @@ def rate(env: bl.Environment, num_pairs: tuple[float, ...], noise: float, num_se
     errors, target = implicit - np.asarray(env.reward), np.exp(np.asarray(env.log_target))
     centred = errors - np.sum(target * errors, axis=-1, keepdims=True)
     variance = np.einsum("x,xa,nskxa->nsk", np.asarray(env.context_probs), target, centred**2)
-    found = {"undetermined": np.asarray(done.failures["undetermined"])}
+    found = {"undetermined": np.asarray(done.failures["undetermined"])} | failures(done.failures)
     for place, (arm, sampling) in enumerate((("offline", env.log_initial), ("on-policy", env.log_target))):
         law = policies.independent_pairs(env, sampling, sampling)
         found[arm] = variance[..., place] * np.asarray(num_pairs)[:, None]

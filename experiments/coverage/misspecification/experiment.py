@@ -6,10 +6,9 @@ from functools import partial
 import numpy as np
 
 import banditlab as bl
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
-from experiments.coverage.misspecification import checks, figure, pseudo_true, runs
+from banditlab import plotting
+from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics
+from experiments.coverage.misspecification import runs
 from experiments.coverage.misspecification.runs import NOISES, SAMPLERS
 
 CLAIM = (
@@ -25,6 +24,7 @@ class Config:
     num_stairs: int = 4
     step: float = 0.5
     start: float = 1.0
+    beta: float = 1.0
     flips: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     temperature: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
     cycles: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -34,50 +34,108 @@ class Config:
     sandwich_seeds: int = 32768
 
 
-def run(config: Config, shards: Shards) -> Table:
-    env = bl.instances.staircase(config.num_stairs, config.step, config.start)
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """ends: one row per kind of noise, strength and sampler. spread: of offline labels with the last share of flips."""
+    env = bl.instances.staircase(config.num_stairs, config.step, config.start, config.beta)
+    statistical = float(bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))) / config.num_pairs
     shards.expect(len(NOISES) + 1)
-    rows, failures = [], {}
+    ends = []
     for noise in NOISES:
         strengths = getattr(config, noise)
         tables = [runs.win_probs(env, noise, strength) for strength in strengths]
-        data = shards.get(noise, (0, config.num_seeds), partial(runs.ends, env, tables, config, config.num_seeds))
-        failures |= {f"{noise}-{k[7:]}": int(v) for k, v in data.items() if k.startswith("failed_")}
+        data = shards.get(noise, (0, config.num_seeds), partial(runs.ends, env, tables, config))
         for i, (strength, table) in enumerate(zip(strengths, tables, strict=True)):
             for j, sampler in enumerate(SAMPLERS):
-                truth = pseudo_true.after_rounds(env, table, sampler, config.num_rounds)
-                row = {"noise": noise, "strength": strength, "sampler": sampler, "seeds": config.num_seeds}
-                row |= {"num_pairs": config.num_pairs, "predicted": pseudo_true.kl_target(env, truth)}
-                row |= {"remainder": float(_price(env)) / config.num_pairs, "sandwich": np.inf, "spread": np.inf}
-                rows.append(row | {"spread_se": np.inf} | statistics.mean("kl", data["kl"][i, j]))
-    for row in rows:
-        if row["noise"] == "flips" and row["strength"] == config.flips[-1] and row["sampler"] == "offline":
-            row |= runs.sandwich(env, config, shards)
-    return Table.from_rows(rows, meta={"failures": failures})
+                truth = runs.pseudo_true_params(env, table, sampler, config.num_rounds)
+                row = {"noise": noise, "strength": strength, "sampler": sampler, "num_stairs": config.num_stairs}
+                row |= {"seeds": config.num_seeds, "num_pairs": config.num_pairs}
+                row |= {"pseudo_true_kl": runs.kl_target(env, truth), "remainder": statistical}
+                ends.append(row | statistics.mean("kl", data["kl"][i, j]))
+    return {"ends": Table.from_rows(ends), "spread": Table.from_rows([_spread(env, config, shards)])}
 
 
-def _price(env: bl.Environment):
-    return bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))
+def _spread(env: bl.Environment, config: Config, shards: Shards) -> dict[str, float | str]:
+    """n ||theta_hat - theta_dagger||^2 in the norm of V(pi_dagger), offline labels with flips; and its prediction."""
+    strength = config.flips[-1]
+    table = runs.win_probs(env, "flips", strength)
+    truth, norm, predicted = runs.offline_limit(env, table)
+    data = shards.get("sandwich", (0, config.sandwich_seeds), partial(runs.offline_params, env, table, config))
+    error, labels = data["params"] - truth, config.num_pairs * config.num_rounds
+    square = labels * np.einsum("si,ij,sj->s", error, norm, error)
+    row = {"noise": "flips", "strength": strength, "sampler": "offline", "seeds": config.sandwich_seeds}
+    return row | {"labels": labels, "sandwich": predicted} | statistics.mean("spread", square)
+
+
+def check(tables: dict[str, Table]) -> list[Check]:
+    """Each kind of noise and sampler where its end is worst predicted; and the sandwich."""
+    checks, (spread,) = [], (tables["spread"],)
+    for noise in NOISES:
+        for sampler in SAMPLERS:
+            rows = tables["ends"].where(noise=noise, sampler=sampler)
+            off = np.abs(rows["kl"] - rows["pseudo_true_kl"]) / (4 * rows["kl_se"] + rows["remainder"])
+            predicted, kl, error, remainder, strength = (
+                rows[name][np.argmax(off)] for name in ("pseudo_true_kl", "kl", "kl_se", "remainder", "strength")
+            )
+            claim = f"{noise}, {sampler}: KL(pi*||pi_K) at the pseudo-true policy, strength {strength:g}"
+            claim += f" (the worst of {len(rows)})"
+            why = "twice C_F(pi_0)/(2n): the statistical part"
+            checks.append(interval(claim, predicted, kl, error, allowance=remainder, why=why))
+    claim = f"offline, {spread['strength'][0]:g} flipped: n ||theta_hat - theta_dagger||^2 = tr(V A^-1 B A^-1)"
+    return [*checks, interval(claim, *(spread[name][0] for name in ("sandwich", "spread", "spread_se")))]
+
+
+def plot(tables: dict[str, Table]):
+    """KL that is left against the strength of the noise, a panel per kind."""
+    ends = tables["ends"]
+    made, axes = plotting.figure(3, 1, height=5.6)
+    for ax, (noise, label) in zip(axes, NOISES.items(), strict=True):
+        for sampler in SAMPLERS:
+            rows = ends.where(noise=noise, sampler=sampler)
+            bands = np.stack([rows["kl"] + shift * rows["kl_se"] for shift in (-4, 0, 4)])
+            plotting.band(ax, rows["strength"], bands, sampler)
+            plotting.theory(ax, rows["strength"], rows["pseudo_true_kl"], sampler)
+        ax.set(yscale="log", xlabel=label, ylabel=r"KL($\pi^*\|\pi_K$)")
+    plotting.legend(made, columns=2, theory_label="pseudo-true policy")
+    plotting.caption(
+        made,
+        f"Staircase, {ends['num_stairs'][0]} stairs, linear softmax: what is left of the KL at "
+        f"{ends['num_pairs'][0]:.0e} labels a round, "
+        f"mean over {ends['seeds'][0]} seeds with four standard errors. On-policy fits the last batch, others all. "
+        "Cycles: sigma(gap +- strength), the sign by the parity of i - j.",
+    )
+    return made
 
 
 EXPERIMENT = Experiment(
-    name="misspecification",
     claim=CLAIM,
-    family="coverage",
     presets={
         "smoke": Config(
-            num_stairs=2,
-            num_rounds=3,
-            flips=(0.2,),
-            temperature=(1.0,),
-            cycles=(0.5,),
-            num_seeds=32,
+            num_stairs=2, num_rounds=3, flips=(0.2,), temperature=(1.0,), cycles=(0.5,), num_seeds=32,
             sandwich_seeds=256,
         ),
         "default": Config(),
         "paper": Config(num_seeds=2560, sandwich_seeds=327680),
     },
     run=run,
-    check=checks.check,
-    plot=figure.plot,
-)
+    check=check,
+    plot=plot,
+    columns={
+        "*": {
+            "noise": "what is wrong with the labeller: flips of labels, its temperature, cycles of preferences",
+            "strength": "share of labels flipped; log2 of the labeller's temperature; logit added along a cycle",
+            "sampler": "where the pairs come from, by name",
+        },
+        "ends": {
+            "num_stairs": "stairs of the environment, one fewer than its actions",
+            "pseudo_true_kl": "KL(pi*||pi) at the policy where infinitely many labels a round lead [nats]",
+            "remainder": "twice the statistical part C_F(pi_0)/(2n), n labels of one round [nats]",
+            "kl": "KL(pi*||pi) after all rounds, mean over seeds [nats]",
+        },
+        "spread": {
+            "sandwich": "tr(V A^-1 B A^-1), A the Hessian of a label's loss, B the score's second moment, "
+            "V the features' covariance under the pseudo-true policy",
+            "spread": "labels times the squared distance of the fit from the pseudo-true parameter in the norm of V, "
+            "mean over seeds",
+        },
+    },
+)  # fmt: skip

@@ -1,72 +1,68 @@
-"""The checks of reward_distillation, on its table."""
+"""The checks of reward_distillation, on its tables."""
 
 import math
 
 import numpy as np
 
-from banditlab.claims.checks import Check, identity, interval, lower, upper
-from banditlab.store import Table
+from banditlab.claims import Check, Table, identity, interval, lower, upper
 from experiments.coverage.reward_distillation import runs
 
 _FALSE_ALARM = 1e-4
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: dict[str, Table]) -> list[Check]:
     """Part by part; every tolerance is sampling error, but for the identities, which allow rounding."""
     parts = (_recovery_checks, _floor_checks, _teacher_checks, _damped_checks, _learner_checks)
-    return [made for part in parts for made in part(table)]
+    return [made for part in parts for made in part(tables)]
 
 
-def _recovery_checks(table: Table) -> list[Check]:
-    checks = []
-    rows = table.where(part=runs.RECOVERY)
+def _recovery_checks(tables: dict[str, Table]) -> list[Check]:
+    checks, rows, given = [], tables["recovery"], tables["given_pairs"]
     for sampler in runs.SAMPLERS:
-        arm = rows.where(arm=sampler)
-        middle = min(int(np.sum(arm["predicted"] < 0.5)), len(arm) - 1)  # the first round with probability 1/2
+        arm = rows.where(sampler=sampler)
+        law, share, error = (arm[name] for name in ("probability_exact", "probability", "probability_se"))
+        middle = min(int(np.sum(law < 0.5)), len(arm) - 1)  # the first round with probability 1/2
         claim = f"P(theta = theta*) after round {arm['round'][middle]}, sampler {sampler}, exact rank process"
-        checks.append(interval(claim, *(arm[name][middle] for name in ("predicted", "value", "value_se"))))
+        checks.append(interval(claim, law[middle], share[middle], error[middle]))
         # Dvoretzky-Kiefer-Wolfowitz-Massart for the law of the round of recovery.
         bound = math.sqrt(math.log(2 / _FALSE_ALARM) / (2 * arm["seeds"][0]))
-        distance = float(np.abs(arm["value"] - arm["predicted"]).max())
         why = f"exceeded with probability {_FALSE_ALARM:g} at most"
         claim = f"1 - sup |F_N - F| of the round of recovery, sampler {sampler}"
-        checks.append(interval(claim, 1.0, 1.0 - distance, 0.0, allowance=bound, why=why))
-    alone = rows.where(arm=runs.GIVEN)
-    claim = f"P(one batch of {alone['num_pairs'][0]:g} pairs has rank d), inclusion-exclusion"
-    checks.append(interval(claim, *(alone[name][0] for name in ("predicted", "value", "value_se"))))
+        checks.append(interval(claim, 1.0, 1.0 - float(np.abs(share - law).max()), 0.0, allowance=bound, why=why))
+    claim = f"P(one batch of {given['num_pairs'][0]:g} pairs has rank d), inclusion-exclusion"
+    checks.append(interval(claim, *(given[name][0] for name in ("spanning_exact", "spanning", "spanning_se"))))
     claim = "seed-rounds whose theta is not that of minimum change, or exact without rank d, or not exact with it"
     return [*checks, upper(claim, 0.0, rows["unexplained"].max(), why=f"to {runs.EXACT:g}")]
 
 
-def _floor_checks(table: Table) -> list[Check]:
-    rows = table.where(part=runs.FLOOR)
+def _floor_checks(tables: dict[str, Table]) -> list[Check]:
     words = {
-        runs.GIVEN: "||theta_hat - theta*||^2_V* over (tau^2/beta^2) tr(V* (sum zz')^-1), batch by batch",
         "offline": "n KL over tau^2 C_tr(pi_0)/(4 beta^2), never refreshed",
         "on-policy": "n KL over tau^2 d/(4 beta^2), on-policy",
         "damped": f"n KL over eta^2 sum (1-eta)^2j of tau^2 d/(4 beta^2), eta = {runs.HALF:g}, on-policy",
         "pooled": "n KL over 1/k of tau^2 d/(4 beta^2), pooled on-policy",
     }
-    checks = []
-    for arm, claim in words.items():
-        row = rows.where(arm=arm)
-        claim = f"{claim}, n = {row['num_pairs'][0]:g}"
-        checks.append(interval(claim, 1.0, row["value"][0], row["value_se"][0]))
-    claim = f"batches of {runs.MANY:g} pairs without rank d"
-    undetermined = rows["unexplained"].sum() + table.where(part=runs.DAMPED)["unexplained"].sum()
-    return [*checks, upper(claim, 0.0, undetermined)]
+    claim = "||theta_hat - theta*||^2_V* over (tau^2/beta^2) tr(V* (sum zz')^-1), batch by batch"
+    rows = {claim: tables["given_pairs"]} | {words[arm]: tables["floors"].where(arm=arm) for arm in words}
+    checks = [
+        interval(f"{claim}, n = {row['num_pairs'][0]:g}", 1.0, row["ratio"][0], row["ratio_se"][0])
+        for claim, row in rows.items()
+    ]
+    undetermined = tables["floors"]["undetermined"].sum() + tables["damped"]["undetermined"].sum()
+    return [*checks, upper(f"batches of {runs.MANY:g} pairs without rank d", 0.0, undetermined)]
 
 
-def _teacher_checks(table: Table) -> list[Check]:
-    checks, rows = [], table.where(part=runs.TEACHER)
+def _teacher_checks(tables: dict[str, Table]) -> list[Check]:
+    checks, rows = [], tables["teacher"]
+    names = ("bias_kl", "limit_kl", "limit_kl_se")
     for place in runs.WRONG:
         ends = {}
         for sampler in runs.SAMPLERS:
             arm = rows.where(arm=f"{place} {sampler}")
-            worst = int(np.argmax(np.abs(arm["value"] - arm["predicted"]) / arm["value_se"]))
+            worst = int(np.argmax(np.abs(arm["limit_kl"] - arm["bias_kl"]) / arm["limit_kl_se"]))
             claim = f"KL of a teacher wrong at the {place}, sampler {sampler}, round {arm['round'][worst]} (the worst)"
-            checks.append(interval(claim, *(arm[name][worst] for name in ("predicted", "value", "value_se"))))
-            ends[sampler] = [float(arm[name][-1]) for name in ("predicted", "value", "value_se", "coverage")]
+            checks.append(interval(claim, *(arm[name][worst] for name in names)))
+            ends[sampler] = [float(arm[name][-1]) for name in (*names, "coverage")]
             if sampler == "refreshed":
                 claim = f"log coverage of the last sampler over the first's, teacher wrong at the {place}: negative"
                 fall = math.log(ends[sampler][-1] / arm["coverage"][0])
@@ -81,25 +77,24 @@ def _teacher_checks(table: Table) -> list[Check]:
     return [*checks, upper(claim, 1.0, rows["share"].max(), why="exact, population recursion")]
 
 
-def _damped_checks(table: Table) -> list[Check]:
-    checks, rows = [], table.where(part=runs.DAMPED)
+def _damped_checks(tables: dict[str, Table]) -> list[Check]:
+    checks, rows = [], tables["damped"]
     for damping in np.unique(rows["damping"]):
         arm = rows.where(damping=damping)
         claim = f"1 + largest distance of theta_k from the geometric path, relative, damping {damping:g}"
         # theta and theta* are of order 4, and the last error (1-eta)^k times that: rounding grows by its inverse.
         rounding = 1e4 * np.finfo(float).eps / (1 - damping) ** arm["round"].max()
         why = "rounding: units of the last place of theta over the length of the error"
-        checks.append(identity(claim, 1.0, arm["value"].max(), atol=rounding, why=why))
+        checks.append(identity(claim, 1.0, arm["one_plus_distance"].max(), atol=rounding, why=why))
     return checks
 
 
-def _learner_checks(table: Table) -> list[Check]:
-    labels = table.where(part=runs.LEARNER, arm=runs.LABELS)
-    end = table.where(part=runs.LEARNER, arm="distillation", round=int(labels["round"][0]))
-    floor = table.where(part=runs.FLOOR, arm="on-policy")
-    price = end["predicted"][0] * end["num_pairs"][0]
-    ratios = labels["value"][0], floor["value"][0] * price
-    error = math.hypot(labels["value_se"][0] / ratios[0], floor["value_se"][0] / floor["value"][0])
-    measured = ratios[0] / ratios[1]
+def _learner_checks(tables: dict[str, Table]) -> list[Check]:
+    labels, on_policy = tables["label_floor"], tables["floors"].where(arm="on-policy")
+    distilled = tables["learners"].where(arm="distillation")
+    price = distilled["floor_kl"][0] * distilled["num_pairs"][0]
+    measured = labels["scaled_kl"][0] / (on_policy["ratio"][0] * price)
+    columns = ((labels, "scaled_kl"), (on_policy, "ratio"))
+    error = math.hypot(*(rows[f"{name}_se"][0] / rows[name][0] for rows, name in columns))
     claim = "floor of on-policy DPO over that of distillation with the labels' own noise, tau^2 = pi^2/3"
-    return [interval(claim, labels["predicted"][0] / price, measured, measured * error)]
+    return [interval(claim, labels["floor"][0] / price, measured, measured * error)]

@@ -8,9 +8,7 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import distillation_theory, exact_rank
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table, statistics
 from experiments.coverage.reward_distillation import checks, figure, runs
 from experiments.coverage.reward_distillation.laws import bias_path
 
@@ -24,7 +22,8 @@ CLAIM = (
 class Config:
     """Pairs a round, rounds and seeds of every part.
 
-    The seeds of the parts that test a constant are so many that eight standard errors are below 5%.
+    The seeds of the parts that test a constant are so many that eight standard errors are below 5%. Exact recovery is
+    the same at every beta: its pairs come from policies, and these depend on theta alone.
     """
 
     recovery_start: float = -1.0
@@ -38,6 +37,7 @@ class Config:
     num_rounds: int = 8
     floor_seeds: tuple[int, ...] = (8192, 3072, 4096, 8192)  # of the arms FLOORS
     ramp: tuple[float, float] = (0.5, -1.0)  # theta*, theta_0
+    ramp_beta: float = 1.0
     teacher_pairs: int = 10_000
     teacher_rounds: int = 6
     teacher_seeds: int = 512
@@ -50,130 +50,110 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """One row per part, arm and round; what a part does not measure is zero."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """A part per statement, each by arm and round where it has these."""
     shards.expect(5 + len(config.dampings) + len(runs.LEARNERS))
-    parts = (_recovery, _floors, _teachers, _damped, _learners)
-    rows, failures = [], {}
-    for part in parts:
-        found, failed = part(config, shards)
-        rows += found
-        failures |= failed
-    return Table.from_rows(rows, meta={"failures": failures})
+    parts = {
+        "recovery": _recovery(config, shards),
+        "given_pairs": _given_pairs(config, shards),
+        "floors": _floors(config, shards),
+        "teacher": _teachers(config, shards),
+        "damped": _damped(config, shards),
+        **_learners(config, shards),
+    }
+    return {part: Table.from_rows(rows) for part, rows in parts.items()}
 
 
-def _row(part: str, arm: str, k: int, num_pairs: float, seeds: int, predicted: float, **columns: float):
-    nothing = {name: 0.0 for level in ("kl_low", "kl_median", "kl_high", "value") for name in (level, f"{level}_se")}
-    nothing |= {"coverage": 0.0, "error": 0.0, "share": 0.0, "damping": 0.0, "unexplained": 0}
-    setting = {"part": part, "arm": arm, "round": k, "num_pairs": float(num_pairs), "seeds": seeds}
-    return setting | {"predicted": float(predicted)} | nothing | columns
+Rows = list[dict[str, str | int | float]]
 
 
-def _recovery(config: Config, shards: Shards):
-    env = runs.stairs([config.recovery_start] * 4, 1.0)
+def _recovery(config: Config, shards: Shards) -> Rows:
     seeds = config.recovery_seeds
-    compute = partial(runs.recovery, env, config.recovery_pairs, config.recovery_rounds, seeds, config.seed)
-    data = shards.get(runs.RECOVERY, (0, seeds), compute)
-    rows = []
-    for arm, shares, laws, unexplained in zip(
-        runs.SAMPLERS, data["recovered"], data["predicted"], data["unexplained"], strict=True
-    ):
-        for k, (share, law) in enumerate(zip(shares, laws, strict=True)):
-            columns = {"value": share, "value_se": math.sqrt(law * max(1 - law, 0.0) / seeds)}
-            columns["unexplained"] = int(unexplained)
-            rows.append(_row(runs.RECOVERY, arm, k + 1, config.recovery_pairs, seeds, law, **columns))
-    return rows, {}
+    data, rows = shards.get("recovery", (0, seeds), partial(runs.recovery, config)), []
+    for place, sampler in enumerate(runs.SAMPLERS):
+        for k, (share, law) in enumerate(zip(data["recovered"][place], data["predicted"][place], strict=True)):
+            row = {"sampler": sampler, "round": k + 1, "num_pairs": float(config.recovery_pairs), "seeds": seeds}
+            row |= {"probability_exact": float(law), "probability": share}
+            row |= {"probability_se": math.sqrt(law * max(1 - law, 0.0) / seeds)}
+            rows.append(row | {"unexplained": int(data["unexplained"][place])})
+    return rows
 
 
-def _floors(config: Config, shards: Shards):
+def _given_pairs(config: Config, shards: Shards) -> Rows:
     seeds = config.given_seeds
-    env = runs.stairs([0.0] * 4, config.beta)
-    compute = partial(runs.given_the_pairs, env, config.given_pairs, runs.LABEL_NOISE, seeds, config.seed)
-    data = shards.get(runs.GIVEN, (0, seeds), compute)
-    setting = (runs.GIVEN, 1, config.given_pairs)
-    rows = [_row(runs.FLOOR, *setting, seeds, 1.0, **statistics.mean("value", data["ratio"]))]
+    ratio = shards.get("given the pairs", (0, seeds), partial(runs.given_the_pairs, config))["ratio"]
     # Whether a batch spans depends on its pairs alone, so that leaving the others out changes no conditional mean.
     law = exact_rank.spanning_probability(np.full((5, 5), 1 / 25), config.given_pairs)
-    columns = {"value": len(data["ratio"]) / seeds, "value_se": math.sqrt(law * (1 - law) / seeds)}
-    rows.append(_row(runs.RECOVERY, *setting, seeds, law, **columns))
-    failures = {f"{runs.GIVEN}-undetermined": int(data["undetermined"])}
-    far, near = runs.stairs([config.start] * 4, config.beta), runs.stairs(runs.STEPS, config.beta)
-    counts = dict(zip(runs.FLOORS, config.floor_seeds, strict=True))
-    compute = partial(runs.floors, far, near, runs.MANY, config.num_rounds, counts, config.seed)
-    data = shards.get(runs.FLOOR, (0, max(config.floor_seeds)), compute)
-    for arm in runs.FLOORS:
-        columns = statistics.mean("value", data[arm]) | {"unexplained": int(data[f"undetermined {arm}"])}
-        rows.append(_row(runs.FLOOR, arm, config.num_rounds, runs.MANY, len(data[arm]), 1.0, **columns))
-    return rows, failures
+    row = {"num_pairs": float(config.given_pairs), "seeds": seeds, "spanning_exact": float(law)}
+    row |= {"spanning": len(ratio) / seeds, "spanning_se": math.sqrt(law * (1 - law) / seeds)}
+    return [row | statistics.mean("ratio", ratio)]
 
 
-def _teachers(config: Config, shards: Shards):
-    env = runs.ramp(*config.ramp)
+def _floors(config: Config, shards: Shards) -> Rows:
+    data, rows = shards.get("floor", (0, max(config.floor_seeds)), partial(runs.floors, config)), []
+    for arm, seeds in zip(runs.FLOORS, config.floor_seeds, strict=True):
+        row = {"arm": arm, "num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": seeds}
+        rows.append(row | statistics.mean("ratio", data[arm]) | {"undetermined": int(data[f"undetermined {arm}"])})
+    return rows
+
+
+def _teachers(config: Config, shards: Shards) -> Rows:
+    env = runs.ramp(*config.ramp, config.ramp_beta)
     rewards = {name: runs.teacher_wrong_at(env, *wrong) for name, wrong in runs.WRONG.items()}
-    pairs, rounds, seeds = (config.teacher_pairs, runs.MANY), config.teacher_rounds, config.teacher_seeds
-    data = shards.get(runs.TEACHER, (0, seeds), partial(runs.teachers, env, rewards, pairs, rounds, seeds, config.seed))
-    rows = []
+    rounds, seeds = config.teacher_rounds, config.teacher_seeds
+    data, rows = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, config)), []
     for name, teacher in rewards.items():
         for sampler in runs.SAMPLERS:
             arm = f"{name} {sampler}"
             path = bias_path(env, teacher, rounds, refreshed=sampler == "refreshed")
             drawn, many = data[arm]
             for k in range(rounds):
-                columns = statistics.quantiles("kl", drawn[:, k]) | statistics.mean("value", many[:, k])
-                columns |= {column: float(path[column][k]) for column in ("coverage", "error", "share")}
-                rows.append(_row(runs.TEACHER, arm, k + 1, config.teacher_pairs, seeds, path["kl"][k], **columns))
-    return rows, {}
+                row = {"arm": arm, "round": k + 1, "num_pairs": float(config.teacher_pairs), "seeds": seeds}
+                row |= {"bias_kl": float(path["kl"][k])} | statistics.quantiles("kl", drawn[:, k])
+                row |= statistics.mean("limit_kl", many[:, k])
+                rows.append(row | {column: float(path[column][k]) for column in ("coverage", "error", "share")})
+    return rows
 
 
-def _damped(config: Config, shards: Shards):
-    env = runs.stairs([config.start] * 4, config.beta)
+def _damped(config: Config, shards: Shards) -> Rows:
     rows, seeds = [], config.damped_seeds
     for damping in config.dampings:
-        arm = f"damping {damping:g}"
-        compute = partial(runs.damped, env, damping, runs.MANY, config.num_rounds, seeds, config.seed)
-        data = shards.get(arm, (0, seeds), compute)
+        data = shards.get(f"damping {damping:g}", (0, seeds), partial(runs.damped, damping, config))
         for k, (kl, deviation) in enumerate(zip(data["kl"].T, data["deviation"], strict=True)):
-            columns = statistics.quantiles("kl", kl) | {"value": 1.0 + deviation, "damping": damping}
-            columns["unexplained"] = int(data["undetermined"])
-            rows.append(_row(runs.DAMPED, arm, k + 1, runs.MANY, seeds, data["predicted"][k], **columns))
-    return rows, {}
+            row = {"damping": damping, "round": k + 1, "num_pairs": runs.MANY, "seeds": seeds}
+            row |= {"path_kl": float(data["predicted"][k])} | statistics.quantiles("kl", kl)
+            rows.append(row | {"one_plus_distance": 1.0 + deviation, "undetermined": int(data["undetermined"])})
+    return rows
 
 
-def _learners(config: Config, shards: Shards):
-    env = runs.stairs([config.start] * 4, config.beta)
+def _learners(config: Config, shards: Shards) -> dict[str, Rows]:
+    """learners by round; label_floor: the mean of n KL of DPO at many labels, where the remainder is nothing."""
+    env = runs.far_stairs(config)
     on_policy = bl.samplers.on_policy(env, env.log_target)
     floor = {
         "DPO": float(bl.theory.predicted_kl(env, on_policy, 1.0)),
         "distillation": float(distillation_theory.predicted_kl(env, on_policy, 1.0, runs.LABEL_NOISE)),
         "noiseless": 0.0,
     }
-    rows, failures = [], {}
+
+    def measured(arm: str, name: str, num_pairs: float, ridge: float, seeds: int) -> dict[str, np.ndarray]:
+        return shards.get(arm, (0, seeds), partial(runs.learner, name, num_pairs, ridge, seeds, config))
+
+    rows, pairs, seeds = [], config.learner_pairs, config.learner_seeds
     for name in runs.LEARNERS:
-        seeds = config.learner_seeds
-        compute = partial(
-            runs.learner, name, env, config.learner_pairs, config.ridge, config.num_rounds, seeds, config.seed
-        )
-        data = shards.get(name, (0, seeds), compute)
-        failures |= {f"{name}-{case[7:]}": int(n) for case, n in data.items() if case.startswith("failed_")}
+        data = measured(name, name, pairs, config.ridge, seeds)
         for k, kl in enumerate([data["start"], *data["kl"].T]):
-            predicted = floor[name] / config.learner_pairs
-            rows.append(
-                _row(runs.LEARNER, name, k, config.learner_pairs, seeds, predicted, **statistics.quantiles("kl", kl))
-            )
-    seeds = config.label_seeds
-    compute = partial(runs.learner, "DPO", env, runs.MANY, 0.0, config.num_rounds, seeds, config.seed)
-    data = shards.get(runs.LABELS, (0, seeds), compute)
-    failures |= {f"{runs.LABELS}-{case[7:]}": int(n) for case, n in data.items() if case.startswith("failed_")}
+            row = {"arm": name, "round": k, "num_pairs": float(pairs), "ridge": config.ridge, "seeds": seeds}
+            rows.append(row | {"floor_kl": floor[name] / pairs} | statistics.quantiles("kl", kl))
+    kl = measured("DPO, many labels", "DPO", runs.MANY, 0.0, config.label_seeds)["kl"]
+    row = {"num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": config.label_seeds, "floor": floor["DPO"]}
     # From the third round on the sampler is pi*'s, to 1/sqrt(n).
-    columns = statistics.mean("value", runs.MANY * data["kl"][:, 2:].mean(axis=1))
-    rows.append(_row(runs.LEARNER, runs.LABELS, config.num_rounds, runs.MANY, seeds, floor["DPO"], **columns))
-    return rows, failures
+    row |= statistics.mean("scaled_kl", runs.MANY * kl[:, 2:].mean(axis=1))
+    return {"learners": rows, "label_floor": [row]}
 
 
 EXPERIMENT = Experiment(
-    name="reward_distillation",
     claim=CLAIM,
-    family="coverage",
     presets={
         "smoke": Config(
             recovery_seeds=2048, given_seeds=2048, num_rounds=4, floor_seeds=(512, 512, 512, 512), recovery_rounds=3,
@@ -188,4 +168,49 @@ EXPERIMENT = Experiment(
     run=run,
     check=checks.check,
     plot=figure.plot,
+    columns={
+        "*": {
+            "num_rounds": "rounds of every seed [rounds]",
+            "undetermined": "batches of all seeds and rounds without rank d, d the number of features [batches]",
+        },
+        "recovery": {
+            "sampler": "whose pairs are shown: the current policy's where refreshed, else those of pi_0",
+            "probability_exact": "exact probability of theta = theta*, from the law of the rank of the pairs so far",
+            "probability": "share of seeds with theta = theta*",
+            "unexplained": "seeds times rounds of the sampler where theta contradicts the law of the rank",
+        },
+        "given_pairs": {
+            "spanning_exact": "exact probability that one batch has rank d, d the number of features",
+            "spanning": "share of seeds whose batch has rank d",
+            "ratio": "||theta - theta*||^2_V* over (tau^2/beta^2) tr(V* (sum zz')^-1), V* the covariance at pi*, tau "
+            "the teacher's noise, z the feature differences shown; mean over the seeds with rank d",
+        },
+        "floors": {
+            "arm": "where the pairs come from, and which pairs are fitted",
+            "ratio": "KL(pi*||pi) over the noise floor of the arm's round, mean over rounds and seeds",
+        },
+        "teacher": {
+            "arm": "action that the teacher is wrong about, and whether the sampler is refreshed",
+            "bias_kl": "KL(pi*||pi) of the recursion with infinitely many pairs [nats]",
+            "limit_kl": "KL(pi*||pi) at 1e12 pairs a round, mean over seeds [nats]",
+            "coverage": "C_op of the policy that the round's pairs come from: largest v'V*v over v'Vv",
+            "error": "variance of the teacher's error under that policy, over beta^2",
+            "share": "||theta - theta*||^2_V* over coverage times error, at most 1",
+        },
+        "damped": {
+            "damping": "eta, the share of the way to the fit that a round goes",
+            "path_kl": "KL(pi*||pi) at theta* + (1-eta)^k (theta_0 - theta*) after k rounds [nats]",
+            "one_plus_distance": "1 + a rounding-level residual, the largest distance of theta from that path over the "
+            "path's from theta*",
+        },
+        "learners": {
+            "arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise",
+            "floor_kl": "KL(pi*||pi) of late rounds: C_F(pi*)/(2n) for labels, tau^2 d/(4 beta^2 n) for rewards [nats]",
+            "ridge": "weight of the ridge of DPO beside the sum of losses; distillation has none",
+        },
+        "label_floor": {
+            "floor": "C_F(pi*)/2, limit of labels times KL(pi*||pi) on-policy [labels x nats]",
+            "scaled_kl": "labels of a round times KL(pi*||pi) of DPO, mean over rounds and seeds [labels x nats]",
+        },
+    },
 )  # fmt: skip

@@ -1,7 +1,10 @@
 """The runs behind the experiment reward_distillation: instances, arms, and what each is compared with."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,10 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank
+from banditlab.store import failures
+
+if TYPE_CHECKING:
+    from experiments.coverage.reward_distillation.experiment import Config
 
 # A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
 # shows the same number before its sign is taken.
@@ -20,26 +27,30 @@ EXACT = 1e-9
 # So many pairs that n KL is the limit's (remainder of order 1/n) and every batch has rank d.
 MANY = 1e12
 
-# The parts of the table, and the arms of each.
-RECOVERY, FLOOR, TEACHER, DAMPED, LEARNER = "recovery", "floor", "teacher", "damped", "learner"
 SAMPLERS = ("refreshed", "never")
-GIVEN, FLOORS = "given the pairs", ("offline", "on-policy", "damped", "pooled")
+FLOORS = ("offline", "on-policy", "damped", "pooled")
 WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
-LEARNERS, LABELS = ("DPO", "distillation", "noiseless"), "DPO, many labels"
+LEARNERS = ("DPO", "distillation", "noiseless")
 HALF = 0.5  # the damping of the arm of FLOORS
 STEPS = (0.3, 0.4, 0.5, 0.6)
 
 
-def stairs(start: Sequence[float], beta: float) -> bl.Environment:
+def stairs(start: list[float] | tuple[float, ...], beta: float) -> bl.Environment:
     """A staircase of four unequal stairs: with equal ones theta* - theta_0 is a single difference z, and one pair
     that shows it recovers everything before the rank is d."""
     features = np.tril(np.ones((len(STEPS) + 1, len(STEPS) + 1)))[:, 1:]
     return bl.Environment.create(features[None], target_params=STEPS, initial_params=start, beta=beta)
 
 
-def ramp(target: float, start: float) -> bl.Environment:
+def far_stairs(config: Config) -> bl.Environment:
+    """The staircase of the floors, the damped rounds and the learners, with pi_0 far from pi*."""
+    return stairs([config.start] * 4, config.beta)
+
+
+def ramp(target: float, start: float, beta: float = 1.0) -> bl.Environment:
     """Six actions, one feature phi(j) = j: a teacher's error at a single action is outside the class."""
-    return bl.Environment.create(np.arange(6.0)[None, :, None], target_params=[target], initial_params=[start])
+    features = np.arange(6.0)[None, :, None]
+    return bl.Environment.create(features, target_params=[target], initial_params=[start], beta=beta)
 
 
 def teacher_wrong_at(env: bl.Environment, action: int, error: float) -> np.ndarray:
@@ -60,22 +71,21 @@ def distillation(num_pairs: float, *, refreshed: bool = True, **options) -> bl.A
     return bl.algorithms.reward_distillation(num_pairs, sampler=sampler, **options)
 
 
-def recovery(env: bl.Environment, num_pairs: int, num_rounds: int, num_seeds: int, seed: int) -> dict[str, np.ndarray]:
+def recovery(config: Config) -> dict[str, np.ndarray]:
     """Noiseless and pooled, (refreshed, never refreshed): the share recovered by round against the exact rank law.
 
     Returns recovered and predicted (2, num_rounds); unexplained (2,), seed-rounds whose theta is none of those that
     exact_rank allows, or that have recovered without rank d or the other way round.
     """
+    env, num_pairs, num_rounds = stairs([config.recovery_start] * 4, 1.0), config.recovery_pairs, config.recovery_rounds
     algorithms = [distillation(num_pairs, refreshed=refreshed, pooled=True) for refreshed in (True, False)]
-    done = bl.simulate_grid(
-        algorithms, [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=("existence",)
-    )
+    seeds = {"num_seeds": config.recovery_seeds, "seed": config.seed}
+    done = bl.simulate_grid(algorithms, [env], num_rounds=num_rounds, metrics=("existence",), **seeds)
     recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
     spans = done.metrics["existence"] == bl.Existence.exists
     laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=refreshed) for refreshed in (True, False)]
-    reached = laws[0].params
     nearest = np.full(recovered.shape, np.inf)
-    for params in reached:
+    for params in laws[0].params:
         nearest = np.minimum(nearest, np.abs(done.params - params).max(axis=-1))
     return {
         "recovered": recovered.mean(axis=1),
@@ -84,42 +94,37 @@ def recovery(env: bl.Environment, num_pairs: int, num_rounds: int, num_seeds: in
     }
 
 
-def given_the_pairs(env: bl.Environment, num_pairs: int, noise: float, num_seeds: int, seed: int):
+def given_the_pairs(config: Config) -> dict[str, np.ndarray]:
     """One batch from pi_0 x pi_0 per seed: ratio (m,) of ||theta_hat - theta*||^2_{V*} to its mean given the pairs.
 
-    Over the m batches that span, which depends on the pairs alone; undetermined: the others.
+    Over the m batches that span, which depends on the pairs alone; the others are failures.
     """
-    algorithm = bl.algorithms.reward_distillation(num_pairs, noise, on_policy=False)
+    env = stairs([0.0] * 4, config.beta)
+    algorithm = bl.algorithms.reward_distillation(config.given_pairs, LABEL_NOISE, on_policy=False)
 
     @jax.jit
     @jax.vmap
     def ratio(key: Array) -> Array:
         state, _ = algorithm.step(key, algorithm.init(key, env), env)
         error = state.params - env.target_params
-        floor = distillation_theory.noise_floor(env, state.counts, noise)
+        floor = distillation_theory.noise_floor(env, state.counts, LABEL_NOISE)
         return error @ coverage.target_covariance(env) @ error / floor
 
-    ratios = np.asarray(ratio(jax.random.split(jax.random.key(seed), num_seeds)))
+    ratios = np.asarray(ratio(jax.random.split(jax.random.key(config.seed), config.given_seeds)))
     shown = ratios > 0  # the floor is infinite where the pairs do not span
-    return {"ratio": ratios[shown], "undetermined": np.asarray((~shown).sum())}
+    return {"ratio": ratios[shown]} | failures({"undetermined": ~shown})
 
 
-def floors(
-    far: bl.Environment,
-    near: bl.Environment,
-    num_pairs: float,
-    num_rounds: int,
-    num_seeds: Mapping[str, int],
-    seed: int,
-) -> dict[str, np.ndarray]:
+def floors(config: Config) -> dict[str, np.ndarray]:
     """KL over its prediction, averaged over the rounds of a run: one value per seed, for every arm of FLOORS.
 
     Fresh batches have KL = tr(V* M^{-1}) tau^2/(2 beta^2 n): `offline` at pi_0, `on-policy` at pi*, to 1/sqrt(n) from
     the second round on. `damped` and `pooled` start at theta*, in `near`: after k rounds on-policy they are left with
     eta^2 sum_{j<k} (1-eta)^2j and 1/k of it. Also "undetermined ARM", the batches without rank d.
     """
+    far, near, num_rounds = far_stairs(config), stairs(STEPS, config.beta), config.num_rounds
     at_start, at_target = (
-        float(distillation_theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), num_pairs, LABEL_NOISE))
+        float(distillation_theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), MANY, LABEL_NOISE))
         for env in (far, near)
     )
     rounds = range(1, num_rounds + 1)
@@ -131,20 +136,20 @@ def floors(
         "pooled": ({"pooled": True}, near, at_target / np.asarray(rounds)),
     }
     results = {}
-    for arm, (options, env, predicted) in arms.items():
-        done = _simulate(distillation(num_pairs, noise=LABEL_NOISE, **options), env, num_rounds, num_seeds[arm], seed)
+    for (arm, (options, env, predicted)), seeds in zip(arms.items(), config.floor_seeds, strict=True):
+        done = _simulate(distillation(MANY, noise=LABEL_NOISE, **options), env, config, seeds)
         ratio = done.metrics["kl_target"] / predicted
         results[arm] = ratio[:, arm == "on-policy" :].mean(axis=1)  # its first batch is the offline one
         results[f"undetermined {arm}"] = np.asarray(done.failures["undetermined"])
     return results
 
 
-def teachers(
-    env: bl.Environment, rewards: Mapping[str, np.ndarray], num_pairs: Sequence[float], num_rounds: int, num_seeds: int,
-    seed: int,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """KL (pairs, seeds, rounds) for "teacher refreshed" and "teacher never", noiseless, fresh batches."""
-    results = {}
+def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Config) -> dict[str, np.ndarray]:
+    """KL (pairs, seeds, rounds) for "teacher refreshed" and "teacher never", noiseless, fresh batches.
+
+    pairs: the Config's, and MANY.
+    """
+    num_pairs = (config.teacher_pairs, MANY)
     settings = {
         f"{name} {sampler}": [distillation(n, refreshed=sampler == "refreshed", teacher=teacher) for n in num_pairs]
         for name, teacher in rewards.items()
@@ -152,21 +157,20 @@ def teachers(
     }
     algorithms = [algorithm for arm in settings.values() for algorithm in arm]
     done = bl.simulate_grid(
-        algorithms, [env], num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=("kl_target",),
-        record_params=False,
+        algorithms, [env], num_rounds=config.teacher_rounds, num_seeds=config.teacher_seeds, seed=config.seed,
+        metrics=("kl_target",), record_params=False,
     )  # fmt: skip
-    for place, arm in enumerate(settings):
-        chosen = slice(place * len(num_pairs), (place + 1) * len(num_pairs))
-        results[arm] = done.metrics["kl_target"][chosen]
-    return results
+    kl = done.metrics["kl_target"]
+    return dict(zip(settings, kl.reshape(len(settings), len(num_pairs), *kl.shape[1:]), strict=True))
 
 
-def damped(env: bl.Environment, damping: float, num_pairs: float, num_rounds: int, num_seeds: int, seed: int):
+def damped(damping: float, config: Config) -> dict[str, np.ndarray]:
     """Noiseless: KL (seeds, rounds), and the largest deviation of theta_k - theta* from (1-eta)^k (theta_0 - theta*)
     relative to its length, (rounds,); predicted: the KL of that geometric path (rounds,)."""
-    done = _simulate(distillation(num_pairs, damping=damping), env, num_rounds, num_seeds, seed)
+    env = far_stairs(config)
+    done = _simulate(distillation(MANY, damping=damping), env, config, config.damped_seeds)
     target, start = np.asarray(env.target_params), np.asarray(env.start_params)
-    path = (1 - damping) ** np.arange(1, num_rounds + 1)[:, None] * (start - target)
+    path = (1 - damping) ** np.arange(1, config.num_rounds + 1)[:, None] * (start - target)
     deviation = np.linalg.norm(done.params - target - path, axis=-1) / np.linalg.norm(path, axis=-1)
     predicted = [float(bl.metrics.kl_target(env, env.log_policy(jnp.asarray(target + error)))) for error in path]
     return {
@@ -177,20 +181,17 @@ def damped(env: bl.Environment, damping: float, num_pairs: float, num_rounds: in
     }
 
 
-def learner(
-    name: str, env: bl.Environment, num_pairs: float, ridge: float, num_rounds: int, num_seeds: int, seed: int
-) -> dict[str, np.ndarray]:
+def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: Config) -> dict[str, np.ndarray]:
     """On-policy, fresh batches: KL (seeds, rounds) of DPO, or of distillation with or without the labels' noise."""
     if name == "DPO":
         algorithm = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge)
     else:
         algorithm = distillation(num_pairs, noise=0.0 if name == "noiseless" else LABEL_NOISE)
-    done = _simulate(algorithm, env, num_rounds, num_seeds, seed)
+    done = _simulate(algorithm, far_stairs(config), config, num_seeds)
     kl = done.metrics["kl_target"]
-    failures = {f"failed_{case}": np.asarray(count) for case, count in done.failures.items()}
-    return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures
+    return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
 
 
-def _simulate(algorithm: bl.Algorithm, env: bl.Environment, num_rounds: int, num_seeds: int, seed: int) -> bl.Run:
-    metrics = ("kl_target", "existence")
-    return bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, seed=seed, metrics=metrics)
+def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:
+    sizes = {"num_rounds": config.num_rounds, "num_seeds": num_seeds, "seed": config.seed}
+    return bl.simulate(algorithm, env, metrics=("kl_target", "existence"), **sizes)
