@@ -10,12 +10,13 @@ from scipy.stats import binom
 
 import banditlab as bl
 from banditlab import losses
+from banditlab.exact.ford_condition import strongly_connected
 from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
 from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
 from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED, label_price, rare_limit, target_params
 from experiments.partial_coverage.label_scaling.runs import environment
 from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
-from experiments.partial_coverage.null_test.laws import descent_remainder, strongly_connected
+from experiments.partial_coverage.null_test.runs import descent_remainder
 
 
 @pytest.mark.parametrize("regime", [FIXED, LIFTED])
