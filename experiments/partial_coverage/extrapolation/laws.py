@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 if TYPE_CHECKING:
     from experiments.partial_coverage.extrapolation.experiment import Config
 
-SPANNED, UNSPANNED, SAMPLED, ENSEMBLE = "spanned", "unspanned", "sampled", "ensemble"
+SPANNED, UNSPANNED = "spanned", "unspanned"
 # Actions of the two sweeps: labels compare the first two alone.
 ACTIONS = ("loser", "preferred", "unseen")
 LOSER, PREFERRED, UNSEEN = range(3)
@@ -21,10 +21,8 @@ def sweep(config: Config, kind: str, setting: float) -> tuple[np.ndarray, np.nda
     scale = config.target / config.beta
     if kind == SPANNED:  # the second coordinate is idle, so that both sweeps are one program
         return np.array([[0.0, 0.0], [1.0, 0.0], [setting, 0.0]]), np.array([scale, 0.0])
-    angle = np.deg2rad(setting)
-    return np.array([[0.0, 0.0], [1.0, 0.0], config.length * np.array([np.cos(angle), np.sin(angle)])]), np.full(
-        2, scale
-    )
+    unseen = config.length * np.array([np.cos(angle := np.deg2rad(setting)), np.sin(angle)])
+    return np.array([[0.0, 0.0], [1.0, 0.0], unseen]), np.full(2, scale)
 
 
 def changes(config: Config, features: np.ndarray, params: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import banditlab as bl
 from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators import bounded
 from banditlab.estimators.descent import descend
+from banditlab.store import failures
 from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSEEN, UNSPANNED, seen_mass, sweep
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def population(config: Config) -> dict[str, np.ndarray]:
     algorithm = rlhf(np.inf, sampler=Partial(_given, jnp.asarray(_seen_pairs(config))))
     dpo, fitted, status = _population(algorithm, stacked, jnp.asarray([config.steps]))
     reference = np.log(config.reference)
-    return {"dpo": np.asarray(dpo) - reference, "rlhf": np.asarray(fitted) - reference, "status": np.asarray(status)}
+    found = {"dpo": np.asarray(dpo) - reference, "rlhf": np.asarray(fitted) - reference}
+    return found | failures({"fits not converged": np.asarray(status) != 0})
 
 
 @jax.jit
@@ -88,7 +90,7 @@ def sampled(config: Config, num_labels: float, num_seeds: int) -> dict[str, np.n
     ]
     *params, existence = (np.concatenate(parts)[:num_seeds] for parts in zip(*blocks, strict=True))
     tables = np.stack([sweep(config, SPANNED, position)[0][:, :1] for position in positions])
-    out = {"missing": np.asarray((existence != bl.estimators.Existence.exists).sum())}
+    out = failures({"seeds without a maximum of the likelihood": existence != bl.estimators.Existence.exists})
     for arm, fitted in zip(ARMS, params, strict=True):
         logits = np.einsum("pad,nd->pna", tables, fitted)
         out[arm] = logits - logsumexp(logits, axis=2, b=np.asarray(config.reference), keepdims=True)
@@ -117,10 +119,7 @@ def ensemble(config: Config) -> dict[str, np.ndarray]:
     features, targets = rng.standard_normal(shape), rng.standard_normal((config.num_bandits, config.num_features))
     sizes = np.arange(2, config.num_actions + 1)
     template = bl.Environment.create(features[0], target_params=targets[0], beta=config.beta)
-    params, status = (
-        np.asarray(part)
-        for part in _plain_fits(template, jnp.asarray(features), jnp.asarray(targets), jnp.asarray(sizes))
-    )
+    params, status = jax.device_get(_plain_fits(template, *map(jnp.asarray, (features, targets, sizes))))
     lost, off = [], []
     for place, size in enumerate(sizes):
         differences = features[:, 0, 1:size] - features[:, 0, :1]
@@ -130,7 +129,7 @@ def ensemble(config: Config) -> dict[str, np.ndarray]:
         off.append(np.linalg.norm(params[:, place] - kept, axis=1))
     error = np.linalg.norm(params - targets[:, None], axis=2).T
     found = {"seen": sizes, "error": error, "lost": np.array(lost), "off": np.array(off)}
-    return found | {"not_converged": np.asarray((status != 0).sum())}
+    return found | failures({"fits not converged": status != 0})
 
 
 @jax.jit
