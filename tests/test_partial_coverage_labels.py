@@ -11,21 +11,23 @@ from scipy.stats import binom
 import banditlab as bl
 from banditlab import losses
 from banditlab.exact.ford_condition import strongly_connected
+from banditlab.exact.rare_action import rare_limit
 from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
 from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
-from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED, label_price, rare_limit, target_params
-from experiments.partial_coverage.label_scaling.runs import environment
+from experiments.partial_coverage.label_scaling.experiment import Config as LabelScalingConfig
+from experiments.partial_coverage.label_scaling.runs import FIXED, LIFTED, two_actions
 from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
 from experiments.partial_coverage.null_test.runs import descent_remainder
 
 
 @pytest.mark.parametrize("regime", [FIXED, LIFTED])
-def test_the_price_of_two_actions_is_the_label_price(regime):
+def test_the_price_and_the_remainder_of_two_actions_are_those_of_any_environment(regime):
     for mass, beta in itertools.product((0.3, 1e-4), (0.5, 2.0)):
-        target = target_params(regime, mass, beta, 1.0)
-        env = environment(mass, beta, target)
-        price = bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))
-        assert label_price(mass, beta, target) == pytest.approx(float(price), rel=1e-9)
+        own = two_actions(LabelScalingConfig(), regime, beta, mass)
+        law = bl.samplers.initial(own.env, own.env.log_initial)
+        assert own.price == pytest.approx(float(bl.theory.label_price(own.env, law)), rel=1e-9)
+        leverage = bl.coverage.leverage(own.env, bl.theory.fisher_information(own.env, law))
+        assert own.remainder(1e6) == pytest.approx(beta**2 * float(leverage) / 1e6, rel=1e-9)
 
 
 def test_the_law_at_no_mass_is_the_limit_of_the_exact_law():
