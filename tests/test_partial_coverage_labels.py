@@ -10,14 +10,12 @@ from scipy.stats import binom
 
 import banditlab as bl
 from banditlab import losses
-from banditlab.exact.ford_condition import strongly_connected
+from banditlab.exact.bradley_terry import descent_remainder, strongly_connected
 from banditlab.exact.rare_action import rare_limit
 from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
 from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
 from experiments.partial_coverage.label_scaling.experiment import Config as LabelScalingConfig
 from experiments.partial_coverage.label_scaling.runs import FIXED, LIFTED, two_actions
-from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
-from experiments.partial_coverage.null_test.runs import descent_remainder
 
 
 @pytest.mark.parametrize("regime", [FIXED, LIFTED])
@@ -60,19 +58,17 @@ def test_chains_of_wins_are_what_ford_asks_for():
 
 
 def test_the_remainder_of_descent_reads_the_curvature_of_the_mean_loss():
-    config = NullTestConfig(num_actions=4, num_seen=3)
-    rng = np.random.default_rng(1)
-    wins = rng.integers(1, 9, (1, 4, 4)) * 1.0
-    wins[:, 3] = wins[:, :, 3] = 0.0
-    reward = rng.standard_normal((1, 4))
+    beta, rng = 0.5, np.random.default_rng(1)
+    wins = rng.integers(1, 9, (1, 3, 3)) * 1.0
+    reward = rng.standard_normal((1, 3))
 
     def mean_loss(params):
-        margins = config.beta * (params[:, None] - params[None, :])
-        return jnp.sum(wins[0] * (1 - np.eye(4)) * losses.dpo(margins)) / wins.sum()
+        margins = beta * (params[:, None] - params[None, :])
+        return jnp.sum(wins[0] * (1 - np.eye(3)) * losses.dpo(margins)) / wins.sum()
 
-    spectrum = np.linalg.eigvalsh(jax.jit(jax.hessian(mean_loss))(jnp.asarray(reward[0] / config.beta)))
-    least = spectrum[spectrum > 1e-9].min()  # two directions have none: a shift, and the unseen action's
-    remainder = descent_remainder(config, wins, reward, np.array([1e-3]))
+    spectrum = np.linalg.eigvalsh(jax.jit(jax.hessian(mean_loss))(jnp.asarray(reward[0] / beta)))
+    least = spectrum[spectrum > 1e-9].min()  # a shift has none
+    remainder = descent_remainder(wins, reward, beta, np.array([1e-3]))
     np.testing.assert_allclose(remainder, 2 * np.sqrt(2) * 1e-3 / least, rtol=1e-9)
 
 

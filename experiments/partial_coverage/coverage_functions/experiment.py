@@ -99,15 +99,9 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     }
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(num_bandits=16, num_rewards=256),
-        "default": Config(),
-        "paper": Config(num_bandits=4096, num_rewards=65_536),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)
+PRESETS = {
+    "smoke": Config(num_bandits=16, num_rewards=256),
+    "default": Config(),
+    "paper": Config(num_bandits=4096, num_rewards=65_536),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

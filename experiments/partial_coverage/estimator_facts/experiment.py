@@ -76,15 +76,9 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     return {"enumerated": Table.from_rows(enumerated), "simulated": Table.from_rows(simulated)}
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(tilts=(0.1, 1.0, 3.16, 10.0), num_samples=(2,), num_estimates=2**14),
-        "default": Config(),
-        "paper": Config(num_estimates=2**22),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)
+PRESETS = {
+    "smoke": Config(tilts=(0.1, 1.0, 3.16, 10.0), num_samples=(2,), num_estimates=2**14),
+    "default": Config(),
+    "paper": Config(num_estimates=2**22),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

@@ -118,17 +118,11 @@ def _sweep(config: Config, kind: str, learned: dict[str, np.ndarray]) -> Table:
     return Table(columns | {arm: changes.ravel() for arm, changes in learned.items()})
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(
-            positions=(-1.0, 2.0), angles=(-45.0, 45.0), num_seeds=64, large_seeds=128, num_bandits=8, num_actions=6
-        ),
-        "default": Config(),
-        "paper": Config(num_seeds=10240, large_seeds=532480, num_bandits=4096),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)
+PRESETS = {
+    "smoke": Config(
+        positions=(-1.0, 2.0), angles=(-45.0, 45.0), num_seeds=64, large_seeds=128, num_bandits=8, num_actions=6
+    ),
+    "default": Config(),
+    "paper": Config(num_seeds=10240, large_seeds=532480, num_bandits=4096),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

@@ -111,18 +111,12 @@ def _gaps(
     ]
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(
-            masses=(1e-1, 1e-3), betas=(1.0,), labels=(0.1, 1e3), num_seeds=128, large_seeds=128, rates=(3.0,),
-            rate_seeds=128,
-        ),
-        "default": Config(),
-        "paper": Config(num_seeds=10240, large_seeds=174080, rate_seeds=327680),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)  # fmt: skip
+PRESETS = {
+    "smoke": Config(
+        masses=(1e-1, 1e-3), betas=(1.0,), labels=(0.1, 1e3), num_seeds=128, large_seeds=128, rates=(3.0,),
+        rate_seeds=128,
+    ),
+    "default": Config(),
+    "paper": Config(num_seeds=10240, large_seeds=174080, rate_seeds=327680),
+}  # fmt: skip
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

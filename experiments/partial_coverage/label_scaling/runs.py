@@ -57,15 +57,25 @@ def two_actions(config: Config, regime: str, beta: float, mass: float) -> Bandit
 
 
 def given(config: Config, instance: Instance) -> Bandit:
-    """An instance; (rad lam)^2 is the largest variance of an estimated difference of rewards."""
+    """An instance; (rad lam)^2 is the largest variance of an estimated difference of rewards.
+
+    Raises ValueError where pi_ref misses an action of the class: the gap is infinite then.
+    """
     env = instance.environment()
     law = bl.samplers.initial(env, env.log_initial)
     price, beta = float(bl.theory.label_price(env, law)), float(env.beta)
+    mass, of_class = np.exp(np.asarray(env.log_reference)), np.isfinite(np.asarray(env.log_base))
+    if not (np.isfinite(price) and (mass[of_class] > 0).all()):
+        raise ValueError(f"instance must have a pi_ref that covers its class; got {instance.name}, C_F = {price:g}")
     variance = beta**2 * float(bl.coverage.leverage(env, bl.theory.fisher_information(env, law)))
-    target, mass = env.target_params, np.exp(np.asarray(env.log_reference))
-    max_norm = np.inf if target is None else float(np.linalg.norm(target)) + config.margin
-    least = float(mass[mass > 0].min())
-    return Bandit(instance.name, beta, least, env, price, price, max_norm, lambda labels: variance / labels)
+    # The shortest theta*, from differences to each context's mean.
+    features, reward = (np.asarray(values) for values in (env.features, env.reward))
+    centred = (features - features.mean(1, keepdims=True)).reshape(-1, env.num_features)
+    target = np.linalg.lstsq(centred, (reward - reward.mean(1, keepdims=True)).ravel() / beta)[0]
+    cap = float(np.linalg.norm(target)) + config.margin
+    return Bandit(
+        instance.name, beta, float(mass[of_class].min()), env, price, price, cap, lambda labels: variance / labels
+    )
 
 
 def simulate(config: Config, settings: list, num_seeds: int, place: int) -> dict[str, np.ndarray]:

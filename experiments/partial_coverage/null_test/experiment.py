@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 
 from banditlab.claims import Experiment, Shards, Table, statistics
-from banditlab.exact.ford_condition import strongly_connected
+from banditlab.exact.bradley_terry import descent_remainder, strongly_connected
 from experiments.partial_coverage.null_test.checks import check
 from experiments.partial_coverage.null_test.figure import plot
-from experiments.partial_coverage.null_test.runs import descent_remainder, simulate
+from experiments.partial_coverage.null_test.runs import simulate
 
 CLAIM = (
     "With one unbounded tabular class RLHF and DPO give the same policy on the seen actions, whatever the data set; a "
@@ -74,24 +74,18 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     # Without a chain of wins from every seen action to every other there is no maximum, and nothing to compare.
     exists = strongly_connected(data["wins"][:, :seen, :seen])
     data = {name: values[exists] for name, values in data.items()}
-    span = np.ptp(data["reward"][:, :seen], axis=1)
+    wins, reward = data["wins"][:, :seen, :seen], data["reward"][:, :seen]
+    span = np.ptp(reward, axis=1)
     spans = [np.ptp((data[name] - data["reference"])[:, :seen], axis=1) for name in ("dpo", "rlhf")]
     ratios = spans[0] / spans[1]
-    newton = _distances(data["dpo"], data["rlhf"], seen)[1] | {
-        "span": float(span.min()),
-        "ratio": float(ratios[np.abs(ratios - 1).argmax()]),
-        "data_sets": int(exists.sum()),
-        "missing": int((~exists).sum()),
-        "num_actions": config.num_actions,
-        "num_seen": seen,
-        "beta": config.beta,
-        "labels": config.num_labels,
-    }
+    newton = {"span": float(span.min()), "ratio": float(ratios[np.abs(ratios - 1).argmax()])}
+    newton |= {"data_sets": int(exists.sum()), "missing": int((~exists).sum())}
+    newton |= {"num_actions": config.num_actions, "num_seen": seen, "beta": config.beta, "labels": config.num_labels}
     descent, bounded = [], []
     for place, steps in enumerate(config.steps):
         # Where descent starts at pi_ref and the reward is the shortest, they agree on the unseen actions too.
         distance, row = _distances(data["descent"][:, place], data["rlhf"], config.num_actions)
-        remainder = descent_remainder(config, data["wins"], data["reward"], data["norm"][:, place])
+        remainder = descent_remainder(wins, reward, config.beta, data["norm"][:, place])
         excess = {"excess": float((distance - remainder).max()), "remainder": float(remainder.max())}
         descent.append({"steps": float(steps)} | row | excess)
     for place, bound in enumerate(config.bounds):
@@ -101,11 +95,8 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         row |= {"shortfall": float((least - distance).max()), "ball": float(ball.max())}
         row |= {"parted": float((distance > _PARTED).mean()), "expected": float((least > _PARTED).mean())}
         bounded.append({"bound": float(bound)} | row | {"least": float(np.median(least))})
-    return {
-        "newton": Table.from_rows([newton]),
-        "descent": Table.from_rows(descent),
-        "bounded": Table.from_rows(bounded),
-    }
+    rows = {"newton": [_distances(data["dpo"], data["rlhf"], seen)[1] | newton], "descent": descent, "bounded": bounded}
+    return {part: Table.from_rows(listed) for part, listed in rows.items()}
 
 
 def _distances(policy: np.ndarray, other: np.ndarray, among: int) -> tuple[np.ndarray, dict[str, float]]:
@@ -114,15 +105,9 @@ def _distances(policy: np.ndarray, other: np.ndarray, among: int) -> tuple[np.nd
     return distance, {"worst": float(distance.max())} | statistics.quantiles("distance", distance)
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(num_data=16, bounds=(0.5, 2.0), steps=(0, 40, 640)),
-        "default": Config(),
-        "paper": Config(num_data=8192),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)
+PRESETS = {
+    "smoke": Config(num_data=16, bounds=(0.5, 2.0), steps=(0, 40, 640)),
+    "default": Config(),
+    "paper": Config(num_data=8192),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

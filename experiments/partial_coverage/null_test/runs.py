@@ -1,4 +1,4 @@
-"""Data sets and fits of `null_test`, and how far descent can still be from its limit."""
+"""Data sets and fits of `null_test`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import banditlab as bl
 from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators.descent import descend
-from banditlab.exact.ford_condition import strongly_connected
+from banditlab.exact.bradley_terry import strongly_connected
 from banditlab.store import failures
 
 if TYPE_CHECKING:
@@ -40,22 +40,6 @@ def simulate(config: Config) -> dict[str, np.ndarray]:
         "labels that differ between the two": (found["wins"] != found["rlhf_wins"])[exists],
     }
     return found | failures(failed)
-
-
-def descent_remainder(config: Config, wins: np.ndarray, reward: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """(N,) how far descent can still be from the optimum, in log-ratios: 2 sqrt(2) |g| / lambda.
-
-    lambda is the least curvature of the mean loss at the optimum along differences of seen actions: near it |g| >=
-    lambda |theta - theta_hat| up to a factor that the 2 covers, and a pair's log-ratio moves by at most sqrt(2) of
-    that distance.
-    """
-    seen = config.num_seen
-    counts = (wins + wins.swapaxes(1, 2))[:, :seen, :seen] * (1 - np.eye(seen))
-    gaps = reward[:, :seen, None] - reward[:, None, :seen]
-    weights = counts * 0.25 / np.cosh(gaps / 2) ** 2 / wins.sum(axis=(1, 2), keepdims=True)
-    laplacian = weights.sum(2)[:, :, None] * np.eye(seen) - weights
-    curvature = config.beta**2 * np.linalg.eigvalsh(laplacian)[:, 1]
-    return 2 * np.sqrt(2) * norm / curvature
 
 
 @jax.jit

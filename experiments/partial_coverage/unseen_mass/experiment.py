@@ -98,15 +98,9 @@ def _allowed(config: Config, data: dict[str, np.ndarray], place: int) -> np.ndar
     return 4 * norm / (config.beta**2 * least) + 2.0**-52 * np.abs(logs).max() * config.num_steps
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(num_bandits=64, num_uniform=16),
-        "default": Config(),
-        "paper": Config(num_bandits=7680, num_uniform=2560),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=COLUMNS,
-)
+PRESETS = {
+    "smoke": Config(num_bandits=64, num_uniform=16),
+    "default": Config(),
+    "paper": Config(num_bandits=7680, num_uniform=2560),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)
