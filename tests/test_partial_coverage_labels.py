@@ -12,8 +12,9 @@ import banditlab as bl
 from banditlab import losses
 from banditlab.exact.bradley_terry import descent_remainder, strongly_connected
 from banditlab.exact.rare_action import rare_limit
+from banditlab.exact.unseen_action import error_constant, log_ratios
 from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
-from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
+from experiments.partial_coverage.extrapolation.runs import SPANNED, sweep
 from experiments.partial_coverage.label_scaling.experiment import Config as LabelScalingConfig
 from experiments.partial_coverage.label_scaling.runs import FIXED, LIFTED, two_actions
 
@@ -83,7 +84,8 @@ def test_the_constant_of_the_unseen_action_is_the_delta_method():
     law = jnp.asarray((seen[:, None] * seen[None, :])[None])
     information = bl.theory.fisher_information(env, law)
     wanted = float(slope @ jnp.linalg.inv(information) @ slope)
-    assert error_constant(config) == pytest.approx(wanted, rel=1e-9)
+    constant = error_constant(config.position, config.target, config.beta, np.asarray(config.reference))
+    assert constant == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximum():
@@ -92,6 +94,6 @@ def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximu
         features, target = sweep(config, SPANNED, position)
         reward = config.beta * features @ target
         soft = config.beta * np.log(np.asarray(config.reference) @ np.exp(reward / config.beta))
-        change = changes(config, features, target)
+        change = log_ratios(features, target, np.asarray(config.reference))
         assert (change[1] < 0) == (reward[1] < soft)
         assert np.exp(change) @ np.asarray(config.reference) == pytest.approx(1.0, rel=1e-12)

@@ -3,8 +3,7 @@
 import numpy as np
 
 from banditlab.claims import Check, Table, identity, interval, upper
-from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSPANNED
-from experiments.partial_coverage.extrapolation.runs import ARMS
+from experiments.partial_coverage.extrapolation.runs import ARMS, SPANNED, UNSPANNED
 
 
 def check(tables: dict[str, Table]) -> list[Check]:

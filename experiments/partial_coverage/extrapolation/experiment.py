@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 
 from banditlab.claims import Experiment, Shards, Table, statistics
-from experiments.partial_coverage.extrapolation import laws, runs
+from banditlab.exact.unseen_action import error_constant, log_ratios
+from experiments.partial_coverage.extrapolation import runs
 from experiments.partial_coverage.extrapolation.checks import check
 from experiments.partial_coverage.extrapolation.figure import plot
-from experiments.partial_coverage.extrapolation.laws import ACTIONS, SPANNED, UNSEEN, UNSPANNED
-from experiments.partial_coverage.extrapolation.runs import ARMS
+from experiments.partial_coverage.extrapolation.runs import ACTIONS, ARMS, SPANNED, UNSEEN, UNSPANNED, sweep
 
 CLAIM = (
     "With linear features DPO and RLHF find every unseen reward iff the seen differences span; the best unseen action "
@@ -73,24 +73,26 @@ class Config:
 def run(config: Config, shards: Shards) -> dict[str, Table]:
     """log pi/pi_ref per sweep, setting, arm and action; errors of sampled labels; errors of the ensemble."""
     shards.expect(4)
+    reference = np.asarray(config.reference)
     population = shards.get("population", (0, 1), partial(runs.population, config))
     few, many = (
-        shards.get(arm, (0, seeds), partial(runs.sampled, config, labels, seeds))
-        for arm, labels, seeds in (
-            ("labels", config.labels, config.num_seeds),
-            ("many labels", config.large, config.large_seeds),
+        shards.get(arm, (0, seeds), partial(runs.sampled, config, positions, labels, seeds))
+        for arm, positions, labels, seeds in (
+            ("labels", config.positions, config.labels, config.num_seeds),
+            ("many labels", (config.position,), config.large, config.large_seeds),
         )
     )
     drawn = []
     for place, position in enumerate(config.positions):
-        truth = laws.changes(config, *laws.sweep(config, SPANNED, position))
+        truth = log_ratios(*sweep(config, SPANNED, position), reference)
         for action, name in enumerate(ACTIONS):
             row = {"position": position, "action": name, "labels": float(config.labels)}
             row |= {"seeds": float(config.num_seeds), "predicted": truth[action]}
             for arm in ARMS:
                 row |= statistics.quantiles(arm, few[arm][place, :, action])
             drawn.append(row)
-    truth, constant = laws.changes(config, *laws.sweep(config, SPANNED, config.position)), laws.error_constant(config)
+    truth = log_ratios(*sweep(config, SPANNED, config.position), reference)
+    constant = error_constant(config.position, config.target, config.beta, reference)
     scaled = {"position": config.position, "labels": config.large, "seeds": float(config.large_seeds)}
     scaled |= {"constant": constant}
     for arm in ARMS:
@@ -109,12 +111,12 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
 
 def _sweep(config: Config, kind: str, learned: dict[str, np.ndarray]) -> Table:
     name, values = ("position", config.positions) if kind == SPANNED else ("angle", config.angles)
-    settings = [laws.sweep(config, kind, value) for value in values]
+    settings = [sweep(config, kind, value) for value in values]
     columns = {name: np.repeat(values, len(ACTIONS)), "action": np.tile(ACTIONS, len(values))}
     if kind == UNSPANNED:  # P projects on the seen axis
-        columns["truth"] = np.ravel([laws.changes(config, *setting) for setting in settings])
+        columns["truth"] = np.ravel([log_ratios(*setting, np.asarray(config.reference)) for setting in settings])
         settings = [(features, target * np.array([1.0, 0.0])) for features, target in settings]
-    columns["predicted"] = np.ravel([laws.changes(config, *setting) for setting in settings])
+    columns["predicted"] = np.ravel([log_ratios(*setting, np.asarray(config.reference)) for setting in settings])
     return Table(columns | {arm: changes.ravel() for arm, changes in learned.items()})
 
 

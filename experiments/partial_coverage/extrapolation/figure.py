@@ -4,8 +4,7 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.claims import Table
-from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSPANNED
-from experiments.partial_coverage.extrapolation.runs import ARMS
+from experiments.partial_coverage.extrapolation.runs import ARMS, SPANNED, UNSPANNED
 
 
 def plot(tables: dict[str, Table]):

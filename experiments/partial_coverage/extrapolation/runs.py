@@ -16,13 +16,23 @@ from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators import bounded
 from banditlab.estimators.descent import descend
 from banditlab.store import failures
-from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSEEN, UNSPANNED, seen_mass, sweep
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.extrapolation.experiment import Config
 
 _BLOCK = 1024  # seeds a call: one program, whatever their number
-ARMS = ("dpo", "rlhf")
+ARMS, SPANNED, UNSPANNED = ("dpo", "rlhf"), "spanned", "unspanned"
+# Actions of the two sweeps: labels compare the first two alone.
+ACTIONS, UNSEEN = ("loser", "preferred", "unseen"), 2
+
+
+def sweep(config: Config, kind: str, setting: float) -> tuple[np.ndarray, np.ndarray]:
+    """Features (3, 2) and theta* (2,) of a setting."""
+    scale = config.target / config.beta
+    if kind == SPANNED:  # the second coordinate is idle, so that both sweeps are one program
+        return np.array([[0.0, 0.0], [1.0, 0.0], [setting, 0.0]]), np.array([scale, 0.0])
+    unseen = config.length * np.array([np.cos(angle := np.deg2rad(setting)), np.sin(angle)])
+    return np.array([[0.0, 0.0], [1.0, 0.0], unseen]), np.full(2, scale)
 
 
 def _environment(config: Config, features: np.ndarray, target: np.ndarray) -> bl.Environment:
@@ -34,7 +44,8 @@ def _environment(config: Config, features: np.ndarray, target: np.ndarray) -> bl
 
 def _seen_pairs(config: Config) -> np.ndarray:
     """(1, 3, 3) both actions from pi_ref given that they are seen."""
-    law = np.where(np.arange(3) == UNSEEN, 0.0, config.reference) / seen_mass(config)
+    seen = np.where(np.arange(3) == UNSEEN, 0.0, config.reference)
+    law = seen / (config.reference[0] + config.reference[1])
     return (law[:, None] * law[None, :])[None]
 
 
@@ -73,13 +84,11 @@ def _population(algorithm, envs, record_at):
     return jax.lax.map(one, envs)
 
 
-def sampled(config: Config, num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
+def sampled(config: Config, positions: tuple[float, ...], num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
     """log pi/pi_ref (positions, num_seeds, 3) of DPO and RLHF on the same drawn labels, at every position.
 
-    No fit depends on the unseen action's feature, so that one a seed serves every position. For `large` labels the
-    one position of the constant.
+    No fit depends on the unseen action's feature, so that one a seed serves every position.
     """
-    positions = config.positions if num_labels == config.labels else (config.position,)
     features, target = sweep(config, SPANNED, config.position)
     env = _environment(config, features[:, :1], target[:1])
     law = bl.preferences.outcome_law(env, jnp.asarray(_seen_pairs(config)))
