@@ -9,7 +9,7 @@ from banditlab.claims import Experiment, Shards, Table
 from banditlab.exact.score_estimators import ESTIMATORS, variances
 from experiments.partial_coverage.estimator_facts.checks import check
 from experiments.partial_coverage.estimator_facts.figure import plot
-from experiments.partial_coverage.estimator_facts.runs import is_simulated, measure, settings
+from experiments.partial_coverage.estimator_facts.runs import measure, settings
 
 CLAIM = (
     "RLOO and REINFORCE have the exact gradient as their mean, autodiff through the sampled log-ratio alone mean 0; "
@@ -61,7 +61,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     enumerated, simulated = [], []
     for k in config.num_samples:
         data = shards.get(f"k={k}", (0, config.num_estimates), partial(measure, config, k))
-        for place, (family, tilt, log_policy, values) in enumerate(settings(config)):
+        for place, (family, tilt, log_policy, values, shown) in enumerate(settings(config)):
             policy = np.exp(log_policy)
             closed, limit = (variances(policy, values, draws) for draws in (k, np.inf))
             for name in ESTIMATORS:
@@ -70,7 +70,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
                 row = setting | {"divergence": float(policy @ values), "predicted": closed[name], "limit": limit[name]}
                 row |= {"rarest": float(-log_policy.min()), "size": float(data["size"][place])}
                 enumerated.append(row | found)
-                if is_simulated(config, family, tilt):
+                if shown:
                     drawn = {"simulated": float(data[f"{name}_simulated"][place]), "estimates": config.num_estimates}
                     simulated.append(setting | {key: found[key] for key in ("variance", "spread")} | drawn)
     return {"enumerated": Table.from_rows(enumerated), "simulated": Table.from_rows(simulated)}

@@ -67,15 +67,12 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         bandits = [two_actions(config, *cell) for cell in product((FIXED, LIFTED), config.betas, config.masses)]
     shards.expect(2 if config.instance else 3)
     tables = {}
-    for place, (part, amounts, seeds) in enumerate(
-        (("curve", config.labels, config.num_seeds), ("constant", (config.large,), config.large_seeds))
-    ):
-        data = _gaps(config, shards, part, list(product(bandits, amounts)), seeds, place)
-        tables[f"{part}s"] = Table.from_rows(
-            {"regime": bandit.regime, "beta": bandit.beta, "mass": bandit.mass, "labels": labels}
-            | {"price": bandit.price, "remainder": bandit.remainder(labels)}
-            | gap
-            for bandit, labels, gap in data
+    amounts = (("curve", config.labels, config.num_seeds), ("constant", (config.large,), config.large_seeds))
+    for place, (arm, labels, seeds) in enumerate(amounts):
+        tables[f"{arm}s"] = Table.from_rows(
+            {"regime": own.regime, "beta": own.beta, "mass": own.mass, "labels": count}
+            | {"price": own.price, "remainder": own.remainder(count), **gap}
+            for own, count, gap in _gaps(config, shards, arm, list(product(bandits, labels)), seeds, place)
         )
     return tables if config.instance else tables | _rare(config, shards)
 
@@ -84,19 +81,16 @@ def _rare(config: Config, shards: Shards) -> dict[str, Table]:
     """The smallest mass and the law at p = 0."""
 
     def law(beta: float, rate: float) -> dict[str, float]:
-        return dict(zip(("predicted", "deviation"), rare_limit(rate, beta, config.reward, config.margin), strict=True))
+        mean, deviation = rare_limit(rate, beta, config.reward, config.margin)
+        return {"reward": config.reward, "margin": config.margin, "predicted": mean, "deviation": deviation}
 
-    own = {"reward": config.reward, "margin": config.margin}
     settings = [(two_actions(config, FIXED, beta, config.tiny), rate) for beta in config.betas for rate in config.rates]
     limits = [
-        {"beta": bandit.beta, "mass": bandit.mass, "labels": labels}
-        | own
-        | law(bandit.beta, labels * bandit.mass)
-        | gap
-        for bandit, labels, gap in _gaps(config, shards, "limit", settings, config.rate_seeds, 2)
+        {"beta": own.beta, "mass": own.mass, "labels": labels} | law(own.beta, labels * own.mass) | gap
+        for own, labels, gap in _gaps(config, shards, "limit", settings, config.rate_seeds, 2)
     ]
     rates = np.geomspace(config.labels[0], 300.0, 24)  # beyond, the slope is -1
-    laws = [{"beta": beta, "rate": rate} | own | law(beta, rate) for beta in config.betas for rate in rates]
+    laws = [{"beta": beta, "rate": rate} | law(beta, rate) for beta in config.betas for rate in rates]
     return {"limits": Table.from_rows(limits), "law": Table.from_rows(laws)}
 
 

@@ -32,7 +32,7 @@ COLUMNS = {
     "descent": {
         "steps": "gradient steps of DPO from pi_ref [steps]",
         "excess": "largest distance beyond the remainder of descent, over data sets [nats]",
-        "remainder": "largest bound over data sets on what descent is from its limit, by its gradient there [nats]",
+        "remainder": "largest bound over data sets on the distance of descent from its limit, by its gradient [nats]",
     },
     "bounded": {
         "bound": "bound B on RLHF's |reward| [reward]",
