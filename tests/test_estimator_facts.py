@@ -11,7 +11,7 @@ from random_environments import random_environment, random_policy
 from scipy.special import log_softmax
 
 from banditlab import policy_gradients
-from experiments.partial_coverage.estimator_facts import moments
+from banditlab.exact.score_estimators import ESTIMATORS, NAIVE, REINFORCE, RLOO, variances
 
 POLICY = np.array([0.5, 0.2, 0.2, 0.1])
 VALUES = np.array([0.3, -1.0, 2.0, 0.4])
@@ -20,15 +20,13 @@ VALUES = np.array([0.3, -1.0, 2.0, 0.4])
 def enumerated(policy, values, k):
     """Mean and variance of every estimator by NumPy loops over all samples, from their definitions."""
     scores = np.eye(len(policy)) - policy
-    weights, made = [], {name: [] for name in moments.NAMES}
+    weights, made = [], {name: [] for name in ESTIMATORS}
     for sample in map(list, itertools.product(range(len(policy)), repeat=k)):
         weights.append(policy[sample].prod())
         others = [np.mean([values[y] for j, y in enumerate(sample) if j != i]) for i in range(k)]
-        made[moments.RLOO].append(
-            np.mean([(values[y] - b) * scores[y] for y, b in zip(sample, others, strict=True)], 0)
-        )
-        made[moments.REINFORCE].append(np.mean([values[y] * scores[y] for y in sample], axis=0))
-        made[moments.NAIVE].append(scores[sample].mean(0))
+        made[RLOO].append(np.mean([(values[y] - b) * scores[y] for y, b in zip(sample, others, strict=True)], 0))
+        made[REINFORCE].append(np.mean([values[y] * scores[y] for y in sample], axis=0))
+        made[NAIVE].append(scores[sample].mean(0))
     found = {}
     for name, estimates in made.items():
         mean = np.array(weights) @ np.array(estimates)
@@ -38,10 +36,10 @@ def enumerated(policy, values, k):
 
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_the_closed_forms_are_the_enumerated_variances(k):
-    closed = moments.closed_forms(POLICY, VALUES, k)
+    closed = variances(POLICY, VALUES, k)
     for name, (mean, variance) in enumerated(POLICY, VALUES, k).items():
         assert closed[name] == pytest.approx(variance, rel=1e-12)
-        exact = 0.0 if name == moments.NAIVE else POLICY * (VALUES - POLICY @ VALUES)
+        exact = 0.0 if name == NAIVE else POLICY * (VALUES - POLICY @ VALUES)
         np.testing.assert_allclose(mean, exact, atol=1e-15)
 
 
@@ -81,26 +79,27 @@ def test_rloo_is_worse_for_any_values_of_mean_zero_at_the_uniform_policy(num_act
     values -= values.mean()
     uniform = np.full(num_actions, 1 / num_actions)
     for k in (2, 3, 10):
-        closed = moments.closed_forms(uniform, values, k)
+        closed = variances(uniform, values, k)
         expected = 1 + num_actions / ((num_actions - 2) * (k - 1))
-        assert closed[moments.RLOO] / closed[moments.REINFORCE] == pytest.approx(expected, rel=1e-12)
+        assert closed[RLOO] / closed[REINFORCE] == pytest.approx(expected, rel=1e-12)
 
 
 def test_many_draws_reach_the_limit_and_an_offset_turns_the_order_round():
-    many, limit = (moments.closed_forms(POLICY, VALUES, k) for k in (10**7, np.inf))
-    for name in moments.NAMES:
+    many, limit = (variances(POLICY, VALUES, k) for k in (10**7, np.inf))
+    for name in ESTIMATORS:
         assert 1e7 * many[name] == pytest.approx(limit[name], rel=1e-6)
-    lifted = moments.closed_forms(POLICY, VALUES + 10.0, 4)
-    assert lifted[moments.RLOO] == pytest.approx(moments.closed_forms(POLICY, VALUES, 4)[moments.RLOO], rel=1e-12)
-    assert lifted[moments.RLOO] < 0.1 * lifted[moments.REINFORCE]
+    lifted = variances(POLICY, VALUES + 10.0, 4)
+    assert lifted[RLOO] == pytest.approx(variances(POLICY, VALUES, 4)[RLOO], rel=1e-12)
+    assert lifted[RLOO] < 0.1 * lifted[REINFORCE]
 
 
-@pytest.mark.parametrize("name", moments.NAMES)
+@pytest.mark.parametrize("name", ESTIMATORS)
 def test_five_percent_in_a_simulated_variance_or_a_biased_mean_is_caught(name):
-    table = tables.committed("estimator_facts")
-    own = table["estimator"] == name
-    changed = np.where(own, 1.05 * table["simulated"], table["simulated"])
-    (claim,) = tables.failing("estimator_facts", simulated=changed)
+    enumerated, simulated = tables.committed("estimator_facts").values()
+    own = simulated["estimator"] == name
+    changed = np.where(own, 1.05 * simulated["simulated"], simulated["simulated"])
+    (claim,) = tables.failing("estimator_facts", "simulated", simulated=changed)
     assert claim.startswith(f"{name}: simulated variance")
-    (claim,) = tables.failing("estimator_facts", error=np.where(own, 0.05, table["error"]))
+    biased = np.where(enumerated["estimator"] == name, 0.05, enumerated["error"])
+    (claim,) = tables.failing("estimator_facts", "enumerated", error=biased)
     assert claim.startswith(f"{name}: largest error")

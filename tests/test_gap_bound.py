@@ -9,7 +9,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from banditlab.exact.accurate_bad_policy import predicted, slope_remainder
-from experiments.partial_coverage.coverage_functions.laws import enclosure, largest_divergence
+from banditlab.exact.bounded_reward import largest_divergence
+from banditlab.exact.kl_ball import enclosure
 from experiments.partial_coverage.gap_bound import exact_cases
 from experiments.partial_coverage.gap_bound.runs import OWN
 
@@ -148,13 +149,14 @@ def test_the_largest_divergence_of_a_span_is_that_of_a_search():
 
 
 def test_a_ball_that_is_too_large_or_a_reward_that_leaves_it_is_caught():
-    table = tables.committed("coverage_functions")
-    (claim,) = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="curve", x=0.01, mass=1e-4))
+    curve, spans = (tables.committed("coverage_functions")[part] for part in ("two_actions", "spans"))
+    larger = moved(curve, "coverage", 1.05, radius=0.01, mass=1e-4)
+    (claim,) = tables.failing("coverage_functions", "two_actions", coverage=larger)
     assert claim.startswith("two actions: C_kl(e) enclosed")
-    claims = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="reach", x=0.1))
+    claims = tables.failing("coverage_functions", "spans", divergence=moved(spans, "divergence", 1.05, span=0.1))
     assert len(claims) == 1
     assert "c - 1 - log c" in claims[0]
-    (claim,) = tables.failing("coverage_functions", value=moved(table, "value", 1.05, part="ratio", x=1.0))
+    (claim,) = tables.failing("coverage_functions", "spans", ratio=moved(spans, "ratio", 1.05, span=1.0))
     assert "e^(s/beta)" in claim
 
 

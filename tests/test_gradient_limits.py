@@ -337,19 +337,15 @@ def test_who_wins_sees_a_winner_on_the_wrong_side_and_a_lane_that_failed():
     assert sum("worst of the sweep" in claim for claim in claims) >= 4
 
 
-def test_unseen_mass_sees_one_tablesagainst_the_condition():
-    table = committed("unseen_mass")
-    dpo = table["learner"] == "dpo"
-    at = int(np.flatnonzero(dpo)[np.argmax(np.abs(table["growth"][dpo]))])
-    flipped = table["growth"].copy()
-    flipped[at] *= -1
-    claims = failing("unseen_mass", growth=flipped)
-    assert any("against" in claim for claim in claims)
-    even = int(np.flatnonzero(dpo & (table["family"] == "uniform reference"))[0])
-    grown = table["growth"].copy()
-    grown[even] = 1e-3
-    assert any("reference uniform" in claim for claim in failing("unseen_mass", growth=grown))
-    least = table["least"].copy()
-    least[np.flatnonzero(~dpo)[3]] = -1e-6
-    (claim,) = failing("unseen_mass", least=least)
+def test_unseen_mass_sees_one_bandit_against_the_condition():
+    dpo, hypo = committed("unseen_mass").values()
+    flipped = dpo["growth"].copy()
+    flipped[np.argmax(np.abs(flipped))] *= -1
+    assert any("against" in claim for claim in failing("unseen_mass", "dpo", growth=flipped))
+    grown = dpo["growth"].copy()
+    grown[np.flatnonzero(dpo["reference"] == "uniform reference")[0]] = 1e-3
+    assert any("reference uniform" in claim for claim in failing("unseen_mass", "dpo", growth=grown))
+    least = hypo["least"].copy()
+    least[3] = -1e-6
+    (claim,) = failing("unseen_mass", "hypo", least=least)
     assert "HyPO" in claim

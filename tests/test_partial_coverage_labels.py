@@ -10,21 +10,23 @@ from scipy.stats import binom
 
 import banditlab as bl
 from banditlab import losses
+from banditlab.exact.bradley_terry import descent_remainder, strongly_connected
+from banditlab.exact.rare_action import rare_limit
+from banditlab.exact.unseen_action import error_constant, log_ratios
 from experiments.partial_coverage.extrapolation.experiment import Config as ExtrapolationConfig
-from experiments.partial_coverage.extrapolation.laws import SPANNED, changes, error_constant, sweep
-from experiments.partial_coverage.label_scaling.laws import FIXED, LIFTED, label_price, rare_limit, target_params
-from experiments.partial_coverage.label_scaling.runs import environment
-from experiments.partial_coverage.null_test.experiment import Config as NullTestConfig
-from experiments.partial_coverage.null_test.laws import descent_remainder, strongly_connected
+from experiments.partial_coverage.extrapolation.runs import SPANNED, sweep
+from experiments.partial_coverage.label_scaling.experiment import Config as LabelScalingConfig
+from experiments.partial_coverage.label_scaling.runs import FIXED, LIFTED, two_actions
 
 
 @pytest.mark.parametrize("regime", [FIXED, LIFTED])
-def test_the_price_of_two_actions_is_the_label_price(regime):
+def test_the_price_and_the_remainder_of_two_actions_are_those_of_any_environment(regime):
     for mass, beta in itertools.product((0.3, 1e-4), (0.5, 2.0)):
-        target = target_params(regime, mass, beta, 1.0)
-        env = environment(mass, beta, target)
-        price = bl.theory.label_price(env, bl.samplers.initial(env, env.log_initial))
-        assert label_price(mass, beta, target) == pytest.approx(float(price), rel=1e-9)
+        own = two_actions(LabelScalingConfig(), regime, beta, mass)
+        law = bl.samplers.initial(own.env, own.env.log_initial)
+        assert own.price == pytest.approx(float(bl.theory.label_price(own.env, law)), rel=1e-9)
+        leverage = bl.coverage.leverage(own.env, bl.theory.fisher_information(own.env, law))
+        assert own.remainder(1e6) == pytest.approx(beta**2 * float(leverage) / 1e6, rel=1e-9)
 
 
 def test_the_law_at_no_mass_is_the_limit_of_the_exact_law():
@@ -57,19 +59,17 @@ def test_chains_of_wins_are_what_ford_asks_for():
 
 
 def test_the_remainder_of_descent_reads_the_curvature_of_the_mean_loss():
-    config = NullTestConfig(num_actions=4, num_seen=3)
-    rng = np.random.default_rng(1)
-    wins = rng.integers(1, 9, (1, 4, 4)) * 1.0
-    wins[:, 3] = wins[:, :, 3] = 0.0
-    reward = rng.standard_normal((1, 4))
+    beta, rng = 0.5, np.random.default_rng(1)
+    wins = rng.integers(1, 9, (1, 3, 3)) * 1.0
+    reward = rng.standard_normal((1, 3))
 
     def mean_loss(params):
-        margins = config.beta * (params[:, None] - params[None, :])
-        return jnp.sum(wins[0] * (1 - np.eye(4)) * losses.dpo(margins)) / wins.sum()
+        margins = beta * (params[:, None] - params[None, :])
+        return jnp.sum(wins[0] * (1 - np.eye(3)) * losses.dpo(margins)) / wins.sum()
 
-    spectrum = np.linalg.eigvalsh(jax.jit(jax.hessian(mean_loss))(jnp.asarray(reward[0] / config.beta)))
-    least = spectrum[spectrum > 1e-9].min()  # two directions have none: a shift, and the unseen action's
-    remainder = descent_remainder(config, wins, reward, np.array([1e-3]))
+    spectrum = np.linalg.eigvalsh(jax.jit(jax.hessian(mean_loss))(jnp.asarray(reward[0] / beta)))
+    least = spectrum[spectrum > 1e-9].min()  # a shift has none
+    remainder = descent_remainder(wins, reward, beta, np.array([1e-3]))
     np.testing.assert_allclose(remainder, 2 * np.sqrt(2) * 1e-3 / least, rtol=1e-9)
 
 
@@ -84,7 +84,8 @@ def test_the_constant_of_the_unseen_action_is_the_delta_method():
     law = jnp.asarray((seen[:, None] * seen[None, :])[None])
     information = bl.theory.fisher_information(env, law)
     wanted = float(slope @ jnp.linalg.inv(information) @ slope)
-    assert error_constant(config) == pytest.approx(wanted, rel=1e-9)
+    constant = error_constant(config.position, config.target, config.beta, np.asarray(config.reference))
+    assert constant == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximum():
@@ -93,6 +94,6 @@ def test_the_preferred_seen_action_falls_iff_its_reward_is_below_the_soft_maximu
         features, target = sweep(config, SPANNED, position)
         reward = config.beta * features @ target
         soft = config.beta * np.log(np.asarray(config.reference) @ np.exp(reward / config.beta))
-        change = changes(config, features, target)
+        change = log_ratios(features, target, np.asarray(config.reference))
         assert (change[1] < 0) == (reward[1] < soft)
         assert np.exp(change) @ np.asarray(config.reference) == pytest.approx(1.0, rel=1e-12)

@@ -5,16 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from banditlab import coverage, metrics
-from experiments.partial_coverage.coverage_functions import laws
+from banditlab.exact.bounded_reward import extremal_mass
+from banditlab.exact.kl_ball import tolerated
 from experiments.partial_coverage.shared.bare_bandits import bare_environment
 
-CURVE, RANDOM, REACH, RATIO, EXTREMAL = "curve", "random", "reach", "ratio", "extremal"
+# Column -> how the array of it ends its name.
+ENDS = {"coverage": "", "lower": "_low", "upper": "_high"}
 
 
 def constants(
     radii: tuple[float, ...], masses: tuple[float, ...], num_bandits: int, shape: tuple[int, int], seed: int
 ) -> dict[str, np.ndarray]:
-    """C_kl by the library and its enclosure: of two actions (masses and 0, radii), and of random bandits."""
+    """C_kl by the library and its enclosure: of two actions (masses and 0, radii), and of random bandits.
+
+    The last radius is inf.
+    """
     rng = np.random.default_rng(seed)
     all_masses = np.array([*masses, 0.0])
     size = (num_bandits, *shape)
@@ -34,13 +39,10 @@ def constants(
     values = np.asarray(_ball(*stacked, classes, jnp.asarray(radii)))
     found = {"curve": values[: len(all_masses)], "random": values[len(all_masses) :]}
     for name in ("curve", "random"):
-        ends = [laws.tolerated(reference[name], rho[name], radius) for radius in radii]
-        found |= {
-            f"{name}_{end}": np.stack([pair[k] for pair in ends], axis=1) for k, end in enumerate(("low", "high"))
-        }
-    if np.isinf(radii[-1]):
-        for end in ("low", "high"):  # an action without mass: the unconstrained supremum is infinite by definition
-            found[f"curve_{end}"][-1, -1] = np.inf
+        ends = [tolerated(reference[name], rho[name], radius) for radius in radii]
+        found |= dict(zip((f"{name}_low", f"{name}_high"), np.moveaxis(np.array(ends), (0, 1), (2, 0)), strict=True))
+    for end in ("low", "high"):  # an action without mass: the unconstrained supremum is infinite by definition
+        found[f"curve_{end}"][-1, -1] = np.inf
     return found
 
 
@@ -59,16 +61,13 @@ def reached(spans: tuple[float, ...], num_rewards: int, shape: tuple[int, int], 
     beta = jnp.asarray(np.exp(rng.uniform(np.log(0.1), np.log(10.0), num_rewards)))
     widths = jnp.asarray(spans)
     divergence, ratio = _rlhf(rho, reference, unit, beta, widths)
-    masses = [laws.extremal_mass(span) for span in spans]
+    masses = [extremal_mass(span) for span in spans]
     two = np.stack([[[1 - mass, mass]] for mass in masses])
     ends = jnp.broadcast_to(jnp.array([[0.0, 1.0]]), two.shape)
     ones = jnp.ones(len(masses))
     extremal, _ = _rlhf(ones[:, None], jnp.asarray(np.log(two)), ends, ones, widths)
-    return {
-        "divergence": np.asarray(divergence),
-        "ratio": np.asarray(ratio),
-        "extremal": np.diagonal(np.asarray(extremal)),
-    }
+    found = {"divergence": divergence, "ratio": ratio, "extremal": np.diagonal(extremal)}
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 @jax.jit

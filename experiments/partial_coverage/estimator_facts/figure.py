@@ -1,45 +1,40 @@
 """The figure of `estimator_facts`."""
 
-from typing import TYPE_CHECKING
+from itertools import cycle
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.store import Table
-from experiments.partial_coverage.estimator_facts import moments
+from banditlab.claims import Table
+from banditlab.exact.score_estimators import RLOO
 from experiments.partial_coverage.estimator_facts.checks import ratios
 from experiments.partial_coverage.estimator_facts.runs import FAMILIES
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_LOOKS = {2: "on_policy", 4: "hypo", 6: "hybrid_paired"}
+_LOOKS = ("on_policy", "hypo", "hybrid_paired")
 
 
-def plot(table: Table) -> "Figure":
+def plot(tables: dict[str, Table]):
     """RLOO's variance over REINFORCE's against the tilt away from the reference, for both references."""
     made, axes = plotting.figure(2, 1, height=4.4, sharex=True)
+    table, simulated = tables["enumerated"], tables["simulated"]
     for ax, family in zip(axes, FAMILIES, strict=True):
-        for k in np.unique(table["draws"]):
-            rows = table.where(family=family, draws=k)
-            key = _LOOKS[int(k)]
-            x = rows.where(estimator=moments.RLOO)["tilt"]
-            ax.plot(x, ratios(rows)[0], plotting.MARKERS[key], color=plotting.COLORS[key], label=f"k = {k}", ms=4)
-            predicted = [rows.where(estimator=name)["predicted"] for name in (moments.RLOO, moments.REINFORCE)]
-            plotting.theory(ax, x, predicted[0] / predicted[1], key)
-            shown = rows.where(estimator=moments.RLOO)["estimates"] > 0
-            drawn = [rows.where(estimator=name)["simulated"][shown] for name in (moments.RLOO, moments.REINFORCE)]
-            ax.plot(x[shown], drawn[0] / drawn[1], "o", ms=9, mfc="none", mew=0.8, color="#000000", label="simulated")
+        for k, key in zip(np.unique(table["draws"]), cycle(_LOOKS), strict=False):
+            rows, drawn = (part.where(family=family, draws=k) for part in (table, simulated))
+            x, y = rows.where(estimator=RLOO)["tilt"], ratios(rows, "variance")
+            ax.plot(x, y, plotting.MARKERS[key], color=plotting.COLORS[key], label=f"k = {k}", ms=4)
+            plotting.theory(ax, x, ratios(rows, "predicted"), key)
+            circles = {"ms": 9, "mfc": "none", "mew": 0.8, "color": "#000000", "label": "simulated"}
+            ax.plot(drawn.where(estimator=RLOO)["tilt"], ratios(drawn, "simulated"), "o", **circles)
         rows = table.where(family=family, draws=np.max(table["draws"]))
-        x = rows.where(estimator=moments.RLOO)["tilt"]
-        ax.plot(x, ratios(rows)[1], ":", color="#000000", linewidth=0.9, label=r"$k\to\infty$")
+        x, limit = rows.where(estimator=RLOO)["tilt"], ratios(rows, "limit")
+        ax.plot(x, limit, ":", color="#000000", linewidth=0.9, label=r"$k\to\infty$")
         ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1)
         ax.set(xscale="log", yscale="log", ylabel="variance, RLOO / REINFORCE")
     axes[0].set_title("uniform reference: RLOO is worse, for every k")
     axes[1].set_title("far from a peaked reference RLOO is better")
     axes[1].set_xlabel(r"tilt $t$ of $\pi \propto \pi_{\rm ref}\,e^{tu}$")
     plotting.legend(made, columns=3, theory_label="closed form")
-    estimates = table["estimates"].max()
+    estimates = simulated["estimates"].max()
     ends = [table.where(family=family)["divergence"].max() for family in FAMILIES]
     plotting.caption(
         made,

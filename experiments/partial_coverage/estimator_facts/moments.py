@@ -1,9 +1,4 @@
-"""Moments of the gradient estimators: by enumeration of all samples, by simulation, and in closed form without them.
-
-The closed forms know the policy and f alone. With s = e_y - pi and h(y, y') = (f(y) - f(y'))(s - s')/2, RLOO is rho
-times the U-statistic of h; its variance is Hoeffding's, [4 (k - 2) zeta_1 + 2 zeta_2]/(k (k - 1)). REINFORCE is a mean
-of k independent f s, the naive estimator one of k independent s. Variances are traces of covariances.
-"""
+"""Moments of the gradient estimators: by enumeration of all samples, and by simulation."""
 
 import itertools
 
@@ -13,32 +8,7 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import policy_gradients
-
-RLOO, REINFORCE, NAIVE = "rloo", "reinforce", "naive"
-NAMES = (RLOO, REINFORCE, NAIVE)
-
-
-def closed_forms(policy: np.ndarray, values: np.ndarray, num_samples: float) -> dict[str, float]:
-    """Variance of every estimator with k = num_samples draws of one context, rho = 1.
-
-    Args:
-        policy: (A,) probabilities.
-        values: (A,) f.
-        num_samples: k >= 2; inf gives k times the variance in the limit.
-    """
-    scores = np.eye(len(policy)) - policy
-    weighted = values[:, None] * scores
-    mean = policy @ weighted
-    kernel = 0.5 * (values[:, None] - values)[:, :, None] * (scores[:, None, :] - scores[None, :, :])
-    projected = np.einsum("b,abc->ac", policy, kernel)  # E[h | y]
-    first = policy @ ((projected - mean) ** 2).sum(1)
-    second = np.einsum("a,b,abc->", policy, policy, (kernel - mean) ** 2)
-    single = {REINFORCE: policy @ ((weighted - mean) ** 2).sum(1), NAIVE: 1 - policy @ policy}
-    k = num_samples
-    if np.isinf(k):
-        return {RLOO: float(4 * first)} | {name: float(value) for name, value in single.items()}
-    own = {RLOO: (4 * (k - 2) * first + 2 * second) / (k * (k - 1))}
-    return {name: float(value) for name, value in (own | {name: v / k for name, v in single.items()}).items()}
+from banditlab.exact.score_estimators import NAIVE, REINFORCE, RLOO
 
 
 def enumerated(env: bl.Environment, log_policies: jax.Array, values: jax.Array, num_samples: int) -> dict:
@@ -73,20 +43,10 @@ def _summed(env, log_policies, values, actions):
     return jax.lax.map(lambda pair: one(*pair), (log_policies, values))
 
 
-def simulated(
-    key: jax.Array,
-    env: bl.Environment,
-    log_policies: jax.Array,
-    values: jax.Array,
-    means: dict,
-    counts: tuple[int, int],
-) -> dict:
-    """Mean squared distance (P,) of estimates from their known means {name: (P, A)}; counts = (estimates, draws k)."""
-    return _drawn(key, env, log_policies, values, means, *counts)
-
-
 @jax.jit(static_argnums=(5, 6))
-def _drawn(key, env, log_policies, values, means, num_estimates, num_samples):
+def simulated(key, env, log_policies, values, means, num_estimates, num_samples):
+    """Mean squared distance (P,) of estimates from their known means {name: (P, A)}, by name."""
+
     def one(given):
         place, log_policy, table, mean = given
         own = jax.random.fold_in(key, place)

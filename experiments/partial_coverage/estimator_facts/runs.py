@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 import banditlab as bl
+from banditlab.exact.score_estimators import NAIVE
 from experiments.partial_coverage.estimator_facts import moments
 
 if TYPE_CHECKING:
@@ -25,17 +26,17 @@ FAMILIES: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 ACTIONS = 4
 
 
-def settings(config: Config) -> list[tuple[str, float, np.ndarray, np.ndarray]]:
-    """(family, tilt, log pi (A,), f (A,)): f = log(pi/pi_ref), but for the last, any f of mean zero at pi uniform."""
-    made = []
+def settings(config: Config) -> list[tuple[str, float, np.ndarray, np.ndarray, bool]]:
+    """(family, tilt, log pi (A,), f (A,), whether estimates are drawn): f = log(pi/pi_ref), but for the last, any f
+    of mean zero at pi uniform."""
+    made, tilts = [], sorted({*config.tilts, *config.simulated_tilts})
     for family, (reference, direction) in FAMILIES.items():
         log_reference = np.log(reference)
-        for tilt in config.tilts:
+        for tilt in tilts:
             log_policy = log_softmax(log_reference + tilt * np.array(direction))
-            made.append((family, tilt, log_policy, log_policy - log_reference))
+            made.append((family, tilt, log_policy, log_policy - log_reference, tilt in config.simulated_tilts))
     direction = np.array(FAMILIES[UNIFORM][1])
-    made.append((CENTRED, 0.0, np.full(ACTIONS, -np.log(ACTIONS)), direction - direction.mean()))
-    return made
+    return [*made, (CENTRED, 0.0, np.full(ACTIONS, -np.log(ACTIONS)), direction - direction.mean(), True)]
 
 
 def measure(config: Config, num_samples: int) -> dict[str, np.ndarray]:
@@ -48,17 +49,17 @@ def measure(config: Config, num_samples: int) -> dict[str, np.ndarray]:
     largest = np.abs(np.asarray(values)).max(axis=(1, 2))
     result = {"size": np.linalg.norm(gradients, axis=1) / largest}
     for name, own in found.items():
-        target = np.zeros_like(gradients) if name == moments.NAIVE else gradients
+        target = np.zeros_like(gradients) if name == NAIVE else gradients
         mean = np.asarray(own["mean"])
-        scale = np.ones(len(values)) if name == moments.NAIVE else largest
+        scale = np.ones(len(values)) if name == NAIVE else largest
         result[f"{name}_error"] = np.abs(mean - target).max(axis=1) / scale
         result[f"{name}_along"] = (mean * gradients).sum(1) / (gradients**2).sum(1)
         result |= {f"{name}_{key}": np.asarray(own[key]) for key in ("variance", "spread")}
-    shown = np.array([s[1] in config.simulated_tilts or s[0] == CENTRED for s in listed])
+    shown = np.array([setting[-1] for setting in listed])
     means = {name: own["mean"][shown] for name, own in found.items()}
     key = jax.random.fold_in(jax.random.key(config.seed), num_samples)
-    counts = (config.num_estimates, num_samples)
-    drawn = moments.simulated(key, env, log_policies[shown], values[shown], means, counts)
+    own = (env, log_policies[shown], values[shown], means, config.num_estimates, num_samples)
+    drawn = moments.simulated(key, *own)
     for name, variance in drawn.items():
         result[f"{name}_simulated"] = np.zeros(len(listed))
         result[f"{name}_simulated"][shown] = np.asarray(variance)

@@ -2,47 +2,41 @@
 
 import numpy as np
 
-from banditlab.claims.checks import Check, identity, interval, upper
-from banditlab.store import Table
-from experiments.partial_coverage.extrapolation.laws import ENSEMBLE, SPANNED, UNSPANNED
-from experiments.partial_coverage.extrapolation.runs import ARMS
+from banditlab.claims import Check, Table, identity, interval, upper
+from experiments.partial_coverage.extrapolation.runs import ARMS, SPANNED, UNSPANNED
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: dict[str, Table]) -> list[Check]:
     """Both arms against the closed forms in every setting, the condition's signs, the error's constant, the iff."""
     checks = []
     why = "the optimisers' error: Newton's of 1e-10 in margins, a gradient of 1e-8 over a curvature above 1e-2"
     for kind, words in ((SPANNED, "r/beta - log E_ref e^(r/beta)"), (UNSPANNED, "the same at P theta*")):
-        rows = table.where(kind=kind)
+        rows = tables[kind]
         for arm in ARMS:
-            worst = int(np.abs(rows[f"{arm}_median"] - rows["predicted"]).argmax())
+            worst = int(np.abs(rows[arm] - rows["predicted"]).argmax())
             claim = f"{kind}, {arm}: change of log pi = {words}, worst of {len(rows)}"
-            predicted, measured = rows["predicted"][worst], rows[f"{arm}_median"][worst]
-            checks.append(identity(claim, predicted, measured, why=why, atol=1e-6))
-    preferred, unseen = (table.where(kind=SPANNED, quantity=name) for name in ("preferred", "unseen"))
+            checks.append(identity(claim, rows["predicted"][worst], rows[arm][worst], why=why, atol=1e-6))
+    preferred, unseen = (tables[SPANNED].where(action=name) for name in ("preferred", "unseen"))
     for arm in ARMS:
-        both = (preferred[f"{arm}_median"] < 0) & (unseen[f"{arm}_median"] > 0)
-        expected = (preferred["truth"] < 0) & (unseen["truth"] > 0)
+        expected, both = (((preferred[own] < 0) & (unseen[own] > 0)).sum() for own in ("predicted", arm))
         claim = f"{arm}: settings where the unseen action rises and the preferred one falls, against the condition"
-        checks.append(identity(claim, expected.sum(), both.sum(), why="no tolerance: a count"))
-    row = table.where(quantity="error")
+        checks.append(identity(claim, expected, both, why="no tolerance: a count"))
+    row = {name: values[0] for name, values in tables["many_labels"].columns.items()}
+    error, allowance = np.sqrt(2 / row["seeds"]), row["constant"] / row["labels"]  # chi-squared, one degree of freedom
     for arm in ARMS:
-        claim = f"{arm}: n times the squared error of log pi(unseen) over its constant, n = {row['labels'][0]:.0e}"
-        error = np.sqrt(2 / row["seeds"][0])  # chi-squared of one degree of freedom
-        why = "remainder of order 1/n"
-        allowance = row["truth"][0] / row["labels"][0]
-        checks.append(interval(claim, 1.0, row[f"{arm}_mean"][0], error, allowance=allowance, why=why))
-    for rows in (table.where(kind=ENSEMBLE, setting=size) for size in np.unique(table.where(kind=ENSEMBLE)["setting"])):
-        size, lost = rows["setting"][0], rows["truth"][0]
-        why = "Newton's error of 1e-10 in margins over the smallest singular value of the differences"
-        claim = f"{size:.0f} seen actions of random features: the fit is P theta*, farthest of {rows['seeds'][0]:.0f}"
-        checks.append(upper(claim, 0.0, rows["off"][0], allowance=1e-6, why=why))
-        if lost < 1e-9:
-            claim = f"{size:.0f} seen actions span: ||theta_hat - theta*||, the largest"
-            checks.append(upper(claim, 0.0, rows["rlhf_median"][0], allowance=1e-6, why=why))
+        claim = f"{arm}: n times the squared error of log pi(unseen) over its constant, n = {row['labels']:.0e}"
+        ratio, why = row[f"{arm}_ratio"], "remainder of order 1/n"
+        checks.append(interval(claim, 1.0, ratio, error, allowance=allowance, why=why))
+    why = "Newton's error of 1e-10 in margins over the smallest singular value of the differences"
+    for values in zip(*tables["ensemble"].columns.values(), strict=True):
+        row = dict(zip(tables["ensemble"].columns, values, strict=True))
+        words = f"{row['seen']:.0f} seen actions"
+        claim = f"{words} of random features: the fit is P theta*, farthest of {row['bandits']:.0f}"
+        checks.append(upper(claim, 0.0, row["off"], allowance=1e-6, why=why))
+        if row["least_lost"] < 1e-9:
+            claim = f"{words} span: ||theta_hat - theta*||, the largest"
+            checks.append(upper(claim, 0.0, row["error"], allowance=1e-6, why=why))
         else:
-            claim = (
-                f"{size:.0f} seen actions do not span: the largest ||theta_hat - theta*|| is that of (Id - P) theta*"
-            )
-            checks.append(identity(claim, rows["predicted"][0], rows["rlhf_median"][0], why=why, atol=1e-6))
+            claim = f"{words} do not span: the largest ||theta_hat - theta*|| is that of (Id - P) theta*"
+            checks.append(identity(claim, row["most_lost"], row["error"], why=why, atol=1e-6))
     return checks

@@ -5,28 +5,42 @@ from functools import partial
 
 import numpy as np
 
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table, statistics
+from banditlab.exact.unseen_action import error_constant, log_ratios
+from experiments.partial_coverage.extrapolation import runs
 from experiments.partial_coverage.extrapolation.checks import check
 from experiments.partial_coverage.extrapolation.figure import plot
-from experiments.partial_coverage.extrapolation.laws import (
-    ACTIONS,
-    ENSEMBLE,
-    SAMPLED,
-    SPANNED,
-    UNSEEN,
-    UNSPANNED,
-    changes,
-    error_constant,
-    sweep,
-)
-from experiments.partial_coverage.extrapolation.runs import ARMS, ensemble, population, sampled
+from experiments.partial_coverage.extrapolation.runs import ACTIONS, ARMS, SPANNED, UNSEEN, UNSPANNED, sweep
 
 CLAIM = (
     "With linear features DPO and RLHF find every unseen reward iff the seen differences span; the best unseen action "
     "then rises while the preferred seen one falls, iff its r < beta log E_ref e^{r/beta}. Else they find P theta*."
 )
+COLUMNS = {
+    "*": {
+        "position": "feature u of the unseen action; those of the seen ones are 0, 1",
+        "angle": "angle of the unseen action's feature to the seen difference [degrees]",
+        "action": "the loser and the preferred action are compared, the unseen one never is",
+        "truth": "log pi*/pi_ref of the action [nats]",
+        "predicted": "log pi/pi_ref of the action at P theta*, P the projection on the seen differences [nats]",
+        "dpo": "log pi/pi_ref of the action after DPO [nats]",
+        "rlhf": "log pi/pi_ref of the action after RLHF [nats]",
+    },
+    "labels": {"predicted": "log pi*/pi_ref of the action [nats]"},
+    "many_labels": {
+        "constant": "labels times the mean squared error of log pi(unseen) as labels grow, closed form [labels]",
+        "dpo_ratio": "labels times DPO's mean squared error of log pi(unseen), over `constant`",
+        "rlhf_ratio": "labels times RLHF's mean squared error of log pi(unseen), over `constant`",
+    },
+    "ensemble": {
+        "seen": "actions that labels compare [actions]",
+        "bandits": "random bandits [bandits]",
+        "least_lost": "smallest ||P theta* - theta*|| of a bandit",
+        "most_lost": "largest ||P theta* - theta*|| of a bandit",
+        "error": "largest ||theta_hat - theta*|| of a bandit, theta_hat by RLHF on the population's labels",
+        "off": "largest ||theta_hat - P theta*|| of a bandit, a residual of the optimiser",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -56,69 +70,61 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows of log pi/pi_ref per sweep, setting, arm and action; errors of sampled labels; errors of the ensemble."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """log pi/pi_ref per sweep, setting, arm and action; errors of sampled labels; errors of the ensemble."""
     shards.expect(4)
-    rows, failures = [], {}
-    data = shards.get("population", (0, 1), partial(population, config))
-    failures["population: fits not converged"] = int((data["status"] != 0).sum())
-    settings = [(SPANNED, value) for value in config.positions] + [(UNSPANNED, value) for value in config.angles]
-    for place, (kind, setting) in enumerate(settings):
-        features, target = sweep(config, kind, setting)
-        learned = target * np.array([1.0, 0.0])  # P theta*, P onto the seen axis; theta* itself in the first sweep
-        for action, name in enumerate(ACTIONS):
-            row = _row(kind, setting, name, np.inf) | {"truth": changes(config, features, target)[action]}
-            row |= {"predicted": changes(config, features, learned)[action]}
-            rows.append(row | {f"{arm}_median": float(data[arm][place, action]) for arm in ARMS})
-    data = shards.get("labels", (0, config.num_seeds), partial(sampled, config, config.labels, config.num_seeds))
-    failures["labels: seeds without a maximum of the likelihood"] = int(data["missing"])
-    for place, setting in enumerate(config.positions):
-        features, target = sweep(config, SPANNED, setting)
-        for action, name in enumerate(ACTIONS):
-            row = _row(SAMPLED, setting, name, config.labels) | {"truth": changes(config, features, target)[action]}
-            row |= statistics.quantiles("dpo", data["dpo"][place, :, action])
-            row |= statistics.quantiles("rlhf", data["rlhf"][place, :, action])
-            rows.append(row | {"predicted": row["truth"], "seeds": config.num_seeds})
-    data = shards.get(
-        "many labels", (0, config.large_seeds), partial(sampled, config, config.large, config.large_seeds)
+    reference = np.asarray(config.reference)
+    population = shards.get("population", (0, 1), partial(runs.population, config))
+    few, many = (
+        shards.get(arm, (0, seeds), partial(runs.sampled, config, positions, labels, seeds))
+        for arm, positions, labels, seeds in (
+            ("labels", config.positions, config.labels, config.num_seeds),
+            ("many labels", (config.position,), config.large, config.large_seeds),
+        )
     )
-    failures["many labels: seeds without a maximum of the likelihood"] = int(data["missing"])
-    features, target = sweep(config, SPANNED, config.position)
-    truth = changes(config, features, target)[UNSEEN]
-    row = _row(SAMPLED, config.position, "error", config.large) | {"truth": error_constant(config), "predicted": 1.0}
+    drawn = []
+    for place, position in enumerate(config.positions):
+        truth = log_ratios(*sweep(config, SPANNED, position), reference)
+        for action, name in enumerate(ACTIONS):
+            row = {"position": position, "action": name, "labels": float(config.labels)}
+            row |= {"seeds": float(config.num_seeds), "predicted": truth[action]}
+            for arm in ARMS:
+                row |= statistics.quantiles(arm, few[arm][place, :, action])
+            drawn.append(row)
+    truth = log_ratios(*sweep(config, SPANNED, config.position), reference)
+    constant = error_constant(config.position, config.target, config.beta, reference)
+    scaled = {"position": config.position, "labels": config.large, "seeds": float(config.large_seeds)}
+    scaled |= {"constant": constant}
     for arm in ARMS:
-        square = config.large * (data[arm][0, :, UNSEEN] - truth) ** 2 / error_constant(config)
-        row |= {f"{name}_mean": value for name, value in statistics.mean(arm, square).items() if name == arm}
-    rows.append(row | {"seeds": config.large_seeds})
-    data = shards.get(ENSEMBLE, (0, config.num_bandits), partial(ensemble, config))
-    failures["ensemble: fits not converged"] = int(data["not_converged"])
-    for place, count in enumerate(data["seen"]):
-        row = _row(ENSEMBLE, float(count), "params", np.inf) | {"truth": float(data["lost"][place].min())}
-        row |= {"predicted": float(data["lost"][place].max()), "rlhf_median": float(data["error"][place].max())}
-        rows.append(row | {"off": float(data["off"][place].max()), "seeds": config.num_bandits})
-    return Table.from_rows(rows, meta={"failures": failures, "beta": config.beta})
+        scaled[f"{arm}_ratio"] = (config.large * (many[arm][0, :, UNSEEN] - truth[UNSEEN]) ** 2 / constant).mean()
+    data, split = shards.get("ensemble", (0, config.num_bandits), partial(runs.ensemble, config)), len(config.positions)
+    ensemble = {"seen": data["seen"].astype(float), "bandits": float(config.num_bandits)}
+    ensemble |= {"least_lost": data["lost"].min(axis=1), "most_lost": data["lost"].max(axis=1)}
+    return {
+        SPANNED: _sweep(config, SPANNED, {arm: population[arm][:split] for arm in ARMS}),
+        UNSPANNED: _sweep(config, UNSPANNED, {arm: population[arm][split:] for arm in ARMS}),
+        "labels": Table.from_rows(drawn),
+        "many_labels": Table.from_rows([scaled]),
+        "ensemble": Table(ensemble | {name: data[name].max(axis=1) for name in ("error", "off")}),
+    }
 
 
-def _row(kind: str, setting: float, quantity: str, labels: float) -> dict[str, float | str]:
-    numbers = ("truth", "predicted", "off", "seeds", "dpo_mean", "rlhf_mean")
-    levels = [f"{arm}_{level}{se}" for arm in ARMS for level in statistics.BAND for se in ("", "_se")]
-    return {"kind": kind, "setting": setting, "quantity": quantity, "labels": float(labels)} | dict.fromkeys(
-        (*numbers, *levels), 0.0
-    )
+def _sweep(config: Config, kind: str, learned: dict[str, np.ndarray]) -> Table:
+    name, values = ("position", config.positions) if kind == SPANNED else ("angle", config.angles)
+    settings = [sweep(config, kind, value) for value in values]
+    columns = {name: np.repeat(values, len(ACTIONS)), "action": np.tile(ACTIONS, len(values))}
+    if kind == UNSPANNED:  # P projects on the seen axis
+        columns["truth"] = np.ravel([log_ratios(*setting, np.asarray(config.reference)) for setting in settings])
+        settings = [(features, target * np.array([1.0, 0.0])) for features, target in settings]
+    columns["predicted"] = np.ravel([log_ratios(*setting, np.asarray(config.reference)) for setting in settings])
+    return Table(columns | {arm: changes.ravel() for arm, changes in learned.items()})
 
 
-EXPERIMENT = Experiment(
-    name="extrapolation",
-    claim=CLAIM,
-    family="partial_coverage",
-    presets={
-        "smoke": Config(
-            positions=(-1.0, 2.0), angles=(-45.0, 45.0), num_seeds=64, large_seeds=128, num_bandits=8, num_actions=6
-        ),
-        "default": Config(),
-        "paper": Config(num_seeds=10240, large_seeds=532480, num_bandits=4096),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-)
+PRESETS = {
+    "smoke": Config(
+        positions=(-1.0, 2.0), angles=(-45.0, 45.0), num_seeds=64, large_seeds=128, num_bandits=8, num_actions=6
+    ),
+    "default": Config(),
+    "paper": Config(num_seeds=10240, large_seeds=532480, num_bandits=4096),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

@@ -15,13 +15,24 @@ import banditlab as bl
 from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators import bounded
 from banditlab.estimators.descent import descend
-from experiments.partial_coverage.extrapolation.laws import SPANNED, UNSEEN, UNSPANNED, seen_mass, sweep
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.extrapolation.experiment import Config
 
 _BLOCK = 1024  # seeds a call: one program, whatever their number
-ARMS = ("dpo", "rlhf")
+ARMS, SPANNED, UNSPANNED = ("dpo", "rlhf"), "spanned", "unspanned"
+# Actions of the two sweeps: labels compare the first two alone.
+ACTIONS, UNSEEN = ("loser", "preferred", "unseen"), 2
+
+
+def sweep(config: Config, kind: str, setting: float) -> tuple[np.ndarray, np.ndarray]:
+    """Features (3, 2) and theta* (2,) of a setting."""
+    scale = config.target / config.beta
+    if kind == SPANNED:  # the second coordinate is idle, so that both sweeps are one program
+        return np.array([[0.0, 0.0], [1.0, 0.0], [setting, 0.0]]), np.array([scale, 0.0])
+    unseen = config.length * np.array([np.cos(angle := np.deg2rad(setting)), np.sin(angle)])
+    return np.array([[0.0, 0.0], [1.0, 0.0], unseen]), np.full(2, scale)
 
 
 def _environment(config: Config, features: np.ndarray, target: np.ndarray) -> bl.Environment:
@@ -33,7 +44,8 @@ def _environment(config: Config, features: np.ndarray, target: np.ndarray) -> bl
 
 def _seen_pairs(config: Config) -> np.ndarray:
     """(1, 3, 3) both actions from pi_ref given that they are seen."""
-    law = np.where(np.arange(3) == UNSEEN, 0.0, config.reference) / seen_mass(config)
+    seen = np.where(np.arange(3) == UNSEEN, 0.0, config.reference)
+    law = seen / (config.reference[0] + config.reference[1])
     return (law[:, None] * law[None, :])[None]
 
 
@@ -55,7 +67,8 @@ def population(config: Config) -> dict[str, np.ndarray]:
     algorithm = rlhf(np.inf, sampler=Partial(_given, jnp.asarray(_seen_pairs(config))))
     dpo, fitted, status = _population(algorithm, stacked, jnp.asarray([config.steps]))
     reference = np.log(config.reference)
-    return {"dpo": np.asarray(dpo) - reference, "rlhf": np.asarray(fitted) - reference, "status": np.asarray(status)}
+    found = {"dpo": np.asarray(dpo) - reference, "rlhf": np.asarray(fitted) - reference}
+    return found | failures({"fits not converged": np.asarray(status) != 0})
 
 
 @jax.jit
@@ -71,13 +84,11 @@ def _population(algorithm, envs, record_at):
     return jax.lax.map(one, envs)
 
 
-def sampled(config: Config, num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
+def sampled(config: Config, positions: tuple[float, ...], num_labels: float, num_seeds: int) -> dict[str, np.ndarray]:
     """log pi/pi_ref (positions, num_seeds, 3) of DPO and RLHF on the same drawn labels, at every position.
 
-    No fit depends on the unseen action's feature, so that one a seed serves every position. For `large` labels the
-    one position of the constant.
+    No fit depends on the unseen action's feature, so that one a seed serves every position.
     """
-    positions = config.positions if num_labels == config.labels else (config.position,)
     features, target = sweep(config, SPANNED, config.position)
     env = _environment(config, features[:, :1], target[:1])
     law = bl.preferences.outcome_law(env, jnp.asarray(_seen_pairs(config)))
@@ -88,7 +99,7 @@ def sampled(config: Config, num_labels: float, num_seeds: int) -> dict[str, np.n
     ]
     *params, existence = (np.concatenate(parts)[:num_seeds] for parts in zip(*blocks, strict=True))
     tables = np.stack([sweep(config, SPANNED, position)[0][:, :1] for position in positions])
-    out = {"missing": np.asarray((existence != bl.estimators.Existence.exists).sum())}
+    out = failures({"seeds without a maximum of the likelihood": existence != bl.estimators.Existence.exists})
     for arm, fitted in zip(ARMS, params, strict=True):
         logits = np.einsum("pad,nd->pna", tables, fitted)
         out[arm] = logits - logsumexp(logits, axis=2, b=np.asarray(config.reference), keepdims=True)
@@ -117,10 +128,7 @@ def ensemble(config: Config) -> dict[str, np.ndarray]:
     features, targets = rng.standard_normal(shape), rng.standard_normal((config.num_bandits, config.num_features))
     sizes = np.arange(2, config.num_actions + 1)
     template = bl.Environment.create(features[0], target_params=targets[0], beta=config.beta)
-    params, status = (
-        np.asarray(part)
-        for part in _plain_fits(template, jnp.asarray(features), jnp.asarray(targets), jnp.asarray(sizes))
-    )
+    params, status = jax.device_get(_plain_fits(template, *map(jnp.asarray, (features, targets, sizes))))
     lost, off = [], []
     for place, size in enumerate(sizes):
         differences = features[:, 0, 1:size] - features[:, 0, :1]
@@ -130,7 +138,7 @@ def ensemble(config: Config) -> dict[str, np.ndarray]:
         off.append(np.linalg.norm(params[:, place] - kept, axis=1))
     error = np.linalg.norm(params - targets[:, None], axis=2).T
     found = {"seen": sizes, "error": error, "lost": np.array(lost), "off": np.array(off)}
-    return found | {"not_converged": np.asarray((status != 0).sum())}
+    return found | failures({"fits not converged": status != 0})
 
 
 @jax.jit

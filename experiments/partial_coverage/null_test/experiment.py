@@ -5,18 +5,44 @@ from functools import partial
 
 import numpy as np
 
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table, statistics
+from banditlab.exact.bradley_terry import descent_remainder, strongly_connected
 from experiments.partial_coverage.null_test.checks import check
 from experiments.partial_coverage.null_test.figure import plot
-from experiments.partial_coverage.null_test.laws import descent_remainder, strongly_connected
-from experiments.partial_coverage.null_test.runs import BOUNDED, DESCENT, NEWTON, simulate
+from experiments.partial_coverage.null_test.runs import simulate
 
 CLAIM = (
     "With one unbounded tabular class RLHF and DPO give the same policy on the seen actions, whatever the data set; a "
     "bound B on the reward parts them exactly where the fitted rewards span more than 2B."
 )
+COLUMNS = {
+    "*": {
+        "worst": "largest `distance` of any data set [nats]",
+        "distance": "largest log-ratio pi(i)/pi(j) between the two policies of a data set [nats]",
+    },
+    "newton": {
+        "span": "smallest span over data sets of the fitted reward on the seen actions [reward]",
+        "ratio": "span of log pi/pi_ref on the seen actions, DPO over RLHF, of the data set farthest from 1",
+        "data_sets": "data sets whose likelihood has a maximum [data sets]",
+        "missing": "data sets whose likelihood has no maximum, left out [data sets]",
+        "num_actions": "actions of a bandit [actions]",
+        "num_seen": "actions that labels compare [actions]",
+        "labels": "labels of a data set [labels]",
+    },
+    "descent": {
+        "steps": "gradient steps of DPO from pi_ref [steps]",
+        "excess": "largest distance beyond the remainder of descent, over data sets [nats]",
+        "remainder": "largest bound over data sets on the distance of descent from its limit, by its gradient [nats]",
+    },
+    "bounded": {
+        "bound": "bound B on RLHF's |reward| [reward]",
+        "shortfall": "largest amount over data sets by which a distance is below (span - 2B)/beta [nats]",
+        "ball": "largest KL(pi||pi_ref) over data sets, over 2B/beta",
+        "parted": "share of data sets that the bound parts",
+        "expected": "share of data sets whose unbounded fit spans more than 2B",
+        "least": "median over data sets of (span - 2B)/beta, 0 where negative [nats]",
+    },
+}
 # Log-ratios count as parted above this. The barrier of the bounded fit moves a reward near its bound by up to
 # sqrt(mu/curvature), some 1e-5; where the bound binds the log-ratios part by (span - 2B)/beta at least.
 _PARTED = 1e-3
@@ -41,70 +67,47 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """One row per bound, and per number of steps; one of Newton. Differences are of log-ratios on seen actions."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """DPO by Newton, by descent per number of steps, and bounded RLHF per bound: log-ratios away from plain RLHF."""
     shards.expect(1)
-    data = shards.get("fits", (0, config.num_data), partial(simulate, config))
+    data, seen = shards.get("fits", (0, config.num_data), partial(simulate, config)), config.num_seen
     # Without a chain of wins from every seen action to every other there is no maximum, and nothing to compare.
-    exists = strongly_connected(data["wins"][:, : config.num_seen, : config.num_seen])
-    failures = {"data sets without a maximum of the likelihood": int((~exists).sum())}
+    exists = strongly_connected(data["wins"][:, :seen, :seen])
     data = {name: values[exists] for name, values in data.items()}
-    failures["fits not converged"] = int((data["status"] != 0).sum())
-    failures["labels that differ between the two"] = int((data["wins"] != data["rlhf_wins"]).sum())
-    common = {
-        "data_sets": int(exists.sum()),
-        "missing": int((~exists).sum()),
-        "beta": config.beta,
-        "labels": config.num_labels,
-    }
-    span = np.ptp(data["reward"][:, : config.num_seen], axis=1)
-    ratios = _log_ratio_span(config, data["dpo"], data) / _log_ratio_span(config, data["rlhf"], data)
-    ratio = {"ratio": float(ratios[np.abs(ratios - 1).argmax()]), "span": float(span.min())}
-    rows = [_row(NEWTON, 0.0, _distance(config, data["dpo"], data["rlhf"]), common | ratio)]
-    everywhere = config.num_actions
+    wins, reward = data["wins"][:, :seen, :seen], data["reward"][:, :seen]
+    span = np.ptp(reward, axis=1)
+    spans = [np.ptp((data[name] - data["reference"])[:, :seen], axis=1) for name in ("dpo", "rlhf")]
+    ratios = spans[0] / spans[1]
+    newton = {"span": float(span.min()), "ratio": float(ratios[np.abs(ratios - 1).argmax()])}
+    newton |= {"data_sets": int(exists.sum()), "missing": int((~exists).sum())}
+    newton |= {"num_actions": config.num_actions, "num_seen": seen, "beta": config.beta, "labels": config.num_labels}
+    descent, bounded = [], []
     for place, steps in enumerate(config.steps):
         # Where descent starts at pi_ref and the reward is the shortest, they agree on the unseen actions too.
-        distance = _distance(config, data["descent"][:, place], data["rlhf"], everywhere)
-        remainder = descent_remainder(config, data["wins"], data["reward"], data["norm"][:, place])
+        distance, row = _distances(data["descent"][:, place], data["rlhf"], config.num_actions)
+        remainder = descent_remainder(wins, reward, config.beta, data["norm"][:, place])
         excess = {"excess": float((distance - remainder).max()), "remainder": float(remainder.max())}
-        rows.append(_row(DESCENT, steps, distance, common | excess))
+        descent.append({"steps": float(steps)} | row | excess)
     for place, bound in enumerate(config.bounds):
-        distance = _distance(config, data["bounded"][:, place], data["rlhf"])
+        distance, row = _distances(data["bounded"][:, place], data["rlhf"], seen)
         least = np.maximum(span - 2 * bound, 0.0) / config.beta
         ball = data["kl"][:, place] * config.beta / (2 * bound)
-        measured = {"excess": float((least - distance).max()), "ball": float(ball.max())}
-        parted = {"parted": float((distance > _PARTED).mean()), "expected": float((least > _PARTED).mean())}
-        rows.append(_row(BOUNDED, bound, distance, common | measured | parted | {"least": float(np.median(least))}))
-    return Table.from_rows(rows, meta={"failures": failures})
+        row |= {"shortfall": float((least - distance).max()), "ball": float(ball.max())}
+        row |= {"parted": float((distance > _PARTED).mean()), "expected": float((least > _PARTED).mean())}
+        bounded.append({"bound": float(bound)} | row | {"least": float(np.median(least))})
+    rows = {"newton": [_distances(data["dpo"], data["rlhf"], seen)[1] | newton], "descent": descent, "bounded": bounded}
+    return {part: Table.from_rows(listed) for part, listed in rows.items()}
 
 
-def _row(kind: str, setting: float, distance: np.ndarray, columns: dict[str, float]) -> dict[str, float | str]:
-    empty = dict.fromkeys(("excess", "remainder", "ball", "parted", "expected", "least", "span", "ratio"), 0.0)
-    row = {"kind": kind, "setting": float(setting), "worst": float(distance.max())}
-    return row | statistics.quantiles("distance", distance) | empty | columns
+def _distances(policy: np.ndarray, other: np.ndarray, among: int) -> tuple[np.ndarray, dict[str, float]]:
+    """(N,) largest differences of log pi(i)/pi(j) of policies (N, A) over the first `among` actions; their columns."""
+    distance = np.ptp((policy - other)[:, :among], axis=1)
+    return distance, {"worst": float(distance.max())} | statistics.quantiles("distance", distance)
 
 
-def _distance(config: Config, policy: np.ndarray, other: np.ndarray, among: int | None = None) -> np.ndarray:
-    """(N,) largest difference of log pi(i)/pi(j) between policies (N, A), over pairs of the first `among` actions."""
-    gap = (policy - other)[:, : among or config.num_seen]
-    return np.ptp(gap, axis=1)
-
-
-def _log_ratio_span(config: Config, policy: np.ndarray, data: dict[str, np.ndarray]) -> np.ndarray:
-    """(N,) span of log pi/pi_ref over the seen actions."""
-    return np.ptp((policy - data["reference"])[:, : config.num_seen], axis=1)
-
-
-EXPERIMENT = Experiment(
-    name="null_test",
-    claim=CLAIM,
-    family="partial_coverage",
-    presets={
-        "smoke": Config(num_data=16, bounds=(0.5, 2.0), steps=(0, 40, 640)),
-        "default": Config(),
-        "paper": Config(num_data=8192),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-)
+PRESETS = {
+    "smoke": Config(num_data=16, bounds=(0.5, 2.0), steps=(0, 40, 640)),
+    "default": Config(),
+    "paper": Config(num_data=8192),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

@@ -1,4 +1,4 @@
-"""Data sets and fits of `null_test`, and the kinds of rows in its table."""
+"""Data sets and fits of `null_test`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import banditlab as bl
 from banditlab.algorithms.rlhf import rlhf
 from banditlab.estimators.descent import descend
+from banditlab.exact.bradley_terry import strongly_connected
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.null_test.experiment import Config
-
-NEWTON, DESCENT, BOUNDED = "DPO by Newton", "DPO by gradient descent", "bounded RLHF"
 
 
 def simulate(config: Config) -> dict[str, np.ndarray]:
@@ -32,8 +32,14 @@ def simulate(config: Config) -> dict[str, np.ndarray]:
     bounded = rlhf(config.num_labels, 1.0)
     arrays = [jnp.asarray(values) for values in (rewards, references, seen, config.bounds)]
     keys = jax.random.split(jax.random.key(config.seed), config.num_data)
-    found = _fits(template, dpo, plain, bounded, keys, *arrays, jnp.asarray(config.steps))
-    return {name: np.asarray(values) for name, values in found.items()}
+    found = jax.device_get(_fits(template, dpo, plain, bounded, keys, *arrays, jnp.asarray(config.steps)))
+    exists = strongly_connected(found["wins"][:, : config.num_seen, : config.num_seen])
+    failed = {
+        "data sets without a maximum of the likelihood": ~exists,
+        "fits not converged": found["status"][exists] != 0,
+        "labels that differ between the two": (found["wins"] != found["rlhf_wins"])[exists],
+    }
+    return found | failures(failed)
 
 
 @jax.jit
@@ -54,9 +60,8 @@ def _fits(template, dpo, plain, bounded, keys, rewards, references, seen, bounds
         policies, kl, statuses = jax.vmap(under)(bounds)
         # L = beta^2/2 bounds the curvature of the mean loss: twice the largest share of labels an action can have,
         # times the largest sigma' = 1/4.
-        path = descend(
-            key, env, first.wins, log_reference[0], record_at=steps, step_size=2.0 / env.beta**2, penalty=0.0
-        )
+        settings = {"record_at": steps, "step_size": 2.0 / env.beta**2, "penalty": 0.0}
+        path = descend(key, env, first.wins, log_reference[0], **settings)
         return {
             "wins": first.wins[0],
             "reference": log_reference[0],

@@ -12,12 +12,13 @@ import numpy as np
 import banditlab as bl
 from banditlab import gradient_limits
 from banditlab.estimators.descent import descend
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.partial_coverage.unseen_mass.experiment import Config
 
 RANDOM, UNIFORM = "random reference", "uniform reference"
-DPO, HYPO = "dpo", "hypo"
+LEARNERS = ("dpo", "hypo")
 # On the gradient norm, for what counts as converged.
 TOLERANCE = 1e-8
 
@@ -33,8 +34,9 @@ def train(config: Config) -> dict[str, np.ndarray]:
     settings = (jnp.asarray([0.0, config.penalty]), jnp.asarray(1 / curvature))
     record_at = jnp.asarray([config.early_steps, config.num_steps])
     arrays = (jnp.asarray(value) for value in (reference, reward, law[None] / law.sum(), seen))
-    found = _ends(env, *arrays, *settings, record_at)
-    return {name: np.asarray(value) for name, value in found.items()} | {"reference": reference, "reward": reward}
+    found = {name: np.asarray(value) for name, value in _ends(env, *arrays, *settings, record_at).items()}
+    failed = {f"{name}: not converged": found["gradient_norm"][k] > TOLERANCE for k, name in enumerate(LEARNERS)}
+    return found | {"reference": reference, "reward": reward} | failures(failed)
 
 
 def draw(config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -68,11 +70,5 @@ def _ends(env, reference, reward, law, seen, penalties, step_sizes, record_at):
         ends = jax.vmap(trained)(penalties, step_sizes)
         return *ends, condition, jnp.log(mass[0] / mass[1]), wins[0]
 
-    log_policy, norm, condition, growth, outcomes = jax.vmap(one, out_axes=(1, 1, 0, 0, 0))(reference, reward)
-    return {
-        "log_policy": log_policy,
-        "gradient_norm": norm,
-        "condition": condition,
-        "growth": growth,
-        "outcomes": outcomes,
-    }
+    found = jax.vmap(one, out_axes=(1, 1, 0, 0, 0))(reference, reward)
+    return dict(zip(("log_policy", "gradient_norm", "condition", "growth", "outcomes"), found, strict=True))

@@ -1,7 +1,4 @@
-"""The largest pi/pi_ref in a KL ball, enclosed without C_kl's root; the largest KL that a reward of a span reaches.
-
-NumPy only, nothing of the library.
-"""
+"""The largest pi/pi_ref in a KL ball, enclosed without C_kl's root."""
 
 import numpy as np
 
@@ -51,21 +48,6 @@ def tolerated(reference: np.ndarray, context_probs: np.ndarray, radius: float) -
     low = enclosure(reference, context_probs, max(radius - lost, 0.0))[0]
     high = enclosure(reference, context_probs, radius + lost)[1]
     return low * (1 - 1e-12) - _BRACKET / least, high * (1 + 1e-12)
-
-
-def largest_divergence(span: float) -> float:
-    """max KL(pi || pi_ref) over all pi ∝ pi_ref e^v with max v - min v <= span and all pi_ref: c - 1 - log c.
-
-    Here c = span/(1 - e^-span). KL = E_ref[w log w]/Z - log Z, w = e^v/min e^v, Z = E_ref w: for given Z the convex w
-    log w is largest in mean if w is 1 or e^span only; then KL = c (1 - 1/Z) - log Z, largest at Z = c.
-    """
-    ratio = span / -np.expm1(-span)
-    return float(ratio - 1 - np.log(ratio))
-
-
-def extremal_mass(span: float) -> float:
-    """Reference mass of the action of larger reward for which `largest_divergence` is attained: Z = c there."""
-    return float((span / -np.expm1(-span) - 1) / np.expm1(span))
 
 
 def _largest_tilt(p: np.ndarray, budget: np.ndarray) -> np.ndarray:

@@ -1,14 +1,7 @@
-"""The two regimes of rewards, the label price C_F of two actions, and the law of the gap at p = 0."""
+"""Two actions, phi in {0, 1}, one of mass p under pi_ref: what a label is worth, and the law of the gap as p -> 0."""
 
 import numpy as np
 from scipy.stats import binom, poisson
-
-FIXED, LIFTED = "fixed", "lifted"
-
-
-def target_params(regime: str, mass: float, beta: float, reward: float) -> float:
-    """theta* = r/beta of the rare action: log((1-p)/p) if lifted."""
-    return float(np.log1p(-mass) - np.log(mass)) if regime == LIFTED else reward / beta
 
 
 def label_price(mass: float, beta: float, target: float) -> float:
