@@ -1,22 +1,33 @@
-"""Every experiment through the command line at its smallest size: run, draw, and every shard reused the second time."""
+"""Every experiment through the command line at its smallest size: run, draw, reuse, and run with a field set."""
+
+import importlib
+from pathlib import Path
 
 import pytest
 from reach import recorded, uncovered
 
 from banditlab.claims import registry
+from banditlab.claims.experiment import by_part
+from banditlab.claims.selection import select
 from banditlab.command import main
 
-# The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
 FAMILIES = registry.families()
+# The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
 QUICK = (*FAMILIES["foundation"], "reward_accuracy", "unseen_mass", "kl_directions")
 # In one folder, where they share references and training runs.
 TOGETHER = FAMILIES["language_model"]
 ALONE = [name for name in registry.names() if name not in TOGETHER]
 GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
+# Name -> a field to set, and the column of a prediction that follows it; a file for every family.
+CHANGES = {
+    name: change
+    for path in sorted(Path(__file__).parent.glob("fields_*.py"))
+    for name, change in importlib.import_module(path.stem).CHANGES.items()
+}
 
 
 @pytest.mark.parametrize("names", [*GROUPS, pytest.param(list(TOGETHER), id="language_model")])
-def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys):
+def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys, request):
     command = [*names, "--preset", "smoke", "--output", str(tmp_path)]
     with recorded() as entered:
         assert main(["run", *command]) == 0
@@ -24,9 +35,31 @@ def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys):
     assert uncovered(entered, [registry.load(name) for name in names]) == set()
     assert main(["figures", *command]) == 0
     for name in names:
-        assert {path.suffix for path in (tmp_path / "smoke").glob(f"{name}.*")} == {
-            ".csv", ".json", ".pdf", ".png", ".svg",
-        }  # fmt: skip
+        suffixes = {path.name.removeprefix(name) for path in (tmp_path / "smoke").glob(f"{name}.*")}
+        assert {".json", ".pdf", ".png", ".svg"} == {suffix for suffix in suffixes if not suffix.endswith(".csv")}
+        assert any(suffix.endswith(".csv") for suffix in suffixes)
     capsys.readouterr()
     assert main(["run", *command]) == 0
     assert capsys.readouterr().out.count(" 0 shards computed, ") == len(names)
+    if len(names) == 1 or request.config.getoption("--optimized"):
+        for name in names:
+            a_set_field_changes_tables_and_predictions(name, tmp_path)
+
+
+def a_set_field_changes_tables_and_predictions(name, output):
+    text, column = CHANGES[name]
+    field, _, value = text.partition("=")
+    assert main(["run", name, "--preset", "smoke", "--output", str(output), "--set", text]) == 0
+    usual, other = (
+        by_part(select(registry.load(name), "smoke", settings, output).fresh.tables())
+        for settings in ({}, {field: value})
+    )
+    *parts, prediction = column.split(".")
+    part = parts[0] if parts else ""
+    assert any(usual[key].to_csv() != other[key].to_csv() for key in usual)
+    ours, theirs = usual[part][prediction], other[part][prediction]
+    assert len(ours) != len(theirs) or (ours != theirs).any(), f"{column} does not follow {field}"
+
+
+def test_every_experiment_has_a_field_to_set():
+    assert set(CHANGES) == set(registry.names())
