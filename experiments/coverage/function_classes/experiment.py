@@ -140,8 +140,8 @@ EXPERIMENT = Experiment(
             "errors": "number of wrong f that least squares over {f*, f} takes, mean over seeds",
             "failure": "share of seeds where least squares over the whole class is wrong; errors_exact bounds it",
             "exceed_exact": "exact union bound on the probability that a seed counts in exceed",
-            "exceed": "share of seeds with sum (Delta_fhat - Delta*)^2 > 8 tau^2 log(|F|/delta), Delta_f the difference "
-            "that f predicts for a pair, fhat what is taken, tau the noise",
+            "exceed": "share of seeds with sum (Delta_fhat - Delta*)^2 > 8 tau^2 log(|F|/delta), Delta_f the "
+            "difference that f predicts for a pair, fhat what is taken, tau the noise",
         },
         "rate": {
             "arm": "class of functions, and where its pairs come from",
