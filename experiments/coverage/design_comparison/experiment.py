@@ -108,7 +108,7 @@ EXPERIMENT = Experiment(
             "uncertified": "solutions, the oracle's among them, whose duality gap is above its tolerance",
             "disordered": "times that a design over a smaller set has the larger log det, over instances and such sets",
             "trace": "2 tr(V* M^-1)/d, V* the covariance at pi*, M the pairs' second moment, largest over instances",
-            "least_price": "C_F of the design over the oracle's, least over instances",
+            "least_price": "C_F = tr(V* H^-1), H a label's information at pi*, over the oracle's, least over instances",
             "price_ratio": "C_F of the design over the oracle's, mean over random instances",
             "price_ratio_low": "10% quantile over random instances of C_F over the oracle's",
             "price_ratio_median": "median over random instances of C_F over the oracle's",
@@ -117,13 +117,15 @@ EXPERIMENT = Experiment(
             "cheaper": "share of random instances where the design has a smaller C_F than its rival",
         },
         "leverage": {
-            "largest": "max over z of z'M^-1 z over its bound of Proposition 6, largest over instances",
-            "least": "max over z of z'M^-1 z over its bound of Proposition 6, least over instances",
+            "largest": "max of z'M^-1 z over feature differences z, M the pairs' second moment, over its bound of "
+            "Proposition 6, largest over instances",
+            "least": "the same max of z'M^-1 z over its bound, least over instances",
         },
         "rounds": {
             "instance": "environment, by name",
             "arm": "where the pairs of every round come from, by name",
-            "price": "C_F = tr(V* H^-1) at pi* of the law that the arm tends to: predicts 2 n KL [labels x nats]",
+            "price": "C_F = tr(V* H^-1) of the law that the arm tends to, V* the covariance and H a label's "
+            "information at pi* [labels x nats]",
             "measured": "2 n KL(pi*||pi) after all rounds, n labels in all, mean over seeds [labels x nats]",
             "relative": "mean KL(pi*||pi) over that of the plain design on the same seeds",
             "num_rounds": "rounds that the labels are bought in [rounds]",

@@ -140,12 +140,15 @@ EXPERIMENT = Experiment(
             "errors": "number of wrong f that least squares over {f*, f} takes, mean over seeds",
             "failure": "share of seeds where least squares over the whole class is wrong; errors_exact bounds it",
             "exceed_exact": "exact union bound on the probability that a seed counts in exceed",
-            "exceed": "share of seeds with sum (Delta_fhat - Delta*)^2 > 8 tau^2 log(|F|/delta)",
+            "exceed": "share of seeds with sum (Delta_fhat - Delta*)^2 > 8 tau^2 log(|F|/delta), Delta_f the "
+            "difference that f predicts for a pair, fhat what is taken, tau the noise",
         },
         "rate": {
             "arm": "class of functions, and where its pairs come from",
-            "constant": "tau^2 tr(V* M^-1), M the pairs' second moment, V* the covariance at pi* [reward^2 x labels]",
-            "allowance": "2 G(mu)/n of the constant, what the O(1/n) remainder is allowed [reward^2 x labels]",
+            "constant": "tau^2 tr(V* M^-1), tau the noise, V* the covariance at pi*, M the pairs' second moment "
+            "[reward^2 x labels]",
+            "allowance": "2/num_pairs times the largest z'M^-1 z over feature differences z times the constant, what "
+            "its O(1/num_pairs) remainder is allowed [reward^2 x labels]",
             "undetermined": "batches of the class without full rank, both rounds and all sizes [batches]",
             "scaled_error": "num_pairs times E_x Var_{pi*}(f_hat - f*), mean over seeds [reward^2 x labels]",
         },

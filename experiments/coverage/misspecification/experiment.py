@@ -128,7 +128,8 @@ EXPERIMENT = Experiment(
         "ends": {
             "num_stairs": "stairs of the environment, one fewer than its actions",
             "pseudo_true_kl": "KL(pi*||pi) at the policy where infinitely many labels a round lead [nats]",
-            "remainder": "twice the statistical part C_F(pi_0)/(2n), n labels of one round [nats]",
+            "remainder": "twice the KL that n labels of a round from pi_0 x pi_0 leave without noise, C_F/(2n) with "
+            "the label price C_F [nats]",
             "kl": "KL(pi*||pi) after all rounds, mean over seeds [nats]",
         },
         "spread": {

@@ -193,7 +193,7 @@ EXPERIMENT = Experiment(
             "arm": "action that the teacher is wrong about, and whether the sampler is refreshed",
             "bias_kl": "KL(pi*||pi) of the recursion with infinitely many pairs [nats]",
             "limit_kl": "KL(pi*||pi) at 1e12 pairs a round, mean over seeds [nats]",
-            "coverage": "C_op of the policy that the round's pairs come from: largest v'V*v over v'Vv",
+            "coverage": "largest v'V*v over v'Vv, V* the covariance at pi*, V at the policy of the round's pairs",
             "error": "variance of the teacher's error under that policy, over beta^2",
             "share": "||theta - theta*||^2_V* over coverage times error, at most 1",
         },
@@ -205,11 +205,12 @@ EXPERIMENT = Experiment(
         },
         "learners": {
             "arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise",
-            "floor_kl": "KL(pi*||pi) of late rounds: C_F(pi*)/(2n) for labels, tau^2 d/(4 beta^2 n) for rewards [nats]",
+            "floor_kl": "KL(pi*||pi) predicted for late rounds of num_pairs = n: C_F/(2n) for labels, C_F their price "
+            "at pi*; tau^2 d/(4 beta^2 n) for rewards, tau their noise, d the number of features [nats]",
             "ridge": "weight of the ridge of DPO beside the sum of losses; distillation has none",
         },
         "label_floor": {
-            "floor": "C_F(pi*)/2, limit of labels times KL(pi*||pi) on-policy [labels x nats]",
+            "floor": "half the label price at pi*, limit of scaled_kl [labels x nats]",
             "scaled_kl": "labels of a round times KL(pi*||pi) of DPO, mean over rounds and seeds [labels x nats]",
         },
     },
