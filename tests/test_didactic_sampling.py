@@ -11,9 +11,10 @@ from tables import committed, failing
 from banditlab.didactic import losses, policies
 from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
+from banditlab.exact import first_step
 from experiments.didactic import neural_headline, on_policyness
 from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
-from experiments.didactic.shared import first_step, tuned_training
+from experiments.didactic.shared import tuned_training
 
 # Two equal rewards; no pair of draws is alike.
 REWARD = np.array([0.1, 0.9, 0.4, 0.9])

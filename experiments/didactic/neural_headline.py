@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from banditlab.didactic.settings import Settings
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.looks import LOOKS
 from experiments.didactic.shared.tuned_training import PEAKS, Cell, Study, least_above
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
@@ -106,7 +102,7 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     return [*checks, above("spread of the learners on R1 less that on R2", 0.0, wide - narrow, error)]
 
 
-def plot(tables: Mapping[str, Table]) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Reward after training, a line per learner, R1 beside R2."""
     table = tables["runs"]
     made, axes = plotting.figure(1, 2, height=2.3, sharey=True, sharex=True)

@@ -1,40 +1,26 @@
 """The figure of on_policyness: rows of budgets, columns of bandits."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
 from banditlab.claims import Table
 from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, STEPS
-from experiments.didactic.shared.looks import LOOKS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.didactic.shared.looks import curves
 
 
-def plot(tables: Mapping[str, Table]) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Mean reward after training against the number of collections; the reference's best of N dashed."""
     table = tables["runs"]
     made, axes = plotting.figure(3, 2, height=5.2, sharex=True, sharey=True)
     for line, budget in zip(axes, BUDGETS, strict=True):
         for ax, bandit in zip(line, ("R1", "R2"), strict=True):
             rows = table.where(budget=budget, bandit=bandit)
-            for algorithm in dict.fromkeys(table["algorithm"].tolist()):
-                one = rows.where(algorithm=algorithm)
-                key, label = LOOKS[algorithm]
-                look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "label": label}
-                ax.errorbar(
-                    one["collections"], one["reward"], 4 * one["reward_se"], linewidth=1.1, elinewidth=0.5, **look
-                )
-            ends = np.array([rows["collections"].min(), rows["collections"].max()])
-            plotting.theory(ax, ends, tables["bandits"].where(bandit=bandit)["best_of_n"].repeat(2))
+            curves(ax, rows, "algorithm", "collections")
+            ends = rows["collections"].min(), rows["collections"].max()
+            plotting.theory(ax, np.array(ends), tables["bandits"].where(bandit=bandit)["best_of_n"].repeat(2))
             ax.set(ylim=(0, 1.04), title=f"{bandit}, {budget}")
-            ax.set_xscale("log", base=2)
-            ticks = np.unique(rows["collections"])
-            ax.set_xticks(ticks, [str(tick) for tick in ticks])
-            ax.minorticks_off()
         line[0].set_ylabel(r"reward $E_\pi R$")
     for ax in axes[-1]:
         ax.set_xlabel("collections of fresh draws")

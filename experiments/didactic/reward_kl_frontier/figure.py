@@ -1,7 +1,6 @@
 """The figure of `reward_kl_frontier`: paths in the plane of divergence and reward, a row per family of losses."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +9,6 @@ from banditlab.claims import Table
 from experiments.didactic.reward_kl_frontier.runs import OFFLINE
 from experiments.didactic.shared.looks import LOOKS
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 _FAMILIES = {
     "likelihoods": ("best_of_n", "rwr", "awr", "pref_ft"),
     "negative terms": ("best_of_n_negative", "best_of_n_worst", "dpo", "ipo"),
@@ -21,7 +16,7 @@ _FAMILIES = {
 }
 
 
-def plot(tables: Mapping[str, Table]) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Mean paths; dashed, the frontier; black crosses, the limits of infinite data."""
     made, axes = plotting.figure(3, 2, height=6.4, sharex="col", sharey="col")
     for line, (family, names) in zip(axes, _FAMILIES.items(), strict=True):
@@ -62,7 +57,7 @@ def _caption(paths: Table, ends: Table) -> str:
     )
 
 
-def _draw_paths(ax: "Axes", paths: Table, name: str) -> None:
+def _draw_paths(ax, paths: Table, name: str) -> None:
     key, label = LOOKS[name]
     arms = dict.fromkeys(zip(paths["sampler"].tolist(), paths["value"].tolist(), strict=True))
     for place, (sampler, value) in enumerate(arms):

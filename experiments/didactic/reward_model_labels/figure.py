@@ -1,20 +1,16 @@
 """The figure of `reward_model_labels`: what a reward model gets wrong, and what that costs Pref-FT."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from banditlab import plotting
 from banditlab.claims import Table
 from experiments.didactic.reward_model_labels.runs import NOISY, TRUE
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _MODES = {TRUE: ("on_policy", "true rewards"), NOISY: ("offline", "Bradley-Terry")}
 _LEARNED = ("design", "reward model")
 
 
-def plot(tables: Mapping[str, Table]) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Error and order of the learned rewards against the labels they cost; below, where Pref-FT ends on each kind."""
     made, axes = plotting.figure(3, 1, height=5.0, sharex=True)
     fits, limits, rows, exact = (tables[part] for part in ("fits", "limits", "learned", "exact"))

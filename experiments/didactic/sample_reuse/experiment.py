@@ -6,11 +6,12 @@ from functools import partial
 import numpy as np
 
 from banditlab.claims import Experiment, Shards, Table, statistics
+from banditlab.exact import first_step
 from experiments.didactic.sample_reuse import runs
 from experiments.didactic.sample_reuse.checks import check
 from experiments.didactic.sample_reuse.figure import plot
 from experiments.didactic.sample_reuse.runs import EACH, FIRST, FIXED, METHODS
-from experiments.didactic.shared import first_step, tuned_training
+from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.tuned_training import Cell
 
 CLAIM = (

@@ -16,8 +16,8 @@ from banditlab.didactic.policies import Policy
 from banditlab.didactic.problem import Problem, problem
 from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
+from banditlab.exact import first_step
 from banditlab.store import failures
-from experiments.didactic.shared import first_step
 
 # Rare under the reference, and near its mode; both of width 10.
 PEAKS = {"R1": 70.0, "R2": 20.0}
