@@ -12,7 +12,7 @@ from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.looks import LOOKS
-from experiments.didactic.shared.tuned_training import PEAKS, Cell, Study, least_above
+from experiments.didactic.shared.tuned_training import PEAKS, Cell, Study
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
@@ -89,13 +89,12 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     table = tables["runs"]
     checks = tuned_training.sound_checks(table, tables["bandits"])
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
-    row = rare.where(algorithm="best_of_n", sampling=OFFLINE)
-    claim = "R1: offline IPO over offline Best-of-N"
-    checks.append(least_above(claim, -row["over_offline_ipo"], row["over_offline_ipo_se"]))
-    for algorithm in ("best_of_n", "ipo", "reinforce"):
-        row = rare.where(algorithm=algorithm, sampling=ON_POLICY)
-        claim = f"R1: on-policy {algorithm} over offline IPO"
-        checks.append(least_above(claim, row["over_offline_ipo"], row["over_offline_ipo_se"]))
+    over, error = rare["over_offline_ipo"], rare["over_offline_ipo_se"]
+    for place, (algorithm, sampling) in enumerate(zip(rare["algorithm"], rare["sampling"], strict=True)):
+        if sampling == ON_POLICY:
+            checks.append(above(f"R1: on-policy {algorithm} over offline IPO", 0.0, over[place], error[place]))
+        elif algorithm == "best_of_n":
+            checks.append(above("R1: offline IPO over offline Best-of-N", 0.0, -over[place], error[place]))
     ends = [(rows, rows["reward"].argmax(), rows["reward"].argmin()) for rows in (rare, common)]
     wide, narrow = (rows["reward"][most] - rows["reward"][least] for rows, most, least in ends)
     error = np.linalg.norm([rows["reward_se"][[most, least]] for rows, most, least in ends])

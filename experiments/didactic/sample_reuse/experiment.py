@@ -75,15 +75,10 @@ def _first_steps(config: Config, data: dict[str, np.ndarray]) -> list[dict]:
     reward, log_reference = (np.asarray(leaf[1]) for leaf in tuned_training.bandits())
     reference = np.exp(log_reference)
     start = float(reference @ reward)
-    laws = {
-        "reinforce": (2, first_step.pairwise(reward, reference, config.first_rate)),
-        "best_of_n": (
-            config.num_samples,
-            first_step.best_of_n(reward, reference, config.first_rate, config.num_samples),
-        ),
-    }
+    pair = first_step.pairwise(reward, reference, config.first_rate)
+    best = first_step.best_of_n(reward, reference, config.first_rate, config.num_samples)
     rows = []
-    for method, (draws, (mean, deviation)) in laws.items():
+    for method, draws, (mean, deviation) in (("reinforce", 2, pair), ("best_of_n", config.num_samples, best)):
         measured = data[f"{FIRST}, {method}: reward"] - start
         row = {"method": method, "bandit": "R2", "num_samples": draws, "learning_rate": config.first_rate}
         row |= {"seeds": len(measured)} | statistics.mean("improvement", measured)
