@@ -68,15 +68,16 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     return {part: Table.from_rows(rows) for part, rows in parts.items()}
 
 
-def _tables(bandit: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """R, log pi_ref, and E_ref R."""
-    reward, log_reference = map(np.asarray, problem(PEAKS[bandit]))
-    return reward, log_reference, float(np.exp(log_reference) @ reward)
+def _tables(bandit: str) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """(R, log pi_ref), and E_ref R."""
+    made = problem(PEAKS[bandit])
+    reward, log_reference = np.asarray(made.reward), np.asarray(made.log_reference)
+    return (reward, log_reference), float(np.exp(log_reference) @ reward)
 
 
 def _curve(bandit: str) -> list[dict]:
     """The frontier, by temperatures."""
-    *tables, _ = _tables(bandit)
+    tables, _ = _tables(bandit)
     rows = []
     for temperature in np.geomspace(0.02, 30.0, 60):
         kl, reward = loss_limits.place(tables, loss_limits.tilted(*tables, temperature))
@@ -86,7 +87,7 @@ def _curve(bandit: str) -> list[dict]:
 
 def _limits(config: Config, bandit: str) -> list[dict]:
     """Where infinite data lead: laws of the maximum, rank tilts, reward tilts."""
-    *tables, start = _tables(bandit)
+    tables, start = _tables(bandit)
     counts, targets = (2, 4, config.num_samples, 32, 128), (0.5, 1.0, 2.0, config.ipo_target, 6.0, 12.0)
     limits = [("best_of_n", DRAWS, n, loss_limits.maximum_law(*tables, n)) for n in dict.fromkeys(counts)]
     limits += [("pref_ft", DRAWS, 2, loss_limits.winner_law(*tables))]
@@ -107,7 +108,7 @@ def _limits(config: Config, bandit: str) -> list[dict]:
 
 def _follow(config: Config, arm: Arm, bandit: str, found: dict[str, np.ndarray], parts: dict[str, list[dict]]) -> None:
     """Means along the path; share of the frontier's gain that is reached; how far any seed is above the frontier."""
-    *tables, start = _tables(bandit)
+    tables, start = _tables(bandit)
     keys = {"bandit": bandit, "algorithm": arm.name, "sampler": arm.sampler}
     keys |= {"parameter": arm.parameter, "value": arm.value}
     for place, step in enumerate(config.record_at):

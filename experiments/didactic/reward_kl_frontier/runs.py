@@ -57,8 +57,8 @@ def arms(config: Config) -> tuple[Arm, ...]:
         ("ppo", "ppo", "clip", config.clip),
         ("ppo_unclipped", "ppo", "clip", np.inf),
     )
-    either = [Arm(name, of, who, *number) for name, of, *number in both for who in (OFFLINE, ON_POLICY)]
-    return (*either, *(Arm(name, of, ON_POLICY, *number) for name, of, *number in own))
+    either = [Arm(name, of, who, key, value) for name, of, key, value in both for who in (OFFLINE, ON_POLICY)]
+    return (*either, *(Arm(name, of, ON_POLICY, key, value) for name, of, key, value in own))
 
 
 def study(config: Config, arm: Arm) -> Study:
