@@ -7,9 +7,9 @@ import pytest
 from tables import committed, failing
 
 from banditlab.didactic.problem import problem
+from banditlab.exact import loss_limits as frontier_laws
 from experiments.didactic.likelihood_displacement import steps as displacement_steps
 from experiments.didactic.negative_gradient import comparisons
-from experiments.didactic.reward_kl_frontier import laws as frontier_laws
 
 REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
 LAW = np.array([0.4, 0.25, 0.05, 0.2, 0.1])
@@ -105,9 +105,9 @@ def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_i
 
 
 def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
-    dual = committed("reward_kl_frontier")["dual"].copy()
-    dual[-1] = 1e-6
-    assert any("min_t" in claim for claim in failing("reward_kl_frontier", dual=dual))
+    above = committed("reward_kl_frontier")["paths"]["above_bound"].copy()
+    above[-1] = 1e-6
+    assert any("min_t" in claim for claim in failing("reward_kl_frontier", "paths", above_bound=above))
     table = committed("likelihood_displacement")
     value = np.where((table["part"] == "path") & (table["quantity"] == "chosen"), 0.1, table["value"])
     assert sum("fall of log pi" in claim for claim in failing("likelihood_displacement", value=value)) == 4

@@ -8,8 +8,8 @@ from scipy.special import expit, log_softmax
 from tables import committed, failing
 
 from banditlab.didactic import losses
+from banditlab.exact import reward_models as label_laws
 from experiments.didactic.probability_floor import by_hand as floor_gradients
-from experiments.didactic.reward_model_labels import laws as label_laws
 
 REWARD, PROBS, TEMPERATURE = np.array([0.1, 0.6, 0.3]), np.array([0.5, 0.2, 0.3]), 0.4
 
@@ -81,7 +81,11 @@ def test_errors_planted_in_the_floor_and_in_the_labels_are_seen():
     assert len(failing("probability_floor", value=np.where(own, 1e-3, table["value"]))) >= len(
         floor_gradients.ALGORITHMS
     )
-    table = committed("reward_model_labels")
+    tables = committed("reward_model_labels")
     for factor in (0.95, 1.05):
-        broken = failing("reward_model_labels", predicted=factor * table["predicted"])
+        broken = []
+        for part, columns in {
+            "fits": ("error_predicted", "agreement_predicted"), "direct": ("predicted",), "learned": ("predicted",)
+        }.items():  # fmt: skip
+            broken += failing("reward_model_labels", part, **{name: factor * tables[part][name] for name in columns})
         assert len(broken) == 8

@@ -11,10 +11,10 @@ from tables import committed, failing
 from banditlab.didactic import losses, policies
 from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
+from banditlab.exact import first_step
 from experiments.didactic import neural_headline, on_policyness
 from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
-from experiments.didactic.sample_reuse.runs import FIRST
-from experiments.didactic.shared import first_step, tuned_training
+from experiments.didactic.shared import tuned_training
 
 # Two equal rewards; no pair of draws is alike.
 REWARD = np.array([0.1, 0.9, 0.4, 0.9])
@@ -79,11 +79,11 @@ def test_the_dual_frontier_touches_the_tilted_policies_and_nothing_passes_it():
 
 
 def test_the_stated_values_are_those_of_the_problem():
+    exact = tuned_training.exact(10)
     for place, (reference, best) in enumerate(tuned_training.STATED.values()):
-        exact = tuned_training.exact_columns(place)
         bandit = problems.problem(list(tuned_training.PEAKS.values())[place])
-        assert exact["best_of_ten"] == pytest.approx(float(problems.best_of_n(bandit, 10)), rel=1e-12)
-        assert (round(exact["reference_reward"], 4), round(exact["best_of_ten"], 4)) == (reference, best)
+        assert exact["best_of_n"][place] == pytest.approx(float(problems.best_of_n(bandit, 10)), rel=1e-12)
+        assert (round(exact["reference_reward"][place], 4), round(exact["best_of_n"][place], 4)) == (reference, best)
 
 
 def test_every_budget_keeps_what_it_says_and_they_meet_at_the_freshest():
@@ -121,25 +121,25 @@ def test_rates_are_tuned_on_seeds_that_are_not_measured(monkeypatch):
 
 
 def test_swapped_bandits_break_the_orderings_of_on_policyness():
-    table = committed("on_policyness")
-    broken = failing("on_policyness", bandit=np.where(table["bandit"] == "R1", "R2", "R1"))
+    table = committed("on_policyness")["runs"]
+    broken = failing("on_policyness", "runs", bandit=np.where(table["bandit"] == "R1", "R2", "R1"))
     assert sum("gain of the freshest samples on R1 less that on R2" in claim for claim in broken) == 2
-    assert sum("gain of the freshest" in claim for claim in failing("on_policyness", gain=-table["gain"])) == 5
-    loud = failing("on_policyness", above_frontier=table["above_frontier"] + 1, failed=table["failed"] + 1)
+    broken = failing("on_policyness", "runs", gain=-table["gain"])
+    assert sum("gain of the freshest" in claim for claim in broken) == 5
+    loud = failing("on_policyness", "runs", above_frontier=table["above_frontier"] + 1, failed=table["failed"] + 1)
     assert len(loud) == 2
 
 
 def test_a_five_percent_error_in_the_single_step_is_seen():
-    table = committed("sample_reuse")
-    single = table["mode"] == FIRST
+    parts = committed("sample_reuse")
     for factor in (0.95, 1.05):
-        broken = failing("sample_reuse", predicted=np.where(single, factor * table["predicted"], 0.0))
-        assert sum("enumerated" in claim for claim in broken) == 2
-    assert len(failing("sample_reuse", loss=0 * table["loss"])) >= 4
+        broken = failing("sample_reuse", "first_step", predicted=factor * parts["first_step"]["predicted"])
+        assert sum("enumerated" in claim for claim in broken) == len(broken) == 2
+    assert len(failing("sample_reuse", "runs", loss=0 * parts["runs"]["loss"])) >= 4
 
 
 def test_equal_learners_break_every_ordering_of_the_headline():
-    table = committed("neural_headline")
-    broken = failing("neural_headline", over_offline_ipo=0 * table["reward"], reward=0 * table["reward"])
-    assert len(broken) == 5
+    table = committed("neural_headline")["runs"]
+    zero = 0 * table["reward"]
+    assert len(failing("neural_headline", "runs", over_offline_ipo=zero, reward=zero)) == 5
     assert set(zip(table["algorithm"], table["sampling"], strict=True)) == set(neural_headline.Config().arms)

@@ -1,24 +1,18 @@
 """The headline comparison with a neural policy: offline Best-of-N, offline IPO and on-policy learners on R1 and R2."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import statistics
-from banditlab.claims.checks import Check, lower
-from banditlab.claims.experiment import Experiment
+from banditlab.claims import Check, Experiment, Shards, Table, above
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
-from banditlab.store import Shards, Table
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.looks import LOOKS
-from experiments.didactic.shared.tuned_training import PEAKS, Study, margin
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.didactic.shared.tuned_training import PEAKS, Cell, Study
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
@@ -60,23 +54,18 @@ def study(config: Config) -> Study:
     return Study(policies.mlp(), config.rates, settings, *sizes)
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per algorithm, way to sample and bandit."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Algorithms and ways to sample, each on both bandits."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config))
     offline = tuned_training.arrays_of(data, f"ipo, {OFFLINE}")
-    rows = []
+    facts = {"num_steps": config.num_steps, "num_queries": _dataset(config) * config.num_samples}
+    cells = []
     for algorithm, sampling in config.arms:
         found = tuned_training.arrays_of(data, f"{algorithm}, {sampling}")
-        for place, bandit in enumerate(PEAKS):
-            row = {"algorithm": algorithm, "sampling": sampling, "bandit": bandit}
-            row |= {"num_steps": config.num_steps, "num_queries": _dataset(config) * config.num_samples}
-            row |= tuned_training.columns(study(config), found, place)
-            rows.append(row | statistics.mean("over_offline_ipo", found["reward"][place] - offline["reward"][place]))
-    table = Table.from_rows(rows)
-    counts = {"runs with a step that was not finite": int(table["failed"].sum())}
-    counts["best learning rate at an end of the grid"] = int(table["rate_at_edge"].sum())
-    return Table(table.columns, {"failures": counts})
+        over = {"over_offline_ipo": found["reward"] - offline["reward"]}
+        cells.append(Cell({"algorithm": algorithm, "sampling": sampling}, facts, found, over))
+    return tuned_training.tables(study(config), config.num_samples, cells)
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
@@ -87,54 +76,49 @@ def train(config: Config) -> dict[str, np.ndarray]:
         source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": _dataset(config)}
         name = f"{algorithm}, {sampling}"
         jobs[name] = partial(tuned_training.tuned, study(config), algorithm, **shapes, **source)
-    return tuned_training.side_by_side(jobs)
+    found = tuned_training.side_by_side(jobs)
+    return found | tuned_training.broken(found)
 
 
 def _dataset(config: Config) -> int:
     return config.num_steps * config.num_states
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: Mapping[str, Table]) -> list[Check]:
     """Exact values, the frontier, and the order of the learners on R1 and R2."""
-    checks = tuned_training.sound_checks(table)
+    table = tables["runs"]
+    checks = tuned_training.sound_checks(table, tables["bandits"])
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
-    row = rare.where(algorithm="best_of_n", sampling=OFFLINE)
-    more = margin(row, "over_offline_ipo", -1)[0]
-    checks.append(lower("R1: offline IPO over offline Best-of-N", 0.0, more, why=_LESS))
-    for algorithm in ("best_of_n", "ipo", "reinforce"):
-        row = rare.where(algorithm=algorithm, sampling=ON_POLICY)
-        more = margin(row, "over_offline_ipo")[0]
-        checks.append(lower(f"R1: on-policy {algorithm} over offline IPO", 0.0, more, why=_LESS))
-    spread, error = [], 0.0
-    for rows in (rare, common):
-        ends = rows["reward"].argmax(), rows["reward"].argmin()
-        spread.append(rows["reward"][ends[0]] - rows["reward"][ends[1]])
-        error = np.hypot(error, np.hypot(*rows["reward_se"][list(ends)]))
-    claim = "spread of the learners on R1 less that on R2"
-    return [*checks, lower(claim, 0.0, spread[0] - spread[1] - 4 * error, why=_LESS)]
+    over, error = rare["over_offline_ipo"], rare["over_offline_ipo_se"]
+    for place, (algorithm, sampling) in enumerate(zip(rare["algorithm"], rare["sampling"], strict=True)):
+        if sampling == ON_POLICY:
+            checks.append(above(f"R1: on-policy {algorithm} over offline IPO", 0.0, over[place], error[place]))
+        elif algorithm == "best_of_n":
+            checks.append(above("R1: offline IPO over offline Best-of-N", 0.0, -over[place], error[place]))
+    ends = [(rows, rows["reward"].argmax(), rows["reward"].argmin()) for rows in (rare, common)]
+    wide, narrow = (rows["reward"][most] - rows["reward"][least] for rows, most, least in ends)
+    spread_se = np.linalg.norm([rows["reward_se"][[most, least]] for rows, most, least in ends])
+    return [*checks, above("spread of the learners on R1 less that on R2", 0.0, wide - narrow, float(spread_se))]
 
 
-_LESS = "less four standard errors"
-
-
-def plot(table: Table) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Reward after training, a line per learner, R1 beside R2."""
+    table = tables["runs"]
     made, axes = plotting.figure(1, 2, height=2.3, sharey=True, sharex=True)
     first = table.where(bandit="R1")
-    for ax, bandit in zip(axes, ("R1", "R2"), strict=True):
-        rows = table.where(bandit=bandit)
+    for ax, bandit in zip(axes, PEAKS, strict=True):
+        rows, exact = (tables[part].where(bandit=bandit) for part in ("runs", "bandits"))
         for place in range(len(rows)):
             key, _ = LOOKS[str(rows["algorithm"][place])]
             offline = rows["sampling"][place] == OFFLINE
             look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "markersize": 5}
             look |= {"markerfacecolor": "white", "markeredgewidth": 1.0} if offline else {}
-            spread = [[rows["reward"][place] - rows["reward_low"][place]], [0.0]]
-            spread[1][0] = rows["reward_high"][place] - rows["reward"][place]
+            low, mean, high = (rows[name][place] for name in ("reward_low", "reward", "reward_high"))
             # The mean of skewed runs may lie outside their quantiles.
-            spread = np.maximum(spread, 0.0)
-            ax.errorbar(rows["reward"][place : place + 1], [-place], xerr=spread, linewidth=1.2, **look)
-        ax.axvline(rows["best_of_ten"][0], color="#000000", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
-        ax.axvline(rows["reference_reward"][0], color="#666666", linestyle=":", linewidth=0.9, zorder=1)
+            spread = np.maximum([[mean - low], [high - mean]], 0.0)
+            ax.errorbar([mean], [-place], xerr=spread, linewidth=1.2, **look)
+        ax.axvline(exact["best_of_n"][0], color="#000000", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
+        ax.axvline(exact["reference_reward"][0], color="#666666", linestyle=":", linewidth=0.9, zorder=1)
         ax.set(title=bandit, xlim=(-0.02, 1.04), xlabel=r"reward $E_\pi R$")
     names = [f"{LOOKS[str(a)][1]}, {s}" for a, s in zip(first["algorithm"], first["sampling"], strict=True)]
     axes[0].set_yticks(-np.arange(len(names)), names)
@@ -143,16 +127,14 @@ def plot(table: Table) -> "Figure":
         made,
         f"Neural policy (MLP, float32): {table['num_steps'][0]} Adam steps, {table['num_queries'][0]} reward queries "
         f"each. Mean of {table['seeds'][0]} seeds, bars 10% to 90% of them; learning rate tuned on held-out seeds; "
-        f"open: offline. Dotted: reference; dashed: the best of ten of its draws. "
+        f"open: offline. Dotted: reference; dashed: the best of {tables['bandits']['num_samples'][0]} of its draws. "
         f"Runs not finite: {table['failed'].sum()}.",
     )
     return made
 
 
 EXPERIMENT = Experiment(
-    name="neural_headline",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(
             arms=(("ipo", OFFLINE), ("reinforce", ON_POLICY)),
@@ -169,4 +151,11 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns=tuned_training.described(
+        {
+            "algorithm": "loss that is trained on",
+            "sampling": "who draws: the policy itself (on-policy), else the reference (offline)",
+        },
+        {"over_offline_ipo": "E_pi R less that of offline IPO, mean over seeds [reward]"},
+    ),
 )

@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table
 from experiments.didactic.on_policyness import runs
 from experiments.didactic.on_policyness.checks import check
 from experiments.didactic.on_policyness.figure import plot
 from experiments.didactic.on_policyness.runs import BUDGETS
 from experiments.didactic.shared import tuned_training
-from experiments.didactic.shared.tuned_training import PEAKS
+from experiments.didactic.shared.tuned_training import Cell
 
 CLAIM = (
     "Where the peak is rare (R1) every algorithm gains from drawing afresh more often, and more than where it is "
@@ -26,7 +22,7 @@ CLAIM = (
 class Config:
     """Collections of fresh samples up to one before every step; batches of B states and N draws; rates and seeds.
 
-    draw_price: what a draw costs, in units of a gradient pass over it.
+    draw_price: what a draw costs, in units of a gradient pass over it. beta: temperature of RWR's weights.
 
     The grid of rates (once from 0.01 to 1), the price (once 4) and the orderings checked were settled on trial runs of
     seed 0; seed 1 was run once they were.
@@ -38,6 +34,7 @@ class Config:
     num_states: int = 8
     num_samples: int = 10
     rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    beta: float = 0.1
     ipo_target: float = 10.0
     num_seeds: int = 128
     seeds_per_call: int = 128
@@ -45,46 +42,35 @@ class Config:
     seed: int = 1
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per budget, algorithm, number of collections and bandit."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Budgets, algorithms and numbers of collections, each on both bandits."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
-    rows = []
-    for budget in BUDGETS:
-        for algorithm in config.algorithms:
-            for collections in config.collections:
-                rows += _rows(config, data, budget, algorithm, collections)
-    table = Table.from_rows(rows)
-    counts = {"runs with a step that was not finite": int(table["failed"].sum())}
-    counts["best learning rate at an end of the grid"] = int(table["rate_at_edge"].sum())
-    return Table(table.columns, {"failures": counts})
+    cells = [
+        _cell(config, data, budget, algorithm, collections)
+        for budget in BUDGETS
+        for algorithm in config.algorithms
+        for collections in config.collections
+    ]
+    return tuned_training.tables(runs.study(config), config.num_samples, cells)
 
 
-def _rows(config: Config, data: dict[str, np.ndarray], budget: str, algorithm: str, collections: int) -> list[dict]:
-    def arrays(method: str, count: int) -> dict[str, np.ndarray]:
-        return tuned_training.arrays_of(data, runs.name(config, method, budget, count))
-
-    found, rival = arrays(algorithm, collections), arrays("best_of_n", collections)
-    freshest = arrays(algorithm, max(config.collections))
+def _cell(config: Config, data: dict, budget: str, algorithm: str, collections: int) -> Cell:
+    ways = (algorithm, collections), ("best_of_n", collections), (algorithm, max(config.collections))
+    names = [runs.name(config, method, budget, count) for method, count in ways]
+    found, rival, freshest = (tuned_training.arrays_of(data, name) for name in names)
     plan = runs.schedule(config, budget, collections)
     batches = plan["num_steps"] // plan["reuse"]
-    rows = []
-    for place, bandit in enumerate(PEAKS):
-        row = {"budget": budget, "algorithm": algorithm, "collections": collections, "bandit": bandit}
-        row |= {"num_steps": plan["num_steps"], "num_queries": batches * config.num_states * config.num_samples}
-        row |= {"num_states": config.num_states, "num_samples": config.num_samples}
-        row |= {"cost": config.draw_price * batches + plan["num_steps"]}
-        row |= tuned_training.columns(runs.study(config), found, place)
-        row |= statistics.mean("gain", freshest["reward"][place] - found["reward"][place])
-        row |= statistics.mean("over_best_of_n", found["reward"][place] - rival["reward"][place])
-        rows.append(row)
-    return rows
+    facts = {"num_steps": plan["num_steps"], "num_queries": batches * config.num_states * config.num_samples}
+    facts |= {"num_states": config.num_states, "num_samples": config.num_samples, "draw_price": config.draw_price}
+    facts |= {"cost": config.draw_price * batches + plan["num_steps"]}
+    differences = {"gain": freshest["reward"] - found["reward"], "over_best_of_n": found["reward"] - rival["reward"]}
+    keys = {"budget": budget, "algorithm": algorithm, "collections": collections}
+    return Cell(keys, facts, found, differences)
 
 
 EXPERIMENT = Experiment(
-    name="on_policyness",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(
             algorithms=("best_of_n", "ppo"), collections=(1, 4), num_seeds=10, seeds_per_call=10, tuning_seeds=2
@@ -95,4 +81,19 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns=tuned_training.described(
+        {
+            "budget": "what is held fixed as collections vary",
+            "algorithm": "loss that is trained on",
+            "collections": "times that the sampling policy is set to the current one, the first included",
+        },
+        {
+            "num_states": "states of a batch [states]",
+            "num_samples": "draws at each state of a batch [draws]",
+            "draw_price": "cost of drawing a batch [gradient passes over it]",
+            "cost": "draw_price times batches plus num_steps [gradient passes over a batch]",
+            "gain": "E_pi R with the most collections less that with these, mean over seeds [reward]",
+            "over_best_of_n": "E_pi R less that of Best-of-N on the same schedule, mean over seeds [reward]",
+        },
+    ),
 )

@@ -20,7 +20,7 @@ BUDGETS = QUERIES, STEPS, COMPUTE = ("equal queries", "equal steps", "equal comp
 
 def study(config: Config) -> Study:
     """The runs' shared part."""
-    settings = Settings(ipo_target=config.ipo_target)
+    settings = Settings(beta=config.beta, ipo_target=config.ipo_target)
     sizes = (config.num_seeds, config.seeds_per_call, config.tuning_seeds, config.seed)
     return Study(policies.tabular(), config.rates, settings, *sizes)
 
@@ -48,7 +48,7 @@ def train(config: Config) -> dict[str, np.ndarray]:
         for cells in ([(QUERIES, c) for c in few], fresh):
             jobs[f"{algorithm}, {cells[0][0]}"] = partial(_train, config, algorithm, cells)
     found = tuned_training.side_by_side(jobs)
-    return {name.split(": ", 1)[1]: values for name, values in found.items()}
+    return {name.split(": ", 1)[1]: values for name, values in found.items()} | tuned_training.broken(found)
 
 
 def _train(config: Config, algorithm: str, cells: list[tuple[str, int]]) -> dict[str, np.ndarray]:

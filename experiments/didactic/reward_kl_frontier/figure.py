@@ -1,16 +1,13 @@
 """The figure of `reward_kl_frontier`: paths in the plane of divergence and reward, a row per family of losses."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
 from banditlab import plotting
-from banditlab.store import Table
+from banditlab.claims import Table
+from experiments.didactic.reward_kl_frontier.runs import OFFLINE
 from experiments.didactic.shared.looks import LOOKS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _FAMILIES = {
     "likelihoods": ("best_of_n", "rwr", "awr", "pref_ft"),
@@ -18,53 +15,54 @@ _FAMILIES = {
     "policy gradients": ("reinforce", "reinforce_running", "ppo", "ppo_unclipped"),
 }
 
-# Of the limits of infinite data that the table has, those of the numbers that are run.
-_SHOWN = {"best_of_n": 10.0, "ipo": 3.0}
 
-
-def plot(table: Table) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """Mean paths; dashed, the frontier; black crosses, the limits of infinite data."""
     made, axes = plotting.figure(3, 2, height=6.4, sharex="col", sharey="col")
     for line, (family, names) in zip(axes, _FAMILIES.items(), strict=True):
-        for ax, case in zip(line, ("R1", "R2"), strict=True):
-            rows = table.where(case=case)
+        for ax, bandit in zip(line, ("R1", "R2"), strict=True):
+            paths, limits, curve = (tables[part].where(bandit=bandit) for part in ("paths", "limits", "frontier"))
             for name in names:
-                _draw_paths(ax, rows.where(part="path", algorithm=name), name)
-                shown = (rows["part"] == "limit") & (rows["algorithm"] == name)
-                shown &= np.isin(rows["value"], _SHOWN.get(name, rows["value"]))
-                limit = rows["kl"][shown], rows["reward"][shown]
+                mine = paths.where(algorithm=name)
+                _draw_paths(ax, mine, name)
+                # Of the limits that the table has, those of the numbers that are run.
+                shown = (limits["algorithm"] == name) & np.isin(limits["value"], mine["value"])
+                limit = limits["kl"][shown], limits["reward"][shown]
                 ax.plot(*limit, "x", color="#000000", markersize=4, markeredgewidth=1.0, zorder=5)
-            curve = rows.where(part="frontier")
             plotting.theory(ax, curve["kl"], curve["reward"])
-            widest = rows.where(part="path")["kl"].max()
-            bottom = 0.0 if case == "R1" else 0.35
-            ax.set(xlim=(-0.05, 1.05 * widest), ylim=(bottom, 1.02), title=f"${case[0]}_{case[1]}$, {family}")
+            bottom = 0.0 if bandit == "R1" else 0.35
+            title = f"${bandit[0]}_{bandit[1]}$, {family}"
+            ax.set(xlim=(-0.05, 1.05 * paths["kl"].max()), ylim=(bottom, 1.02), title=title)
         line[0].set_ylabel(r"$E_\pi R$")
     for ax in axes[-1]:
         ax.set_xlabel(r"KL$(\pi\,\|\,\pi_{\mathrm{ref}})$")
     plotting.legend(made, columns=3, theory_label="frontier")
-    paths = table.where(part="path")
-    above = int((paths["dual"] > 1e-12).sum())
-    plotting.caption(
-        made,
-        f"Tabular softmax, {paths['step'].max():.0f} Adam steps of 8 new states with 10 draws (PPO: 4 steps on each "
-        f"batch), mean over {paths['seeds'].max():.0f} seeds; rates tuned on held-out seeds for the last reward, less "
-        "REINFORCE's KL penalty (0.1 and 0.3; running mean: that baseline, 0.1). Filled: draws of the reference; open: "
-        "of the policy. RWR, AWR, DPO: beta 0.1; IPO: target 3; negative terms: weight 0.5. x: infinite data. Records "
-        f"with a seed above the frontier: {above}.",
-    )
+    plotting.caption(made, _caption(tables["paths"], tables["ends"]))
     return made
 
 
-def _draw_paths(ax: "Axes", paths: Table, name: str) -> None:
+def _caption(paths: Table, ends: Table) -> str:
+    def own(name: str) -> str:
+        return " and ".join(f"{value:g}" for value in np.unique(ends.where(algorithm=name)["value"]))
+
+    ppo = ends.where(algorithm="ppo")
+    return (
+        f"Tabular softmax, {paths['step'].max():.0f} Adam steps of {ppo['num_states'][0]} new states with "
+        f"{ppo['num_samples'][0]} draws (PPO: {ppo['reuse'][0]} steps on each batch), mean over "
+        f"{ppo['seeds'][0]:.0f} seeds; rates tuned on held-out seeds for the last reward, less REINFORCE's KL penalty "
+        f"({own('reinforce')}; running mean: that baseline, {own('reinforce_running')}). Filled: draws of the "
+        f"reference; open: of the policy. RWR, AWR, DPO: beta {own('rwr')}; IPO: target {own('ipo')}; negative terms: "
+        f"weight {own('best_of_n_negative')}. x: infinite data. Records with a seed above the frontier: "
+        f"{(paths['above_bound'] > 1e-12).sum()}."
+    )
+
+
+def _draw_paths(ax, paths: Table, name: str) -> None:
     key, label = LOOKS[name]
     arms = dict.fromkeys(zip(paths["sampler"].tolist(), paths["value"].tolist(), strict=True))
-    filled = "offline" in paths["sampler"]
-    for sampler, value in arms:
+    for place, (sampler, value) in enumerate(arms):
         mine = paths.where(sampler=sampler, value=value)
         look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "linewidth": 0.9}
-        look |= {"markerfacecolor": look["color"] if sampler == "offline" else "white"}
-        named = label if sampler == "offline" or not filled else None
+        look |= {"markerfacecolor": look["color"] if sampler == OFFLINE else "white"}
+        named = None if place else label
         ax.plot(mine["kl"], mine["reward"], label=named, markeredgewidth=0.7, markersize=2.6, **look)
-        if not filled:
-            filled = True

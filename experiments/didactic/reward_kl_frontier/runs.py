@@ -2,72 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from banditlab.didactic import policies
 from banditlab.didactic.settings import Settings
+from banditlab.store import failures
 from experiments.didactic.shared import tuned_training
 from experiments.didactic.shared.tuned_training import Study
 
 if TYPE_CHECKING:
     from experiments.didactic.reward_kl_frontier.experiment import Config
 
-OFFLINE, ON_POLICY = "offline", "on_policy"
+OFFLINE, ON_POLICY, DRAWS = "offline", "on_policy", "num_draws"
 _NEVER = 1_000_000
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A name for the figures, an algorithm of `training.train_grid`, who draws, and its own numbers.
+class Arm(NamedTuple):
+    """A name for the figures, an algorithm of `training.train_grid`, who draws, and its own number.
 
-    penalty: what KL(pi || pi_ref) costs in the reward that it maximises and is tuned by.
+    parameter: name of that number in `Settings`, or DRAWS for likelihoods that rank so many draws and read no number.
     """
 
     name: str
     algorithm: str
     sampler: str
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    value: float = 0.0
-    penalty: float = 0.0
+    parameter: str
+    value: float
+
+    @property
+    def penalty(self) -> float:
+        """What KL(pi || pi_ref) costs in the reward that it maximises and is tuned by."""
+        return self.value if self.parameter == "kl_weight" else 0.0
 
 
-# Best-of-N is its variant with a negative term of weight zero: the same program, and the same draws.
-_BOTH = (
-    ("best_of_n", "best_of_n_negative", {"negative_weight": 0.0}, 10.0),
-    ("best_of_n_negative", "best_of_n_negative", {"negative_weight": 0.5}, 0.5),
-    ("best_of_n_worst", "best_of_n_worst", {"negative_weight": 0.5}, 0.5),
-    ("rwr", "rwr", {"beta": 0.1}, 0.1),
-    ("awr", "awr", {"beta": 0.1}, 0.1),
-    ("pref_ft", "pref_ft", {}, 2.0),
-    ("dpo", "dpo", {"beta": 0.1}, 0.1),
-    ("ipo", "ipo", {"ipo_target": 3.0}, 3.0),
-)
-_GRADIENTS = (
-    ("reinforce", "reinforce", {"kl_weight": 0.1}, 0.1),
-    ("reinforce", "reinforce", {"kl_weight": 0.3}, 0.3),
-    ("reinforce_running", "reinforce_running", {"kl_weight": 0.1}, 0.1),
-    ("ppo", "ppo", {}, 0.2),
-    ("ppo_unclipped", "ppo", {"clip": np.inf}, np.inf),
-)
-
-
-def arms() -> tuple[Arm, ...]:
+def arms(config: Config) -> tuple[Arm, ...]:
     """Likelihoods and pairs on either kind of draws, policy gradients on their own."""
-    both = [Arm(name, of, who, numbers, value) for name, of, numbers, value in _BOTH for who in (OFFLINE, ON_POLICY)]
-    own = [Arm(name, of, ON_POLICY, n, v, n.get("kl_weight", 0.0)) for name, of, n, v in _GRADIENTS]
-    return (*both, *own)
+    # Best-of-N is its variant with a negative term of weight zero: the same program, and the same draws.
+    both = (
+        ("best_of_n", "best_of_n_negative", DRAWS, float(config.num_samples)),
+        ("best_of_n_negative", "best_of_n_negative", "negative_weight", config.negative_weight),
+        ("best_of_n_worst", "best_of_n_worst", "negative_weight", config.negative_weight),
+        ("rwr", "rwr", "beta", config.beta),
+        ("awr", "awr", "beta", config.beta),
+        ("pref_ft", "pref_ft", DRAWS, 2.0),
+        ("dpo", "dpo", "beta", config.beta),
+        ("ipo", "ipo", "ipo_target", config.ipo_target),
+    )
+    own = (
+        *(("reinforce", "reinforce", "kl_weight", penalty) for penalty in config.penalties),
+        ("reinforce_running", "reinforce_running", "kl_weight", config.penalties[0]),
+        ("ppo", "ppo", "clip", config.clip),
+        ("ppo_unclipped", "ppo", "clip", np.inf),
+    )
+    either = [Arm(name, of, who, key, value) for name, of, key, value in both for who in (OFFLINE, ON_POLICY)]
+    return (*either, *(Arm(name, of, ON_POLICY, key, value) for name, of, key, value in own))
 
 
 def study(config: Config, arm: Arm) -> Study:
     """The runs' shared part; pi* is that of REINFORCE's own penalty."""
-    numbers = dict(arm.numbers) | ({"beta": arm.penalty} if arm.penalty else {})
+    numbers = {"negative_weight": 0.0} if arm.parameter == DRAWS else {arm.parameter: arm.value}
+    numbers |= {"beta": arm.penalty} if arm.penalty else {}
     sizes = (config.num_seeds, config.num_seeds, config.tuning_seeds, config.seed)
     return Study(policies.tabular(), config.rates, Settings(**numbers), *sizes)
+
+
+def reuse(config: Config, arm: Arm) -> int:
+    """Gradient steps on each batch."""
+    return config.reuse if arm.algorithm == "ppo" else 1
 
 
 def key(arm: Arm) -> str:
@@ -76,11 +80,13 @@ def key(arm: Arm) -> str:
 
 def train(config: Config) -> dict[str, np.ndarray]:
     """The arrays of `tuned_training.follow` for every arm; arms that share a program follow one another."""
-    jobs: dict[str, Any] = {}
-    for algorithm in dict.fromkeys(arm.algorithm for arm in arms()):
-        jobs[algorithm] = partial(_train, config, [arm for arm in arms() if arm.algorithm == algorithm])
-    found = tuned_training.side_by_side(jobs)
-    return {name.split(": ", 1)[1]: values for name, values in found.items()}
+    mine: dict[str, list[Arm]] = {}
+    for arm in arms(config):
+        mine.setdefault(arm.algorithm, []).append(arm)
+    found = tuned_training.side_by_side({name: partial(_train, config, those) for name, those in mine.items()})
+    edges = [np.isin(rate, config.rates[:: len(config.rates) - 1]) for name, rate in found.items() if ": rate" in name]
+    counts = tuned_training.broken(found) | failures({"best learning rate at an end of the grid": edges})
+    return {name.split(": ", 1)[1]: values for name, values in found.items()} | counts
 
 
 def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
@@ -89,8 +95,7 @@ def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
     for arm in mine:
         # Offline the reference draws fresh batches to the end.
         refresh = _NEVER if arm.sampler == OFFLINE else 1
-        reuse = config.reuse if arm.algorithm == "ppo" else 1
-        options = {"on_policy": True, "refresh": refresh, "reuse": reuse, "record_at": config.record_at}
+        options = {"on_policy": True, "refresh": refresh, "reuse": reuse(config, arm), "record_at": config.record_at}
         found = tuned_training.follow(study(config, arm), arm.algorithm, penalty=arm.penalty, **shapes, **options)
         arrays |= {f"{key(arm)}: {name}": values for name, values in found.items()}
     return arrays

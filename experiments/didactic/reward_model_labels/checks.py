@@ -1,44 +1,43 @@
 """The checks of `reward_model_labels`: the model's error and order, its limit, and where runs end."""
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
-from banditlab.claims.checks import Check, interval, lower, upper
-from banditlab.store import Table
-from experiments.didactic.reward_model_labels.runs import LEARNED, NOISY, TRUE
+from banditlab.claims import Check, Table, above, interval, upper
+from experiments.didactic.reward_model_labels.runs import NOISY, TRUE
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: Mapping[str, Table]) -> list[Check]:
     """The model's error and order, its limit, and where runs on each kind of label end."""
+    fits, exact, direct, learned = (tables[part] for part in ("fits", "exact", "direct", "learned"))
     checks = []
-    fits = table.where(part="fit")
     for name, says in (
         ("error", "n times the squared error of the learned differences"),
         ("agreement", "pairs ordered"),
     ):
-        for count in np.unique(fits["x"])[-2:].tolist():
-            row = fits.where(name=name, x=count)
-            claim = f"reward model, {count:.0f} labels: {says}"
-            checks.append(interval(claim, row["predicted"][0], row["value"][0], row["value_se"][0]))
-    exact = table.where(part="exact")
+        for row in _rows(fits.kept(np.argsort(fits["labels"])[-2:])):
+            claim = f"reward model, {row['labels']:.0f} labels: {says}"
+            checks.append(interval(claim, row[f"{name}_predicted"], row[name], row[f"{name}_se"]))
     claim = "reward model of exact counts: distance to the rewards, at most the ridge's"
-    checks.append(upper(claim, exact["predicted"][0], exact["value"][0]))
-    runs = table.where(part="run")
-    for place, mode in enumerate(runs["name"].tolist()):
-        numbers = {key: runs[key][place] for key in ("predicted", "value", "value_se", "predicted_se", "left", "x")}
-        says = f"{mode} of {numbers['x']:.0f} labels" if mode == LEARNED else mode
-        claim = f"Pref-FT, {says}: E R at the end"
-        error = float(np.hypot(numbers["value_se"], numbers["predicted_se"]))
-        why = "what a 1/t approach has left"
-        checks.append(
-            interval(claim, numbers["predicted"], numbers["value"], error, allowance=numbers["left"], why=why)
-        )
-    most = runs.where(name=LEARNED, x=runs["x"].max())
-    noisy, true = runs.where(name=NOISY), runs.where(name=TRUE)
-    for better, worse, claim in (
-        (most, noisy, f"Pref-FT: E R with a reward model of {most['x'][0]:.0f} labels over Bradley-Terry labels"),
-        (true, noisy, "Pref-FT: E R with true rewards over Bradley-Terry labels"),
-    ):
-        error = np.hypot(better["value_se"][0], worse["value_se"][0])
-        gain = better["value"][0] - worse["value"][0] - 4 * error
-        checks.append(lower(claim, 0.0, gain, why="less four standard errors"))
+    checks.append(upper(claim, exact["bound"][0], exact["distance"][0]))
+    checks += [_end(row, row["labeller"], 0.0) for row in _rows(direct)]
+    checks += [_end(row, f"reward_model of {row['labels']:.0f} labels", row["predicted_se"]) for row in _rows(learned)]
+    (noisy,), (true,) = (_rows(direct.where(labeller=mode)) for mode in (NOISY, TRUE))
+    most = max(_rows(learned), key=lambda row: row["labels"])
+    for better, says in ((most, f"a reward model of {most['labels']:.0f} labels"), (true, "true rewards")):
+        error = np.hypot(better["reward_se"], noisy["reward_se"])
+        claim = f"Pref-FT: E R with {says} over Bradley-Terry labels"
+        checks.append(above(claim, 0.0, better["reward"] - noisy["reward"], error))
     return checks
+
+
+def _end(row: Mapping, labels: str, predicted_se: float) -> Check:
+    error, why = float(np.hypot(row["reward_se"], predicted_se)), "what a 1/t approach has left"
+    claim = f"Pref-FT, {labels}: E R at the end"
+    return interval(claim, row["predicted"], row["reward"], error, allowance=row["remaining"], why=why)
+
+
+def _rows(table: Table) -> Iterator[dict]:
+    for place in range(len(table)):
+        yield {name: values[place] for name, values in table.columns.items()}

@@ -1,6 +1,5 @@
 """Who labels the pairs: the rewards themselves, Bradley-Terry coins, or a reward model fitted to such coins."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from banditlab.claims.experiment import Experiment
+from banditlab.claims import Experiment, Shards, Table
 from banditlab.claims.statistics import mean
 from banditlab.didactic import reward_model
-from banditlab.didactic.problem import Problem, problem
-from banditlab.store import Shards, Table
-from experiments.didactic.reward_model_labels import laws, runs
+from banditlab.exact import reward_models as laws
+from experiments.didactic.reward_model_labels import runs
 from experiments.didactic.reward_model_labels.checks import check
 from experiments.didactic.reward_model_labels.figure import plot
 from experiments.didactic.reward_model_labels.runs import LEARNED, NOISY, TRUE
@@ -56,86 +54,73 @@ class Config:
         return ((TRUE, 0), (NOISY, 0), *((LEARNED, count) for count in self.learned))
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows: fits by number of labels, the fit of exact counts, and the ends of the runs; predicted from NumPy alone."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Fits by number of labels, the fit of exact counts, limits, and the ends of runs; predicted from NumPy alone."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
-    bandit = problem(config.peak, config.width, num_actions=config.num_actions)
-    rows = [*_fits(config, bandit), _exact(config, bandit), *_runs(config, bandit, data)]
-    return Table.from_rows(rows, meta={"failures": {"not finite": int(data["failed"])}})
+    bandit = runs.bandit(config)
+    tables = np.asarray(bandit.reward), np.exp(np.asarray(bandit.log_reference))
+    parts = {"fits": _fits(config, *tables), "exact": [_exact(config, *tables)], **_runs(config, *tables, data)}
+    return {part: Table.from_rows(rows) for part, rows in parts.items()}
 
 
-def _tables(bandit: Problem) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(bandit.reward), np.exp(np.asarray(bandit.log_reference))
-
-
-def _row(part: str, name: str, x: float, **columns: float) -> dict:
-    numbers = ("value", "value_se", "predicted", "predicted_se", "left", "left_se")
-    blank = dict.fromkeys(numbers, 0.0)
-    return {"part": part, "name": name, "x": float(x)} | blank | {key: float(number) for key, number in columns.items()}
-
-
-def _fits(config: Config, bandit: Problem) -> Iterator[dict]:
+def _fits(config: Config, reward: np.ndarray, probs: np.ndarray) -> list[dict]:
     """Reward models on drawn labels: squared error times n, and agreement with the order of the rewards."""
-    reward, probs = _tables(bandit)
     generator = np.random.default_rng(config.seed)
     law = laws.win_law(reward, probs, config.temperature)
     fit = jax.jit(jax.vmap(lambda wins: reward_model.fit(wins, jnp.eye(config.num_actions), config.ridge)))
     error = config.temperature**2 * float(probs @ laws.distances(reward, probs, config.temperature) @ probs)
+    rows = []
     for count in config.labels:
         many = config.num_fits if count in config.checked else config.few_fits
-        wins = laws.draw_wins(generator, law, count, many)
-        learned = config.temperature * np.asarray(fit(wins))
-        measured = count * laws.squared_error(learned, reward, probs)
-        yield _row("fit", "error", count, predicted=error, **mean("value", measured))
-        right = laws.agreement(reward, probs, config.temperature, count)
-        shares = laws.agreements(learned, reward, probs)
-        yield _row("fit", "agreement", count, predicted=right, **mean("value", shares))
+        learned = config.temperature * np.asarray(fit(laws.draw_wins(generator, law, count, many)))
+        row = {"labels": float(count), **mean("error", count * laws.squared_error(learned, reward, probs))}
+        row |= {"error_predicted": error, **mean("agreement", laws.agreements(learned, reward, probs))}
+        rows.append(row | {"agreement_predicted": laws.agreement(reward, probs, config.temperature, count)})
+    return rows
 
 
-def _exact(config: Config, bandit: Problem) -> dict:
+def _exact(config: Config, reward: np.ndarray, probs: np.ndarray) -> dict:
     """The fit of expected counts: its largest error, and what the ridge explains.
 
     The ridge's gradient at the truth, over a curvature that no more than halves as long as margins move by less than
     log 2.
     """
-    reward, probs = _tables(bandit)
     wins = config.exact_labels * laws.win_law(reward, probs, config.temperature)
     found = np.asarray(jax.jit(reward_model.fit)(jnp.asarray(wins), jnp.eye(config.num_actions), config.ridge))
     truth = (reward - reward.mean()) / config.temperature
     curvature = np.linalg.eigvalsh(laws.laplacian(reward, probs, config.temperature))[1] * config.exact_labels
     bound = 2 * config.ridge * np.linalg.norm(truth) / curvature
-    return _row("exact", "fit", config.exact_labels, value=float(np.linalg.norm(found - truth)), predicted=bound)
+    row = {"num_actions": config.num_actions, "temperature": config.temperature, "labels": config.exact_labels}
+    return row | {"distance": np.linalg.norm(found - truth), "bound": bound}
 
 
-def _runs(config: Config, bandit: Problem, data: dict[str, np.ndarray]) -> Iterator[dict]:
+def _runs(config: Config, reward: np.ndarray, probs: np.ndarray, data: dict) -> dict[str, list[dict]]:
     """E_pi R that training ends with, and the limits; reward models drawn and fitted afresh by NumPy."""
-    reward, probs = _tables(bandit)
     generator = np.random.default_rng(config.seed + 1)
     law = laws.win_law(reward, probs, config.temperature)
-    for count in config.labels:
-        learned = laws.fit(laws.draw_wins(generator, law, count, config.few_fits // 2), config.ridge)
-        found = mean("predicted", laws.winners(learned, reward, probs))
-        yield _row("limit", LEARNED, count, **found)
-    for mode, count in config.arms:
+
+    def limit(count: int, fits: int) -> dict[str, float]:
+        learned = laws.fit(laws.draw_wins(generator, law, count, fits), config.ridge)
+        return {"labels": float(count), **mean("predicted", laws.winners(learned, reward, probs))}
+
+    def end(mode: str, count: int) -> dict[str, float]:
         ends = data[f"{mode}, {count}: reward"]
-        if mode == LEARNED:
-            learned = laws.fit(laws.draw_wins(generator, law, count, 2 * config.few_fits), config.ridge)
-            limit = mean("predicted", laws.winners(learned, reward, probs))
-        elif mode == NOISY:
-            limit = {"predicted": laws.noisy_winner(reward, probs, config.temperature)}
-        else:
-            limit = {"predicted": float(laws.winners(reward[None], reward, probs)[0])}
-        numbers = limit | mean("value", ends[:, -1])
         # A 1/t approach has twice as far to go as the last third of the steps went.
-        numbers |= {"left": 2 * np.abs(ends[:, 1] - ends[:, 0]).mean(), "left_se": numbers["value_se"]}
-        yield _row("run", mode, count, **numbers)
+        remaining = {"remaining": 2 * np.abs(ends[:, 1] - ends[:, 0]).mean()}
+        return {"num_pairs": config.num_states, **mean("reward", ends[:, -1]), **remaining}
+
+    direct = {TRUE: float(laws.winners(reward[None], reward, probs)[0])}
+    direct[NOISY] = laws.noisy_winner(reward, probs, config.temperature)
+    return {
+        "limits": [limit(count, config.few_fits // 2) for count in config.labels],
+        "direct": [{"labeller": mode, "predicted": value} | end(mode, 0) for mode, value in direct.items()],
+        "learned": [limit(count, 2 * config.few_fits) | end(LEARNED, count) for count in config.learned],
+    }
 
 
 EXPERIMENT = Experiment(
-    name="reward_model_labels",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(num_fits=64, few_fits=16, learned=(30,), num_seeds=16, num_steps=60),
         "default": Config(),
@@ -144,4 +129,27 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "*": {
+            "labels": "labelled pairs that a reward model is fitted to [labels]",
+            "num_pairs": "labelled pairs in every step of Pref-FT [labels]",
+            "predicted": "E R of the law of a pair's winner by these labels, where Pref-FT tends to [reward]",
+            "reward": "E_pi R at the end of Pref-FT, mean over seeds [reward]",
+            "remaining": "what a 1/t approach has left to go from there [reward]",
+        },
+        "fits": {
+            "error": "labels times the mean of (r_a - r_b - R_a + R_b)^2 over pairs of reference draws, r fitted",
+            "error_predicted": "the same by the inverse Fisher information, for many labels",
+            "agreement": "share of pairs of reference draws that the fitted rewards order as R does",
+            "agreement_predicted": "the same by the normal law of the fit, for many labels",
+        },
+        "exact": {
+            "num_actions": "actions of the bandit [actions]",
+            "temperature": "of the Bradley-Terry labels [reward]",
+            "labels": "labels whose expected counts are fitted [labels]",
+            "distance": "norm of the fitted rewards less the centred true ones, over the temperature",
+            "bound": "largest such distance that the ridge explains",
+        },
+        "direct": {"labeller": "larger reward wins (deterministic), else a Bradley-Terry draw of the true rewards"},
+    },
 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab.didactic import policies, training
-from banditlab.didactic.problem import problem
+from banditlab.didactic.problem import Problem, problem
 from banditlab.didactic.settings import Settings
+from banditlab.store import failures
 from experiments.didactic.shared.tuned_training import side_by_side
 
 if TYPE_CHECKING:
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
 TRUE, NOISY, LEARNED = "deterministic", "bradley_terry", "reward_model"
 
 
+def bandit(config: Config) -> Problem:
+    """The bump of reward."""
+    return problem(config.peak, config.width, num_actions=config.num_actions)
+
+
 def train(config: Config) -> dict[str, np.ndarray]:
-    """reward (seeds, 2) of every arm, two thirds on the way and at the end; failed ()."""
-    jobs = {f"{mode}, {count}": partial(_train, config, mode, count) for mode, count in config.arms}
-    found = side_by_side(jobs)
-    failed = sum(int(found.pop(f"{name}: failed")) for name in jobs)
-    return found | {"failed": np.asarray(failed)}
+    """reward (seeds, 2) of every arm, two thirds on the way and at the end."""
+    found = side_by_side({f"{mode}, {count}": partial(_train, config, mode, count) for mode, count in config.arms})
+    broken = [found.pop(name) for name in list(found) if name.endswith(": failed")]
+    return found | failures({"not finite": broken})
 
 
 def _train(config: Config, mode: str, count: int) -> dict[str, np.ndarray]:
     found = training.train(
         "pref_ft",
         policies.tabular(),
-        problem(config.peak, config.width, num_actions=config.num_actions),
+        bandit(config),
         num_steps=config.num_steps,
         num_states=config.num_states,
         num_samples=2,

@@ -1,48 +1,35 @@
 """The checks of `sample_reuse`: a single step's law; exact values; where reuse hurts and where it pays."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from banditlab.claims.checks import Check, interval, lower
-from banditlab.store import Table
-from experiments.didactic.sample_reuse.runs import EACH, FIRST, FIXED
-from experiments.didactic.shared import tuned_training
-from experiments.didactic.shared.tuned_training import margin
+from banditlab.claims import Check, Table, interval
+from experiments.didactic.sample_reuse.runs import EACH, FIXED
+from experiments.didactic.shared.tuned_training import least_above, sound_checks
 
 
-def check(table: Table) -> list[Check]:
+def check(tables: Mapping[str, Table]) -> list[Check]:
     """A single step's law; exact values; where reuse hurts and where it pays."""
-    runs = Table.stack([table.where(mode=mode) for mode in (EACH, FIXED)])
-    checks = tuned_training.sound_checks(runs)
-    for name, says in (("reinforce", "REINFORCE on two draws"), ("best_of_n", "Best-of-N on ten")):
-        row = table.where(mode=FIRST, method=name)
-        claim = f"R2, one state, one step of Adam: mean improvement of {says}, enumerated"
-        checks.append(interval(claim, row["predicted"][0], row["reward"][0], float(row["error"][0])))
-    most = runs["reuse"].max()
+    table = tables["runs"]
+    checks = sound_checks(table, tables["bandits"])
+    for name, says in (("reinforce", "REINFORCE"), ("best_of_n", "Best-of-N")):
+        row = {key: values[0] for key, values in tables["first_step"].where(method=name).columns.items()}
+        claim = f"R2, one state, one step of Adam: mean improvement of {says} on {row['num_samples']} draws, enumerated"
+        checks.append(interval(claim, row["predicted"], row["improvement"], row["predicted_error"]))
+    few, most = 4, table["reuse"].max()
     fixed, each = (table.where(mode=mode, reuse=most, bandit="R1") for mode in (FIXED, EACH))
-    least = margin(fixed, "loss")[fixed["method"] != "ipo"].min()
+    rows = fixed.kept(fixed["method"] != "ipo")
     claim = f"R1, {FIXED}: loss by T = {most}, least method but IPO, whose loss is not resolved"
-    checks.append(lower(claim, 0.0, least, why=_LESS))
-    errors = np.hypot(fixed["loss_se"], each["loss_se"])
-    least = (fixed["loss"] - each["loss"] - 4 * errors).min()
+    checks.append(least_above(claim, rows["loss"], rows["loss_se"]))
     claim = f"R1: loss by T = {most} at the rate of T = 1 less that at its own rate, least method"
-    checks.append(lower(claim, 0.0, least, why=_LESS))
-    for name in ("ppo", "ipo"):
+    checks.append(least_above(claim, fixed["loss"] - each["loss"], np.hypot(fixed["loss_se"], each["loss_se"])))
+    for name in [name for name in ("ppo", "ipo") if name in each["method"]]:
         row = each.where(method=name)
-        gain = margin(row, "loss", -1)[0]
-        checks.append(lower(f"R1, {EACH}: gain of {name} by T = {most}", 0.0, gain, why=_LESS))
-    return checks + _method_checks(table, most)
-
-
-_LESS = "less four standard errors"
-
-
-def _method_checks(table: Table, most: int) -> list[Check]:
-    few = 4
-    checks = []
+        checks.append(least_above(f"R1, {EACH}: gain of {name} by T = {most}", -row["loss"], row["loss_se"]))
     for mode in (EACH, FIXED):
         row = table.where(mode=mode, method="ppo", reuse=few, bandit="R1")
-        gain = margin(row, "over_reinforce")[0]
-        checks.append(lower(f"R1, {mode}: PPO over REINFORCE at T = {few}", 0.0, gain, why=_LESS))
+        claim = f"R1, {mode}: PPO over REINFORCE at T = {few}"
+        checks.append(least_above(claim, row["over_reinforce"], row["over_reinforce_se"]))
     row = table.where(mode=FIXED, method="reinforce", reuse=most, bandit="R2")
-    claim = f"R2, {FIXED}: loss of REINFORCE by T = {most}"
-    return [*checks, lower(claim, 0.0, margin(row, "loss")[0], why=_LESS)]
+    return [*checks, least_above(f"R2, {FIXED}: loss of REINFORCE by T = {most}", row["loss"], row["loss_se"])]

@@ -1,20 +1,18 @@
 """Gradient steps per batch of fresh samples: how many, for whom they hurt, and what PPO's clip does about it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from banditlab.claims import statistics
-from banditlab.claims.experiment import Experiment
-from banditlab.store import Shards, Table
+from banditlab.claims import Experiment, Shards, Table, statistics
+from banditlab.exact import first_step
 from experiments.didactic.sample_reuse import runs
 from experiments.didactic.sample_reuse.checks import check
 from experiments.didactic.sample_reuse.figure import plot
 from experiments.didactic.sample_reuse.runs import EACH, FIRST, FIXED, METHODS
-from experiments.didactic.shared import first_step, tuned_training
-from experiments.didactic.shared.tuned_training import PEAKS
+from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared.tuned_training import Cell
 
 CLAIM = (
     "On R1 more gradient steps on every batch of fresh samples pay only at a smaller learning rate: at the best rate "
@@ -46,59 +44,51 @@ class Config:
     seed: int = 1
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """A row per way to tune, method, T and bandit; then one per algorithm for the law of a single step on R2."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Ways to tune, methods and T, each on both bandits; a row per algorithm for the law of a single step on R2."""
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(runs.train, config))
-    rows = []
-    for mode in (EACH, FIXED):
-        for method in config.methods:
-            for reuse in config.reuses:
-                rows += _rows(config, data, mode, method, reuse)
-    rows += [_first_row(config, data, method, rows[0]) for method in ("reinforce", "best_of_n")]
-    table = Table.from_rows(rows)
-    counts = {"runs with a step that was not finite": int(table["failed"].sum())}
-    counts["best learning rate at an end of the grid"] = int(table.where(mode=EACH)["rate_at_edge"].sum())
-    return Table(table.columns, {"failures": counts})
+    cells = [
+        _cell(config, data, mode, method, reuse)
+        for mode in (EACH, FIXED)
+        for method in config.methods
+        for reuse in config.reuses
+    ]
+    tables = tuned_training.tables(runs.study(config, "ppo"), config.num_samples, cells)
+    # The other mode takes its rates from these.
+    tuning = dict(tables["tuning"].where(mode=EACH).columns)
+    del tuning["mode"]
+    return tables | {"tuning": Table(tuning), "first_step": Table.from_rows(_first_steps(config, data))}
 
 
-def _rows(config: Config, data: dict[str, np.ndarray], mode: str, method: str, reuse: int) -> list[dict]:
-    found = tuned_training.arrays_of(data, runs.name(mode, method, reuse))
-    once = tuned_training.arrays_of(data, runs.name(mode, method, config.reuses[0]))
-    rival = tuned_training.arrays_of(data, runs.name(mode, "reinforce", reuse))
-    rows = []
-    for place, bandit in enumerate(PEAKS):
-        row = {"mode": mode, "method": method, "reuse": reuse, "bandit": bandit}
-        row |= {"num_steps": reuse * config.num_batches, "clip": runs.clip(config, method)}
-        row |= {"num_queries": config.num_batches * config.num_states * config.num_samples}
-        row |= tuned_training.columns(runs.study(config, method), found, place)
-        row |= statistics.mean("loss", once["reward"][place] - found["reward"][place])
-        row |= statistics.mean("over_reinforce", found["reward"][place] - rival["reward"][place])
-        rows.append(row | {"predicted": 0.0, "error": 0.0})
-    return rows
+def _cell(config: Config, data: dict[str, np.ndarray], mode: str, method: str, reuse: int) -> Cell:
+    ways = (method, reuse), (method, config.reuses[0]), ("reinforce", reuse)
+    found, once, rival = (tuned_training.arrays_of(data, runs.name(mode, *way)) for way in ways)
+    facts = {"num_steps": reuse * config.num_batches, "clip": runs.clip(config, method)}
+    facts["num_queries"] = config.num_batches * config.num_states * config.num_samples
+    differences = {"loss": once["reward"] - found["reward"], "over_reinforce": found["reward"] - rival["reward"]}
+    return Cell({"mode": mode, "method": method, "reuse": reuse}, facts, found, differences)
 
 
-def _first_row(config: Config, data: dict[str, np.ndarray], method: str, like: Mapping) -> dict:
+def _first_steps(config: Config, data: dict[str, np.ndarray]) -> list[dict]:
     """The mean improvement of a single step, the enumerated one, and the standard error it implies."""
     reward, log_reference = (np.asarray(leaf[1]) for leaf in tuned_training.bandits())
     reference = np.exp(log_reference)
-    law = (
-        first_step.pairwise(reward, reference, config.first_rate)
-        if method == "reinforce"
-        else first_step.best_of_n(reward, reference, config.first_rate, 10)
-    )
-    measured = data[f"{FIRST}, {method}: reward"] - float(reference @ reward)
-    row = {name: "" if isinstance(value, str) else 0 * value for name, value in like.items()}
-    row |= {"mode": FIRST, "method": method, "reuse": 1, "bandit": "R2", "num_steps": 1, "seeds": len(measured)}
-    row |= tuned_training.exact_columns(1) | {"rate": config.first_rate}
-    row |= statistics.mean("reward", measured) | statistics.quantiles("reward", measured)
-    return row | {"predicted": law[0] - float(reference @ reward), "error": law[1] / len(measured) ** 0.5}
+    start = float(reference @ reward)
+    pair = first_step.pairwise(reward, reference, config.first_rate)
+    best = first_step.best_of_n(reward, reference, config.first_rate, config.num_samples)
+    rows = []
+    for method, draws, (mean, deviation) in (("reinforce", 2, pair), ("best_of_n", config.num_samples, best)):
+        measured = data[f"{FIRST}, {method}: reward"] - start
+        row = {"method": method, "bandit": "R2", "num_samples": draws, "learning_rate": config.first_rate}
+        row |= {"seeds": len(measured)} | statistics.mean("improvement", measured)
+        row |= statistics.quantiles("improvement", measured)
+        rows.append(row | {"predicted": mean - start, "predicted_error": deviation / len(measured) ** 0.5})
+    return rows
 
 
 EXPERIMENT = Experiment(
-    name="sample_reuse",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(
             methods=("reinforce", "ppo_unclipped", "ppo"),
@@ -115,4 +105,25 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns=tuned_training.described(
+        {
+            "mode": "whether the rate is tuned at every T, else at one step per batch alone",
+            "method": "loss that is trained on",
+            "reuse": "T, gradient steps on every batch [steps]",
+        },
+        {
+            "clip": "clip of the ratio, inf for none; PPO alone has that ratio",
+            "loss": "E_pi R at the first T less that at this one, same mode, mean over seeds [reward]",
+            "over_reinforce": "E_pi R less that of REINFORCE at the same T and mode, mean over seeds [reward]",
+        },
+    )
+    | {
+        "first_step": {
+            "num_samples": "draws at the only state [draws]",
+            "learning_rate": "of Adam, whose first step is taken",
+            "improvement": "E_pi R after the step less E_ref R, over seeds [reward]",
+            "predicted": "the same by enumeration of the draws [reward]",
+            "predicted_error": "standard error of the mean of so many runs, by enumeration [reward]",
+        }
+    },
 )

@@ -40,7 +40,7 @@ def train(config: Config) -> dict[str, np.ndarray]:
     jobs = {name: partial(_train, config, name) for name in config.methods}
     jobs |= {FIRST: partial(_first_steps, config)}
     found = tuned_training.side_by_side(jobs)
-    return {name.split(": ", 1)[1]: values for name, values in found.items()}
+    return {name.split(": ", 1)[1]: values for name, values in found.items()} | tuned_training.broken(found)
 
 
 def _train(config: Config, method: str) -> dict[str, np.ndarray]:
@@ -60,10 +60,11 @@ def _train(config: Config, method: str) -> dict[str, np.ndarray]:
 
 
 def _first_steps(config: Config) -> dict[str, np.ndarray]:
-    """E_pi R after one step on one state: of REINFORCE on two draws, of Best-of-N on ten; runs (n,) each."""
+    """E_pi R after one step on one state: of REINFORCE on two draws, of Best-of-N on N; runs (n,) each."""
     bandit = jax.tree.map(lambda leaf: leaf[1], tuned_training.bandits())
     found = {}
-    for method, samples, seeds in (("reinforce", 2, config.first_seeds), ("best_of_n", 10, config.first_seeds // 32)):
+    few = config.first_seeds // 32
+    for method, samples, seeds in (("reinforce", 2, config.first_seeds), ("best_of_n", config.num_samples, few)):
         result = training.train(
             method,
             policies.tabular(),

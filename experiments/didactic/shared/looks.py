@@ -1,5 +1,12 @@
 """How the figures show an algorithm: the colour and marker of a key of `plotting.COLORS`, and its name."""
 
+from typing import Any
+
+import numpy as np
+
+from banditlab import plotting
+from banditlab.claims import Table
+
 LOOKS = {
     "best_of_n": ("on_policy", "Best-of-N"),
     "best_of_n_negative": ("on_policy_pooled", "Best-of-N, neg."),
@@ -14,3 +21,17 @@ LOOKS = {
     "ppo": ("reward_distillation", "PPO"),
     "ppo_unclipped": ("hybrid_design", "PPO, no clip"),
 }
+
+
+def curves(ax: Any, rows: Table, by: str, along: str, shortfall: bool = False) -> None:
+    """Mean reward, else what it lacks to 1, and four standard errors, against a number that doubles; by algorithm."""
+    for name in dict.fromkeys(rows[by].tolist()):
+        one = rows.where(**{by: name})
+        key, label = LOOKS[name]
+        look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "label": label}
+        height = 1 - one["reward"] if shortfall else one["reward"]
+        ax.errorbar(one[along], height, 4 * one["reward_se"], linewidth=1.1, elinewidth=0.5, **look)
+    ax.set_xscale("log", base=2)
+    ticks = np.unique(rows[along])
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()

@@ -1,4 +1,4 @@
-"""Where infinite data lead each loss, and bounds on what any policy can earn, in NumPy from the problem's tables."""
+"""Where infinite data lead losses of rewards and of their ranks, and what any policy earns at a divergence."""
 
 import numpy as np
 
