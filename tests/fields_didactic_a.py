@@ -1,0 +1,5 @@
+"""A number to set at the smoke preset of each experiment, and a prediction that it must change."""
+
+CHANGES = {
+    "population_losses": ("numbers.beta=0.5", "growth.predicted"),
+}
