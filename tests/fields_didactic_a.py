@@ -2,4 +2,5 @@
 
 CHANGES = {
     "population_losses": ("numbers.beta=0.5", "growth.predicted"),
+    "negative_gradient": ("num_samples=4", "ceiling.reward"),
 }

@@ -8,7 +8,7 @@ from tables import committed, failing
 
 from banditlab.didactic.problem import problem
 from experiments.didactic.likelihood_displacement import steps as displacement_steps
-from experiments.didactic.negative_gradient import comparisons
+from experiments.didactic.negative_gradient.runs import crossings
 from experiments.didactic.reward_kl_frontier import laws as frontier_laws
 
 REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
@@ -99,9 +99,9 @@ def test_the_dual_bound_holds_for_random_policies_and_is_met_by_tilts():
 
 def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_it_is_sure():
     margins = zip((10.0, 20.0, 30.0, 40.0), (0.3, 0.1, -0.1, -0.4), (0.01, 0.01, 0.05, 0.01), strict=True)
-    along = [{"peak": peak, "reward": margin, "reward_se": error} for peak, margin, error in margins]
-    assert comparisons.crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
-    assert comparisons.crossings(along[:3]) == []
+    along = [{"peak": peak, "margin": margin, "margin_se": error} for peak, margin, error in margins]
+    assert crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
+    assert crossings(along[:3]) == []
 
 
 def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
@@ -114,6 +114,5 @@ def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
 
 
 def test_checks_fail_where_a_negative_gradient_gains_nothing():
-    table = committed("negative_gradient")
-    reward = np.where(table["part"] == "margin", 0.0, table["reward"])
-    assert len(failing("negative_gradient", reward=reward)) >= 15
+    margin = np.zeros(len(committed("negative_gradient")["margin"]))
+    assert len(failing("negative_gradient", "margin", margin=margin)) >= 15
