@@ -136,23 +136,23 @@ EXPERIMENT = Experiment(
         "result": {
             "learning_rate": "learning rate that tuning chose",
             "value": "the method's own number that tuning chose, among those of the part grid",
-            "reward": "E_pi R, mean over seeds [reward]",
-            "start": "E_pi R before training [reward]",
+            "reward": "expected reward E_pi R, mean over seeds [reward]",
+            "start": "expected reward E_pi R before training [reward]",
             "failed": "runs that were not finite, in tuning and after it [runs]",
             "steps": "steps done [steps]",
             "states": "new states of a step [states]",
         },
-        "grid": {"score": "E_pi R at the end, mean over the seeds that tune [reward]"},
+        "grid": {"score": "expected reward E_pi R at the end, mean over the seeds that tune [reward]"},
         "margin": {
             "first": "method that is compared",
             "sampler": "who draws the first one's batches: pi_ref offline, the policy itself on_policy",
             "second": "method that it is compared with",
             "second_sampler": "who draws the second one's batches",
-            "margin": "E_pi R at the end, first less second, mean over shared seeds [reward]",
+            "margin": "expected reward E_pi R at the end, first less second, mean over shared seeds [reward]",
         },
         "ceiling": {
             "draws": "draws whose best one is imitated [draws]",
-            "reward": "E_pi R of the method's limit in infinite data, the mean of the largest of the draws [reward]",
+            "reward": "expected reward of the limit in infinite data, the mean of the largest of the draws [reward]",
         },
         "crossing": {
             "peak": "peak at which the method and RWR reach the same, interpolated",

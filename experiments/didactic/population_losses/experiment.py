@@ -158,7 +158,7 @@ EXPERIMENT = Experiment(
             "mass": "probability of the action under the limit",
         },
         "value": {
-            "reward": "E_pi R of the limit pi [reward]",
+            "reward": "expected reward E_pi R of the limit pi [reward]",
             "num_samples": "N, draws that Best-of-N and AWR take of a state [draws]",
             "beta": "beta of RWR, AWR and DPO",
             "temperature": "temperature of DPO's Bradley-Terry labels [reward]",
@@ -170,8 +170,8 @@ EXPERIMENT = Experiment(
         },
         "growth": {
             "setting": "reward, and policy whose step it is",
-            "growth": "growth of E_pi R per unit of a descent step, mean over batches [reward]",
-            "predicted": "the same in closed form, with infinite samples [reward]",
+            "growth": "growth of the expected reward E_pi R per unit of a descent step, mean over batches [reward]",
+            "predicted": "that growth in closed form, with infinite samples [reward]",
             "bias": "bound on the bias of a mean over the pairs kept [standard errors]",
             "batches": "batches that the mean is over [batches]",
             "states": "states of a batch [states]",
@@ -179,8 +179,8 @@ EXPERIMENT = Experiment(
         },
         "trained": {
             "observations": "independent observations of a data set [observations]",
-            "reward": "E_pi R after training, mean over data sets; its error is that of the M-estimator [reward]",
-            "predicted": "E_pi R of the limit in closed form [reward]",
+            "reward": "expected reward E_pi R after training, mean over data sets; error of the M-estimator [reward]",
+            "predicted": "expected reward E_pi R of the limit in closed form [reward]",
             "bias": "twice the bias to first order in 1/observations [standard errors]",
             "left": "twice the largest change in the last third of the steps [reward]",
             "failed": "runs that were not finite [runs]",

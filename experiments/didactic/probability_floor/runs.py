@@ -12,7 +12,8 @@ from jax import Array
 
 from banditlab.didactic import batches, policies, training
 from banditlab.didactic.problem import problem
-from experiments.didactic.probability_floor import by_hand
+from banditlab.exact.clamped_losses import LOW
+from banditlab.store import failures
 from experiments.didactic.shared.tuned_training import side_by_side
 
 if TYPE_CHECKING:
@@ -23,15 +24,14 @@ ARMS = (("dpo", OFFLINE), ("best_of_n_negative", OFFLINE), ("pref_ft", OFFLINE),
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """log_policy (seeds, R, A) and reward (seeds, R) of every arm without and with the floor; failed ()."""
+    """log_policy (seeds, R, A) and reward (seeds, R) of every arm without and with the floor."""
     jobs = {
         f"{algorithm}, {sampler}, {floor}": partial(_train, config, algorithm, sampler, bool(floor))
         for algorithm, sampler in ARMS
         for floor in (0, 1)
     }
     found = side_by_side(jobs)
-    failed = sum(int(found.pop(f"{name}: failed")) for name in jobs)
-    return found | {"failed": np.asarray(failed)}
+    return found | failures({"not finite": [found.pop(f"{name}: failed") for name in jobs]})
 
 
 def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[str, np.ndarray]:
@@ -92,6 +92,6 @@ def rejected(tables: dict[str, np.ndarray], log_policy: np.ndarray) -> np.ndarra
 def below(config: Config, tables: dict[str, np.ndarray], sampler: str, log_policy: np.ndarray) -> np.ndarray:
     """(seeds, R) share of the data's draws that are below the floor; on-policy the probability of such a draw."""
     if sampler == ON_POLICY:
-        return (np.exp(log_policy) * (log_policy < by_hand.LOW)).sum(axis=2)
+        return (np.exp(log_policy) * (log_policy < LOW)).sum(axis=2)
     drawn = log_policy[np.arange(config.num_seeds)[:, None, None], :, tables["actions"]]
-    return (drawn < by_hand.LOW).mean(axis=(1, 2))
+    return (drawn < LOW).mean(axis=(1, 2))
