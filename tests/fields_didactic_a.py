@@ -4,4 +4,5 @@ CHANGES = {
     "population_losses": ("numbers.beta=0.5", "growth.predicted"),
     "negative_gradient": ("num_samples=4", "ceiling.reward"),
     "probability_floor": ("learning_rate=0.2", "rejected.predicted"),
+    "likelihood_displacement": ("peak=20.0", "closed.predicted_start"),
 }

@@ -7,7 +7,8 @@ import pytest
 from tables import committed, failing
 
 from banditlab.didactic.problem import problem
-from experiments.didactic.likelihood_displacement import steps as displacement_steps
+from banditlab.exact import pair_steps
+from experiments.didactic.likelihood_displacement.steps import winner_laws
 from experiments.didactic.negative_gradient.runs import crossings
 from experiments.didactic.reward_kl_frontier import laws as frontier_laws
 
@@ -20,7 +21,7 @@ def test_a_step_on_a_pair_raises_the_chosen_and_moves_all_else_by_the_difference
     for pull in (1e-3, 0.7):
         logits = np.log(policy) + np.array([pull, -pull, 0.0])
         moved = logits - np.log(np.exp(logits).sum()) - np.log(policy)
-        moves = displacement_steps.pair_move(np.array([pull]), policy[:1], policy[1:2])
+        moves = pair_steps.pair_move(np.array([pull]), policy[:1], policy[1:2])
         for change, side in zip(moved, ("chosen", "rejected", "other"), strict=True):
             assert change == pytest.approx(moves[side]["exact"][0], abs=1e-15)
             assert -moves[side]["bound"][0] <= change - moves[side]["first_order"][0] <= 0
@@ -36,12 +37,12 @@ def test_pulls_are_minus_the_slopes_of_the_losses():
     ):
         slope = (loss(ratio + width) - loss(ratio - width)) / (2 * width)
         # A central difference is off by width^2/6 of the third derivative, and by rounding over the width.
-        assert displacement_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
+        assert pair_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
 
 
 def test_counted_data_sets_are_those_that_training_draws():
     bandit = problem(70.0)
-    laws = displacement_steps.winner_laws(bandit, 3, 2, 4, 0)
+    laws = winner_laws(bandit, 3, 2, 4, 0)
     assert laws["pairs"].max() <= 3
     for side in ("winners", "losers"):
         assert laws[side].sum(1) == pytest.approx(np.ones(4))
@@ -53,7 +54,7 @@ def test_counted_data_sets_are_those_that_training_draws():
 def test_sign_descent_turns_where_the_mass_on_net_winners_is_their_share_of_wins():
     net, winners = np.array([[1.0, 1.0, -1.0, 0.0]]), np.array([[0.5, 0.2, 0.3, 0.0]])
     log_reference = np.log([0.1, 0.2, 0.5, 0.2])
-    path = displacement_steps.sign_path(winners, net, log_reference, 0.1 * np.arange(200))[0]
+    path = pair_steps.sign_path(winners, net, log_reference, 0.1 * np.arange(200))[0]
     turn = int(np.argmax(path))
     logits = log_reference + 0.1 * np.arange(200)[:, None] * net
     mass = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) @ net[0]
@@ -108,9 +109,9 @@ def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
     dual = committed("reward_kl_frontier")["dual"].copy()
     dual[-1] = 1e-6
     assert any("min_t" in claim for claim in failing("reward_kl_frontier", dual=dual))
-    table = committed("likelihood_displacement")
-    value = np.where((table["part"] == "path") & (table["quantity"] == "chosen"), 0.1, table["value"])
-    assert sum("fall of log pi" in claim for claim in failing("likelihood_displacement", value=value)) == 4
+    chosen = np.full(len(committed("likelihood_displacement")["path"]), 0.1)
+    broken = failing("likelihood_displacement", "path", chosen=chosen)
+    assert sum("fall of log pi" in claim and "to the end" in claim for claim in broken) == 4
 
 
 def test_checks_fail_where_a_negative_gradient_gains_nothing():

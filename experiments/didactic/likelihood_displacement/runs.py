@@ -10,6 +10,8 @@ import numpy as np
 from banditlab.didactic import policies, training
 from banditlab.didactic.problem import problem
 from banditlab.didactic.settings import Settings
+from banditlab.exact import pair_steps
+from banditlab.store import failures
 from experiments.didactic.likelihood_displacement import steps
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     found, best = (_trained(config, algorithm, np.asarray([r]), **same, **sizes) for r in (config.small_rate, rate))
     names = ("chosen", "rejected", "reward")
     data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
-    data["failed"] = np.asarray(sum(training.failures(runs)["nonfinite"] for runs in (tried, found, best)))
     data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
     data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
     seen = (laws["winners"] + laws["losers"]) > 0
@@ -43,8 +44,11 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
     data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
     moved = config.small_rate * np.asarray(config.record_at, float)
-    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
-    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
+    data["sign_path"] = pair_steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
+    failed = {"not finite": [training.failures(runs)["nonfinite"] for runs in (tried, found, best)]}
+    failed["data sets without a pair"] = laws["pairs"] == 0
+    failed["best learning rate at an end of the grid"] = rate in (config.rates[0], config.rates[-1])
+    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference)) | failures(failed)
 
 
 def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) -> dict[str, np.ndarray]:
@@ -58,7 +62,7 @@ def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) ->
 def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
     """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
     scale = pull_scale(config, algorithm)
-    shift = steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
+    shift = pair_steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
     winners, reference = laws["winners"], np.exp(log_reference)
     start = winners @ log_reference
     linear = (winners * shift).sum(1)
