@@ -5,4 +5,5 @@ CHANGES = {
     "negative_gradient": ("num_samples=4", "ceiling.reward"),
     "probability_floor": ("learning_rate=0.2", "rejected.predicted"),
     "likelihood_displacement": ("peak=20.0", "closed.predicted_start"),
+    "kl_directions": ("num_bins=8", "share.predicted"),
 }

@@ -16,6 +16,7 @@ from tables import committed, failing
 
 from banditlab import mode_seeking as ms
 from banditlab.exact import population_losses as laws
+from banditlab.exact.gaussian_mixtures import Mixture
 from experiments.didactic import kl_directions, population_losses
 from experiments.didactic.kl_directions import fitting
 
@@ -155,8 +156,8 @@ def test_a_flow_ends_at_the_target(direction):
 
 def test_the_forward_fit_matches_moments_and_the_reverse_fit_is_stationary():
     features = ms.quadratic_features(100)
-    target, _ = fitting.mixture(0.56, 0.6, 0.08)
-    found = fitting.fits(0.56, 0.6, 0.08)
+    mixture = Mixture(0.56, 0.6, 0.08)
+    target, found = mixture.log_masses, fitting.fits(mixture)
     forward = np.exp(found[FORWARD].log_policy)
     np.testing.assert_allclose(forward @ features, np.tile(np.exp(target) @ features, (len(forward), 1)), atol=1e-10)
     for theta, log_policy, value in zip(*found[REVERSE][:3], strict=True):
@@ -295,21 +296,20 @@ def _newton(name, counts, weights, limit, numbers):
 
 
 def test_one_cell_of_the_plane_on_the_wrong_side_is_caught():
-    table = committed("kl_directions")
-    directions = table["direction"].copy()
-    place = int(np.flatnonzero((table["case"] == "grid") & (directions == FORWARD))[0])
-    directions[place] = REVERSE
-    (claim,) = failing("kl_directions", direction=directions)
+    winners = committed("kl_directions")["plane"]["winner"].copy()
+    winners[int(np.flatnonzero(winners == FORWARD)[0])] = REVERSE
+    (claim,) = failing("kl_directions", "plane", winner=winners)
     assert "simulated winner" in claim
 
 
 def test_bounds_of_the_two_experiments_are_caught_when_broken():
-    table = committed("kl_directions")
-    for case, words in (("gradient_norm, w=0.5", "norm of a gradient"), ("divergence, w=0.6", "least of a grid")):
-        claims = failing("kl_directions", value=np.where(table["case"] == case, table["value"] + 1e-3, table["value"]))
-        assert any(words in claim for claim in claims)
-    wide = np.where((table["part"] == "bandit") & (table["case"] == "wide"), 0.99, table["value"])
-    assert any("at every beta" in claim for claim in failing("kl_directions", value=wide))
+    parts = committed("kl_directions")
+    for column, words in (("reverse_gradient_norm", "norm of a gradient"), ("reverse_kl", "least of a grid")):
+        broken = parts["fit"][column] + 1e-3
+        assert any(words in claim for claim in failing("kl_directions", "fit", **{column: broken}))
+    bandits = parts["bandit"]
+    slow = np.where(bandits["bandit"] == "wide", 0.99, bandits["speed_ratio"])
+    assert any("at every beta" in claim for claim in failing("kl_directions", "bandit", speed_ratio=slow))
     parts = committed("population_losses")
     for part, column, words in (("trained", "failed", "not finite"), ("endless", "coefficient", "no minimum exists")):
         broken = np.ones(len(parts[part]))

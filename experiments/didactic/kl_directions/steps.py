@@ -13,9 +13,10 @@ from scipy.special import log_softmax
 
 from banditlab.didactic.problem import Problem
 
-DIRECTIONS = ("forward", "reverse")
 _HALVINGS = 60
-_PLANE_MASS, _PLANE_BINS = 0.05, 10
+# Of either of the two bins under pi, in the plane.
+MASS = 0.05
+_BINS = 10
 # Peak and width of the rewards.
 BANDITS = {"R1": (70.0, 10.0), "R2": (20.0, 10.0), "wide": (20.0, 20.0)}
 # Of p/((q1 + q2)/2) in the plane.
@@ -52,8 +53,8 @@ def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -
 def mass_remainders(seed: int, num_draws: int, steps: tuple[float, ...]) -> dict[str, np.ndarray]:
     """Random pi, q on 10 bins: change (2, K, N) of log pi(first three bins) by autodiff steps of K sizes."""
     generator = np.random.default_rng(seed)
-    policies, targets = np.log(generator.dirichlet(np.ones(_PLANE_BINS), (2, num_draws)))
-    group = np.arange(_PLANE_BINS) < 3
+    policies, targets = np.log(generator.dirichlet(np.ones(_BINS), (2, num_draws)))
+    group = np.arange(_BINS) < 3
     # log pi(group) of the step less that of the start loses digits by cancellation; it is log1p of a small number.
     changes, start = [], log_softmax(policies, axis=1)
     for step in steps:
@@ -65,10 +66,10 @@ def mass_remainders(seed: int, num_draws: int, steps: tuple[float, ...]) -> dict
 
 def plane_points(ratios: np.ndarray, covers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, 10) log-policies and log-targets at q_1/q_2 = ratios (N,), p/((q_1 + q_2)/2) = covers (N,), p = 0.05."""
-    mean = _PLANE_MASS / covers
+    mean = MASS / covers
     first, second = 2 * mean * ratios / (1 + ratios), 2 * mean / (1 + ratios)
-    others = _PLANE_BINS - 2
-    policy = np.r_[np.full(2, _PLANE_MASS), np.full(others, (1 - 2 * _PLANE_MASS) / others)]
+    others = _BINS - 2
+    policy = np.r_[np.full(2, MASS), np.full(others, (1 - 2 * MASS) / others)]
     rest = np.tile(((1 - 2 * mean) / others)[:, None], others)
     targets = np.concatenate([first[:, None], second[:, None], rest], axis=1)
     return np.log(np.tile(policy, (len(ratios), 1))), np.log(targets)
@@ -80,11 +81,6 @@ def plane_winners(ratios: np.ndarray, covers: np.ndarray) -> np.ndarray:
     return reverse / forward - 1
 
 
-def plane_crossings(ratios: np.ndarray, low: float, high: float) -> np.ndarray:
-    """(N,) covers at which the winner of simulated steps changes, one for every ratio, by bisection."""
-    return bisected(lambda covers: plane_winners(ratios, covers), np.full(len(ratios), low), np.full(len(ratios), high))
-
-
 def bisected(excess: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """(N,) zeros of an increasing function, elementwise and geometrically."""
     for _ in range(_HALVINGS):
@@ -94,12 +90,12 @@ def bisected(excess: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: 
     return np.sqrt(low * high)
 
 
-def uniform_targets(num_draws: int, num_bins: int, seed: int) -> dict[str, np.ndarray]:
-    """Targets uniform on the simplex, policy uniform: whether a reverse step moves the ratio of two bins further."""
+def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
+    """(num_draws,) whether reverse moves the ratio of two bins further, policy uniform, target so on the simplex."""
     targets = np.log(np.random.default_rng(seed).dirichlet(np.ones(num_bins), num_draws))
     targets[:, :2] = -np.sort(-targets[:, :2], axis=1)  # the first bin is the one with the larger target
     forward, reverse = ratio_moves(np.zeros_like(targets), targets)
-    return {"reverse_wins": reverse > forward}
+    return reverse > forward
 
 
 def twinned(problem: Problem) -> tuple[np.ndarray, np.ndarray]:

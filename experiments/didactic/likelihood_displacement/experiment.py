@@ -213,7 +213,7 @@ EXPERIMENT = Experiment(
             "unseen_mass": "pi's mass on actions in no pair, mean over data sets",
             "net_mass": "pi's mass on actions that win more pairs than they lose, mean over data sets",
             "net_share": "share of the pairs that such actions win, mean over data sets",
-            "sign_path": "change of log pi of the chosen where steps move logits by rate times sign(wins - losses) [nats]",
+            "sign_path": "change of log pi of the chosen if steps move logits by rate times sign(wins - losses) [nats]",
         },
         "closed": {
             "peak": "action with the largest reward",

@@ -37,10 +37,10 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
     plotting.caption(
         made,
         f"Tabular softmax, reward with its peak at {tables['closed']['peak'][0]:g}, Adam, full batches of all pairs of "
-        f"prompts x samples. Top: DPO at a rate of {paths['rate'].max():g}, mean over the data's winners and losers, mean of {paths['data_sets'].max():.0f} "
-        "data sets, 10-90% band. Dashed: closed form, every step rate times sign(wins - losses). Bottom: many prompts, "
-        f"what {paths['step'].max():.0f} steps end with at every rate, held-out data sets, four standard errors; "
-        "large: the best rate. Grey: no change; the reference's reward.",
+        f"prompts x samples. Top: DPO at a rate of {paths['rate'].max():g}, mean over the data's winners and losers, "
+        f"mean of {paths['data_sets'].max():.0f} data sets, 10-90% band. Dashed: closed form, every step rate times "
+        f"sign(wins - losses). Bottom: many prompts, what {paths['step'].max():.0f} steps end with at every rate, "
+        "held-out data sets, four standard errors; large: the best rate. Grey: no change; the reference's reward.",
     )
     return made
 
