@@ -17,8 +17,8 @@ from tables import committed, failing
 from banditlab import mode_seeking as ms
 from banditlab.exact import population_losses as laws
 from banditlab.exact.gaussian_mixtures import Mixture
+from banditlab.mode_seeking import mixture_fits
 from experiments.didactic import kl_directions, population_losses
-from experiments.didactic.kl_directions import fitting
 
 FORWARD, REVERSE = ms.DIRECTIONS
 POLICY, TARGET = np.log(np.random.default_rng(0).dirichlet(np.ones(6), 2))
@@ -157,7 +157,7 @@ def test_a_flow_ends_at_the_target(direction):
 def test_the_forward_fit_matches_moments_and_the_reverse_fit_is_stationary():
     features = ms.quadratic_features(100)
     mixture = Mixture(0.56, 0.6, 0.08)
-    target, found = mixture.log_masses, fitting.fits(mixture)
+    target, found = mixture.log_masses, mixture_fits.fits(mixture)
     forward = np.exp(found[FORWARD].log_policy)
     np.testing.assert_allclose(forward @ features, np.tile(np.exp(target) @ features, (len(forward), 1)), atol=1e-10)
     for theta, log_policy, value in zip(*found[REVERSE][:3], strict=True):

@@ -85,6 +85,19 @@ class Mixture:
         first, second = self.gaussians(self.modes)
         return policy @ np.logaddexp(0, np.log((1 - self.weight) / self.weight) + second - first)
 
+    def predictions(self, seeking: np.ndarray) -> dict[str, float]:
+        """What closed forms say of the fits; `seeking` (A,) is the one of least KL(pi||q)."""
+        return {
+            "middle": self.middle_mass,
+            "mean": self.mean,
+            "larger_mode": -self.separation / 2,
+            "second_moment": self.second_moment,
+            "one_mode_kl": -np.log(self.weight),
+            # Rounded, for what is left far apart is rounding.
+            "side_floor": round(self.side_floor(seeking), 12) + 0.0,
+            "leak": self.leak(seeking),
+        }
+
     def least_on_grid(self, direction: str) -> float:
         """The least KL(q||pi), "forward", else KL(pi||q), over a grid of Gaussians pi."""
         means, scales = np.linspace(-1, 1, 81), np.geomspace(self.deviation / 2, 1.5, 40)

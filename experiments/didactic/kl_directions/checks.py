@@ -6,18 +6,19 @@ import numpy as np
 
 from banditlab import mode_seeking as ms
 from banditlab.claims import Check, Table, identity, interval, lower, upper
-from experiments.didactic.kl_directions import steps
 
 FORWARD, REVERSE = ms.DIRECTIONS
+# Peak and width of the rewards; and the mass of either of the two bins under pi, in the plane.
+BANDITS, MASS = {"R1": (70.0, 10.0), "R2": (20.0, 10.0), "wide": (20.0, 20.0)}, 0.05
 # log pi: 3 roundings of a log-softmax before and after the step, and as many in the gradient that makes it.
 _ROUNDINGS = 64 * float(np.finfo(np.float64).eps)
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
     """One step, the boundary and its share, the bandits' temperatures, the whole ways, the fits."""
-    checks = [*_step_checks(tables["step"]), *_plane_checks(tables["plane"], tables["share"])]
-    checks += [*_bandit_checks(tables["bandit"]), *_way_checks(tables["way"], tables["bandit"])]
-    return checks + _fit_checks(tables["fit"])
+    step, plane, share, bandit, way, fit = (tables[part] for part in ("step", "plane", "share", "bandit", "way", "fit"))
+    checks = _step_checks(step) + _plane_checks(plane, share) + _bandit_checks(bandit)
+    return checks + _way_checks(way, bandit) + _fit_checks(fit)
 
 
 def _step_checks(table: Table) -> list[Check]:
@@ -33,9 +34,8 @@ def _step_checks(table: Table) -> list[Check]:
         claim = f"{direction}: largest remainder over its bound step^2 range^2/8"
         checks.append(upper(claim, 1.0, rows["remainder_ratio"].max(), allowance=1e-9, why="rounding"))
         worst, predicted, measured = _worst(rows, "change", "predicted")
-        step = rows["step"][worst]
+        why, step = "rounding of logs of about 5 over changes above 1e-5", rows["step"][worst]
         claim = f"{direction}: mean change of log pi(group) in a step of {step:g} (the worst of {len(rows)})"
-        why = "rounding of logs of about 5 over changes above 1e-5"
         checks.append(identity(claim, predicted, measured, rtol=1e-9, why=why))
         step, measured, predicted = (rows[name][0] for name in ("large_step", "ratio_move", "predicted_ratio_move"))
         claim = f"{direction}: log(pi_1/pi_2) moves by {step:g} (g_1 - g_2) in a step of {step:g} (mean, its way)"
@@ -55,18 +55,16 @@ def _plane_checks(plane: Table, share: Table) -> list[Check]:
     worst, predicted, measured = _worst(plane, "crossing", "predicted")
     claim = f"p/((q1 + q2)/2) where the winner changes = tanh(z)/z, z = log({plane['ratio'][worst]:.3g})/2 (the worst)"
     # Log ratios of the policy are 3 or so and move by p log(q1/q2).
-    rtol = _ROUNDINGS * 4 / (steps.MASS * float(np.log(plane["ratio"].min())))
-    why = "rounding of log pi over the move p log(q1/q2)"
-    checks.append(identity(claim, predicted, measured, rtol=rtol, why=why))
+    rtol = _ROUNDINGS * 4 / (MASS * float(np.log(plane["ratio"].min())))
+    checks.append(identity(claim, predicted, measured, rtol=rtol, why="rounding of log pi over the move p log(q1/q2)"))
     bins, measured, expected, draws = (share[name][0] for name in ("bins", "share", "predicted", "draws"))
     claim = f"share of targets uniform on the simplex of {bins:.0f} bins for which reverse is faster"
-    error = float(np.sqrt(expected * (1 - expected) / draws))
-    return [*checks, interval(claim, expected, measured, error)]
+    return [*checks, interval(claim, expected, measured, float(np.sqrt(expected * (1 - expected) / draws)))]
 
 
 def _bandit_checks(bandits: Table) -> list[Check]:
     checks = []
-    for name in steps.BANDITS:
+    for name in BANDITS:
         rows = bandits.where(bandit=name)
         if np.isfinite(rows["predicted"][0]):
             claim = f"{name}: temperature below which reverse is faster from pi_ref"
@@ -88,8 +86,7 @@ def _way_checks(ways: Table, bandits: Table) -> list[Check]:
             claim = f"{name}, {direction}: time to half-way, steps against flow (beta = {beta:.3g}, the worst)"
             # To first order a step h is the flow of (1 + h H/2) times the gradient, H the Hessian.
             why = "h ||H||/2, the first order of a step h against the flow"
-            rtol = rows[f"{direction}_bend"][worst] / 2
-            checks.append(identity(claim, predicted, measured, rtol=rtol, why=why))
+            checks.append(identity(claim, predicted, measured, rtol=rows[f"{direction}_bend"][worst] / 2, why=why))
         flow, step = (rows[f"{REVERSE}_{how}"] < rows[f"{FORWARD}_{how}"] for how in ("flow", "time"))
         claim = f"{name}: temperatures at which the flow and the steps disagree on who is half-way first"
         checks.append(upper(claim, 0.0, (flow != step).sum()))

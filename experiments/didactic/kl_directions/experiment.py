@@ -1,5 +1,6 @@
 """Forward against reverse KL: one gradient step, the boundary between the two, the whole way, and small classes."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,12 +8,13 @@ import numpy as np
 
 from banditlab import mode_seeking as ms
 from banditlab.claims import Experiment, Shards, Table
+from banditlab.didactic import kl_descent
 from banditlab.didactic.problem import problem
-from banditlab.exact import kl_flows
+from banditlab.exact import two_bins
 from banditlab.exact.gaussian_mixtures import Mixture
-from experiments.didactic.kl_directions import fitting, steps
-from experiments.didactic.kl_directions.checks import check
-from experiments.didactic.kl_directions.figure import plot
+from banditlab.mode_seeking import half_way, mixture_fits
+from experiments.didactic.kl_directions.checks import BANDITS, MASS, check
+from experiments.didactic.kl_directions.figure import HIGH, LOW, plot
 
 CLAIM = (
     "One step down KL(pi||q) moves mass between two bins of equal mass p faster than one down KL(q||pi) iff p > (q1 - "
@@ -20,6 +22,8 @@ CLAIM = (
     "minimum of reverse KL seeks one only if they are far enough apart, while a broad start ends covering both."
 )
 FORWARD, REVERSE = ms.DIRECTIONS
+# Of random policies, and of the plane.
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -49,31 +53,32 @@ class Config:
 def run(config: Config, shards: Shards) -> dict[str, Table]:
     """One step, the plane, uniform targets, the bandits' curves and whole ways, the fits and two of their shapes."""
     shards.expect(0)
-    wins = steps.reverse_wins(config.num_targets, config.num_bins, config.seed)
+    wins = kl_descent.reverse_wins(config.num_targets, config.num_bins, config.seed)
     share = {"bins": float(config.num_bins), "share": wins.mean(), "predicted": ms.reverse_share(config.num_bins)}
-    parts = {"step": _steps(config), "plane": _plane(config), "share": [share | {"draws": float(config.num_targets)}]}
-    parts |= {"bandit": _bandits(config), "way": _ways(config)}
-    parts["fit"] = (
-        {"weight": weight, "separation": separation, "deviation": config.deviation}
-        | fitting.summary(Mixture(separation * config.deviation, weight, config.deviation))
-        for weight in config.weights
-        for separation in config.separations
-    )
-    return {part: Table.from_rows(rows) for part, rows in parts.items()} | {"shape": _shapes(config)}
+    return {
+        "step": Table.from_rows(_steps(config)),
+        "plane": _plane(config),
+        "share": Table(share | {"draws": float(config.num_targets)}),
+        "bandit": _bandits(config),
+        "way": Table.from_rows(_ways(config)),
+        "fit": Table.from_rows(_fit(config, *cell) for cell in itertools.product(config.weights, config.separations)),
+        "shape": _shapes(config),
+    }
 
 
 def _steps(config: Config) -> Iterator[dict]:
     """Remainders of log pi(group) after the first order, the worst against their bound, and exact log ratios."""
-    drawn = steps.mass_remainders(config.seed, config.num_random, config.step_sizes)
-    pairs = list(zip(drawn["policies"], drawn["targets"], strict=True))
+    drawn = np.log(np.random.default_rng(config.seed).dirichlet(np.ones(_BINS), (2, config.num_random)))
+    pairs, group = list(zip(*drawn, strict=True)), np.arange(_BINS) < 3
+    changes = kl_descent.mass_changes(*drawn, group, config.step_sizes)
     for place, direction in enumerate(ms.DIRECTIONS):
         # A step of 100 is as exact as one of 0.01: a log ratio is a difference of logits.
-        moved = steps.ratio_moves(drawn["policies"], drawn["targets"], 100.0)[place]
+        moved = kl_descent.ratio_moves(*drawn, 100.0)[place]
         exact = [ms.log_ratio_change(*pair, direction, first=0, second=1, step=100.0) for pair in pairs]
-        large = {"large_step": 100.0, "ratio_move": (moved * np.sign(exact)).mean()}
-        large["predicted_ratio_move"] = np.abs(exact).mean()
-        for step, change in zip(config.step_sizes, drawn["change"][place], strict=True):
-            made = [ms.log_mass_change(*pair, direction, group=drawn["group"], step=step) for pair in pairs]
+        way, predicted = (moved * np.sign(exact)).mean(), np.abs(exact).mean()
+        large = {"large_step": 100.0, "ratio_move": way, "predicted_ratio_move": predicted}
+        for step, change in zip(config.step_sizes, changes[place], strict=True):
+            made = [ms.log_mass_change(*pair, direction, group=group, step=step) for pair in pairs]
             first, exact, bound = np.transpose(made)
             remainder = np.abs(change - first)
             row = {"direction": direction, "step": step, "remainder": remainder.mean(), "bound": bound.mean()}
@@ -82,69 +87,81 @@ def _steps(config: Config) -> Iterator[dict]:
             yield row | {"third_order": (2 / (36 * np.sqrt(3)) * (8 * bound) ** 1.5).mean()} | large
 
 
-def _plane(config: Config) -> Iterator[dict]:
+def _plane(config: Config) -> Table:
     """Simulated winners on a grid, and simulated crossings against the closed form."""
     ratios = np.geomspace(1.15, 300.0, config.grid[0])
-    covers = np.geomspace(1.01 * steps.LOW, steps.HIGH, config.grid[1])
-    ends = (np.full(len(ratios), end) for end in (steps.LOW, steps.HIGH))
-    crossings = steps.bisected(lambda middle: steps.plane_winners(ratios, middle), *ends)
-    boundary = ms.boundary(2 * ratios / (1 + ratios), 2 / (1 + ratios))  # the targets in units of their mean
-    for cover in covers:
-        won = steps.plane_winners(ratios, np.full(len(ratios), cover)) > 0
-        for place, ratio in enumerate(ratios):
-            row = {"ratio": ratio, "cover": cover, "winner": REVERSE if won[place] else FORWARD}
-            row |= {"excess": cover - boundary[place], "crossing": crossings[place]}
-            yield row | {"predicted": boundary[place]}
+    ratio, cover = (axis.ravel() for axis in np.meshgrid(ratios, np.geomspace(1.01 * LOW, HIGH, config.grid[1])))
+    ends = (np.full(len(ratios), end) for end in (LOW, HIGH))
+    crossings = np.tile(two_bins.bisected(lambda middle: _lead(ratios, middle), *ends), config.grid[1])
+    boundary = ms.boundary(2 * ratio / (1 + ratio), 2 / (1 + ratio))  # the targets in units of their mean
+    columns = {"ratio": ratio, "cover": cover, "winner": np.where(_lead(ratio, cover) > 0, REVERSE, FORWARD)}
+    return Table(columns | {"excess": cover - boundary, "crossing": crossings, "predicted": boundary})
 
 
-def _bandits(config: Config) -> Iterator[dict]:
+def _lead(ratios: np.ndarray, covers: np.ndarray) -> np.ndarray:
+    """(N,) reverse move less forward move of the log ratio in one step, over the forward one."""
+    return kl_descent.speed_ratios(*two_bins.points(ratios, covers, mass=MASS, num_bins=_BINS)) - 1
+
+
+def _bandits(config: Config) -> Table:
     """Where pi_ref and pi* of the bandits lie in the plane at every temperature, and where they cross the boundary."""
-    betas = np.asarray(config.curve)
-    for name, case in steps.BANDITS.items():
-        reward, log_reference = steps.twinned(problem(*case))
-        targets = np.exp(steps.tilted(reward, log_reference, betas))
-        low, high = np.asarray([1e-4]), np.asarray([100.0])
-        found = steps.bisected(lambda b, r=reward, p=log_reference: 1 - steps.speed_ratios(r, p, b), low, high)[0]
-        shared = {"mean_reward": float(np.exp(log_reference) @ reward)}
+    betas, tables = np.asarray(config.curve), []
+    for name, case in BANDITS.items():
+        reward, log_reference = two_bins.twinned(*problem(*case))
+
+        def speeds(at: np.ndarray, reward=reward, start=log_reference) -> np.ndarray:
+            return kl_descent.speed_ratios(np.tile(start, (len(at), 1)), two_bins.tilted(reward, start, at))
+
+        found = two_bins.bisected(lambda at, of=speeds: 1 - of(at), np.asarray([1e-4]), np.asarray([100.0]))[0]
+        targets = np.exp(two_bins.tilted(reward, log_reference, betas))
+        columns = {"bandit": name, "beta": betas, "speed_ratio": speeds(betas)}
+        columns["cover"] = np.exp(log_reference[0]) / targets[:, :2].mean(1)
+        columns |= {"ratio": targets[:, 0] / targets[:, 1], "mean_reward": float(np.exp(log_reference) @ reward)}
         # Without a crossing the bisection ends at its upper end.
-        shared["critical_beta"] = np.inf if found > 99.0 else found
-        shared["predicted"] = ms.critical_temperature(reward, log_reference, high=reward[0], low=reward[1])
-        curves = {
-            "beta": betas,
-            "speed_ratio": steps.speed_ratios(reward, log_reference, betas),
-            "cover": np.exp(log_reference[0]) / targets[:, :2].mean(1),
-            "ratio": targets[:, 0] / targets[:, 1],
-        }
-        for row in zip(*curves.values(), strict=True):
-            yield {"bandit": name, **dict(zip(curves, row, strict=True)), **shared}
+        columns["critical_beta"] = np.inf if found > 99.0 else found
+        critical = ms.critical_temperature(reward, log_reference, high=reward[0], low=reward[1])
+        tables.append(Table(columns | {"predicted": critical}))
+    return Table.stack(tables)
 
 
 def _ways(config: Config) -> Iterator[dict]:
     """Time, step times number, in which each direction goes half the way, by steps and by the flow's equation."""
-    betas = np.asarray(config.betas)
     for name in ("R1", "R2"):
-        reward, start = steps.twinned(problem(*steps.BANDITS[name]))
-        targets = steps.tilted(reward, start, betas)
-        starts = np.tile(start, (len(betas), 1))
-        times = steps.halfway_steps(starts, targets, config.gradient_step, 200_000) * config.gradient_step
+        reward, start = two_bins.twinned(*problem(*BANDITS[name]))
+        targets = two_bins.tilted(reward, start, np.asarray(config.betas))
+        starts = np.tile(start, (len(targets), 1))
+        times = kl_descent.halfway_steps(starts, targets, config.gradient_step, 200_000) * config.gradient_step
         for beta, target, ended in zip(config.betas, targets, times.T, strict=True):
             row = {"bandit": name, "beta": beta}
             for direction, time in zip(ms.DIRECTIONS, ended, strict=True):
-                flow, curvature = np.inf, 0.0
-                if np.isfinite(time):
-                    near = time * np.r_[0.0, 0.25, 0.5, 0.75, np.linspace(0.9, 1.1, 9)]
-                    path = ms.gradient_flow(start, target, direction, near)
-                    flow = kl_flows.half_time(near, path, start, target)
-                    curvature = kl_flows.curvature(path, target, direction)
+                flow, curvature = half_way.half_way(start, target, direction, time)
                 row |= {f"{direction}_time": time, f"{direction}_flow": flow}
                 row[f"{direction}_bend"] = config.gradient_step * curvature
             yield row
 
 
+def _fit(config: Config, weight: float, separation: float) -> dict[str, float]:
+    """The numbers of the two fits, of the descent from the mixture's moments, and what closed forms say of them."""
+    mixture = Mixture(separation * config.deviation, weight, config.deviation)
+    x, row = mixture.features[:, 0], {"weight": weight, "separation": separation, "deviation": config.deviation}
+    for direction, found in mixture_fits.fits(mixture).items():
+        best = mixture_fits.leftmost(found, mixture)
+        policy = np.exp(found.log_policy[best])
+        row |= {f"{direction}_kl": found.divergence[best], f"{direction}_grid_kl": mixture.least_on_grid(direction)}
+        # What is left is rounding, which is another number on every machine; so are digits of a mean.
+        row[f"{direction}_gradient_norm"] = max(float(found.gradient_norm.max()), 1e-10)
+        row[f"{direction}_middle"] = policy[mixture.middle].sum()
+        row[f"{direction}_mean"] = round(float(policy @ x), 12) + 0.0
+        row[f"{direction}_second_moment"] = policy @ x**2
+    ended = mixture_fits.descended(mixture)
+    row |= mixture.predictions(policy) | {"broad_kl": float(np.exp(ended) @ (ended - mixture.log_masses))}
+    return row | {"broad_mean": round(float(np.exp(ended) @ x), 12) + 0.0}
+
+
 def _shapes(config: Config) -> Table:
     """The two fits that are drawn."""
     mixture = Mixture(config.shown * config.deviation, max(config.weights), config.deviation)
-    fits = {d: np.exp(f.log_policy[fitting.leftmost(f, mixture)]) for d, f in fitting.fits(mixture).items()}
+    fits = {d: np.exp(f.log_policy[mixture_fits.leftmost(f, mixture)]) for d, f in mixture_fits.fits(mixture).items()}
     masses = {"x": mixture.features[:, 0], "target": np.exp(mixture.log_masses)} | fits
     return Table(masses | {"separation": config.shown, "weight": mixture.weight})
 

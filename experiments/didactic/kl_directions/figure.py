@@ -8,13 +8,14 @@ import numpy as np
 from banditlab import mode_seeking as ms
 from banditlab import plotting
 from banditlab.claims import Table
-from experiments.didactic.kl_directions import steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORWARD, REVERSE = ms.DIRECTIONS
+# Of p/((q1 + q2)/2) in the plane.
+LOW, HIGH = 0.1, 6.0
 LOOKS = {FORWARD: "offline", REVERSE: "on_policy"}
 NAMES = {FORWARD: "forward, KL(q||$\\pi$)", REVERSE: "reverse, KL($\\pi$||q)"}
 BANDIT_LOOKS = {"R1": "hybrid_mixture", "R2": "hybrid_paired", "wide": "design"}
@@ -42,8 +43,8 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
         f"same mass and no reward, beta = {bandits['beta'].max():g} (left) to {bandits['beta'].min():g}; R1 crosses at "
         f"beta = {critical['R1']:.4f}, R2 at {critical['R2']:.3f}. Of targets uniform on the simplex of "
         f"{share['bins']:.0f} bins, pi uniform, reverse is faster for {share['share']:.1%} ({share['draws']:.0f} "
-        "draws). b: reverse over forward, above 1 where reverse is faster: speed of one step (solid), and time to half of "
-        "the log ratio (markers: steps, dashed: flow). c, d: best discretised Gaussian for w N(-D/2, s^2) + (1 - w) "
+        "draws). b: reverse over forward, above 1 where reverse is faster: speed of one step (solid), and time to half "
+        "of the log ratio (markers: steps, dashed: flow). c, d: best discretised Gaussian for w N(-D/2, s^2) + (1 - w) "
         f"N(D/2, s^2), s = {fits['deviation'][0]:g}, {len(shape)} bins; {looks}; crosses: where gradient flow from the "
         f"moments of q ends, w = {weights[-1]:g}. No sampling but the share: exact gradients.",
     )
@@ -61,11 +62,10 @@ def _draw_plane(ax: "Axes", plane: Table, bandits: Table) -> None:
         ax.plot(rows["ratio"], rows["cover"], color=plotting.COLORS[key], label=BANDIT_NAMES[name], zorder=4)
     ax.text(1.3, 3.2, "reverse faster", fontsize=7, weight="bold")
     ax.text(1.3, 0.14, "forward faster", fontsize=7, weight="bold")
-    ax.set(xscale="log", yscale="log", xlim=(1.1, 330), ylim=(steps.LOW, steps.HIGH))
+    ax.set(xscale="log", yscale="log", xlim=(1.1, 330), ylim=(LOW, HIGH))
     ax.set(yticks=(0.1, 0.2, 0.5, 1, 2, 5), yticklabels=("0.1", "0.2", "0.5", "1", "2", "5"))
     ax.set_yticks((), minor=True)
-    ax.set(xlabel=r"$q_1/q_2$", ylabel=r"$p\,/\,\frac{1}{2}(q_1+q_2)$")
-    ax.set_title("a  who moves mass faster: one step")
+    ax.set(xlabel=r"$q_1/q_2$", ylabel=r"$p\,/\,\frac{1}{2}(q_1+q_2)$", title="a  who moves mass faster: one step")
 
 
 def _draw_ratios(ax: "Axes", all_ways: Table, bandits: Table) -> None:
@@ -78,8 +78,7 @@ def _draw_ratios(ax: "Axes", all_ways: Table, bandits: Table) -> None:
         plotting.theory(ax, ways["beta"], flow, key)
     ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel=r"temperature $\beta$", xlim=(0.02, 10), ylim=(0.05, 20))
-    ax.set(ylabel="reverse / forward speed")
-    ax.set_title("b  one step (solid), half of the way (dashed)")
+    ax.set(ylabel="reverse / forward speed", title="b  one step (solid), half of the way (dashed)")
 
 
 def _draw_shapes(ax: "Axes", rows: Table) -> None:
