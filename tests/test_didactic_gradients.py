@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tables import committed, failing
 
+from banditlab.didactic.data_sets import winner_laws
 from banditlab.didactic.problem import problem
 from banditlab.exact import pair_steps
-from experiments.didactic.likelihood_displacement.steps import winner_laws
 from experiments.didactic.negative_gradient.runs import crossings
 from experiments.didactic.reward_kl_frontier import laws as frontier_laws
 

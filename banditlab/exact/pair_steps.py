@@ -56,3 +56,30 @@ def sign_path(winners: np.ndarray, net: np.ndarray, log_reference: np.ndarray, m
     """
     normaliser = np.logaddexp.reduce(log_reference + moved[None, :, None] * net[:, None, :], axis=2)
     return moved * (winners * net).sum(1, keepdims=True) - normaliser
+
+
+def chosen_laws(laws: dict[str, np.ndarray], log_reference: np.ndarray, shift: np.ndarray) -> dict[str, np.ndarray]:
+    """(seeds,) start and first step of the mean log pi(chosen), exact and first order; its largest value; counts.
+
+    shift: (seeds, A) change of the logits in the first step. gap: of the start, less that of the rejected. single:
+    (seeds, 2) pi_ref of the winner and of the loser where there is one alone, else 0.
+    """
+    winners, reference = laws["winners"], np.exp(log_reference)
+    start = winners @ log_reference
+    linear = (winners * shift).sum(1)
+    logs = np.log(np.where(winners > 0, winners, 1.0))
+    return {
+        "start": start,
+        "first_exact": start + linear - np.log(np.exp(shift) @ reference),
+        "first_order": start + linear - shift @ reference,
+        "entropy_bound": (winners * logs).sum(1),
+        "pairs": laws["pairs"],
+        "num_winners": (winners > 0).sum(1),
+        "gap": (winners - laws["losers"]) @ log_reference,
+        "single": np.stack([_only(winners, log_reference), _only(laws["losers"], log_reference)], axis=1),
+    }
+
+
+def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
+    """pi_ref of the action that a law is concentrated on; 0 where there are several."""
+    return np.where((law > 0).sum(1) == 1, np.exp(law @ log_reference), 0.0)

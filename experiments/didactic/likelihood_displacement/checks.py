@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from banditlab.claims import Check, Table, above, identity, interval, upper
-from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
+from experiments.didactic.likelihood_displacement.runs import ALGORITHMS, NEGATIVE, SIDES
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
@@ -75,10 +75,8 @@ def _falls(paths: Table) -> list[Check]:
         checks.append(above(f"{name}: rise of log pi(chosen) before", 0.0, rows["chosen"][top], rows["chosen_se"][top]))
         errors = np.hypot(rows["net_share_se"], rows["net_mass_se"])
         excess = rows["net_share"] - rows["net_mass"]
-        claim = f"{name}: net winners, share of wins above mass at the start"
-        checks.append(above(claim, 0.0, excess[0], errors[0]))
-        claim = f"{name}: net winners, mass above share of wins at the end"
-        checks.append(above(claim, 0.0, -excess[-1], errors[-1]))
+        checks.append(above(f"{name}: net winners, share of wins above mass at the start", 0.0, excess[0], errors[0]))
+        checks.append(above(f"{name}: net winners, mass above share of wins at the end", 0.0, -excess[-1], errors[-1]))
     claim = "pref_ft: share of seeds in which log pi(chosen) ends lower, largest"
     ends = paths.where(algorithm="pref_ft", step=last)
     return [*checks, upper(claim, 0.0, ends["chosen_falls"].max())]
@@ -98,11 +96,10 @@ def _tuned_checks(tables: Mapping[str, Table]) -> list[Check]:
         error = np.hypot(small["chosen_se"][0], best["chosen_se"][0])
         claim = f"{name}: fall of log pi(chosen) beyond that at the small rate"
         checks.append(above(claim, 0.0, small["chosen"][0] - best["chosen"][0], error))
-        claim = f"{name}: reward gained over pi_ref all the same"
-        checks.append(above(claim, 0.0, best["gain"][0], best["gain_se"][0]))
-        error = np.hypot(best["gain_se"][0], rival["gain_se"][0])
-        claim = f"{name}: and over Pref-FT, whose chosen rise"
-        checks.append(above(claim, 0.0, best["gain"][0] - rival["gain"][0], error))
+        gain, error = best["gain"][0], best["gain_se"][0]
+        checks.append(above(f"{name}: reward gained over pi_ref all the same", 0.0, gain, error))
+        more, error = gain - rival["gain"][0], np.hypot(error, rival["gain_se"][0])
+        checks.append(above(f"{name}: and over Pref-FT, whose chosen rise", 0.0, more, error))
     return checks
 
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from banditlab.claims import Experiment, Shards, Table
 from banditlab.claims.statistics import mean, quantiles
+from banditlab.didactic.pair_steps import gradient_steps
 from banditlab.didactic.settings import Settings
 from banditlab.exact import pair_steps
-from experiments.didactic.likelihood_displacement import runs, steps
+from experiments.didactic.likelihood_displacement import runs
 from experiments.didactic.likelihood_displacement.checks import check
 from experiments.didactic.likelihood_displacement.figure import plot
-from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
+from experiments.didactic.likelihood_displacement.runs import ALGORITHMS, NEGATIVE, SIDES
 
 CLAIM = (
     "A step on one pair raises log pi(chosen) by c (1 - pi_w + pi_l) and moves all other actions by -c (pi_w - pi_l): "
@@ -84,7 +85,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
 
 def _single_steps(config: Config) -> list[dict]:
     """Largest errors of the exact and of the first-order change, over random policies and pairs."""
-    tables = steps.random_tables(config.seed, config.num_random, 12)
+    tables = runs.random_tables(config.seed, config.num_random, 12)
     log_policy = tables["logits"] - np.logaddexp.reduce(tables["logits"], axis=1, keepdims=True)
     place = np.arange(config.num_random)
     winner, loser = (log_policy[place, tables[side]] for side in ("winner", "loser"))
@@ -97,14 +98,13 @@ def _single_steps(config: Config) -> list[dict]:
             size = step_size * (10.0 if algorithm == "dpo" else 0.1)  # both pulls about one at the largest step
             pull = size * pair_steps.pair_pull(algorithm, ratio, config.beta, config.ipo_target)
             moves = pair_steps.pair_move(pull, np.exp(winner), np.exp(loser))
-            measured = steps.gradient_steps(algorithm, tables, settings, size)
+            measured = gradient_steps(algorithm, tables, settings, size)
             for side in SIDES:
-                move, change = moves[side], measured[side]
+                move, change, first = moves[side], measured[side], moves[side]["first_order"]
                 row = {"algorithm": algorithm, "side": side, "size": size, "change": np.abs(change).mean()}
-                row |= {"predicted": np.abs(move["exact"]).mean()}
-                row |= {"directed": (np.sign(move["first_order"]) * change).mean()}
-                row |= {"first_order": np.abs(move["first_order"]).mean()}
-                row |= {"remainder": (np.abs(change - move["first_order"]) / move["bound"]).max()}
+                row |= {"predicted": np.abs(move["exact"]).mean(), "directed": (np.sign(first) * change).mean()}
+                row |= {"first_order": np.abs(first).mean()}
+                row |= {"remainder": (np.abs(change - first) / move["bound"]).max()}
                 rows.append(row | {"error": np.abs(change - move["exact"]).max()})
     return rows
 
@@ -165,9 +165,7 @@ EXPERIMENT = Experiment(
     presets={
         "smoke": Config(cells=((1, 2), (100, 2)), num_seeds=32, num_random=32),
         "default": Config(),
-        "paper": Config(
-            num_seeds=2048, cells=((1, 2), (8, 2), (32, 2), (128, 2), (1, 10), (8, 10), (32, 10), (128, 10))
-        ),
+        "paper": Config(num_seeds=2048, cells=tuple((p, n) for n in (2, 10) for p in (1, 8, 32, 128))),
     },
     run=run,
     check=check,
@@ -177,7 +175,7 @@ EXPERIMENT = Experiment(
             "algorithm": "loss that is minimised",
             "prompts": "prompts of a data set [prompts]",
             "samples": "reference draws of a prompt, all pairs of which are labelled [draws]",
-            "rate": "learning rate of Adam",
+            "rate": "learning rate of Adam; in tuned, pref_ft the one with the largest reward on held-out data sets",
             "step": "steps of Adam done [steps]",
             "data_sets": "data sets with a pair, those that means are over [data sets]",
             "chosen": "change of log pi since the start, mean over winners of a data set and data sets [nats]",
@@ -198,11 +196,9 @@ EXPERIMENT = Experiment(
             "chosen": "change of log pi to the end, mean over winners of a data set and held-out data sets [nats]",
         },
         "tuned": {
-            "rate": "learning rate with the largest reward on held-out data sets",
             "gain": "change of the expected reward E_pi R since the start, mean over data sets [reward]",
         },
         "pref_ft": {
-            "rate": "learning rate with the largest reward on held-out data sets",
             "falls": "share of data sets whose chosen are less likely than at the start",
         },
         "path": {

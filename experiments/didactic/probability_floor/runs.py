@@ -5,12 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from banditlab.didactic import batches, policies, training
+from banditlab.didactic import data_sets, policies, training
 from banditlab.didactic.problem import problem
 from banditlab.exact.clamped_losses import LOW
 from banditlab.store import failures
@@ -57,13 +54,7 @@ def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[st
 def tables(config: Config) -> dict[str, np.ndarray]:
     """The offline data sets of the runs: actions (seeds, B, N); and the problem's arrays."""
     bandit = problem(config.peak)
-    keys = np.array([np.random.SeedSequence((config.seed, i)).generate_state(2) for i in range(config.num_seeds)])
-
-    def actions(key: Array) -> Array:
-        sizes = (config.num_states, config.num_samples, None, bandit.reward)
-        return batches.draw(key, jnp.uint32(0), policies.tabular(), None, bandit, config.settings, *sizes).actions
-
-    drawn = np.asarray(jax.jit(jax.vmap(actions))(keys))
+    drawn = data_sets.actions(bandit, config.num_states, config.num_samples, config.num_seeds, config.seed)
     return {"actions": drawn, "log_reference": np.asarray(bandit.log_reference), "reward": np.asarray(bandit.reward)}
 
 
