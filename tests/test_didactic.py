@@ -13,8 +13,8 @@ from banditlab.didactic import batches, generator, losses, pairs, policies, rewa
 from banditlab.didactic import problem as bandit
 from banditlab.didactic.settings import Settings, checked
 from banditlab.estimators import Status
+from banditlab.exact import clamped_losses as floor_gradients
 from benchmarks import didactic_reference
-from experiments.didactic.probability_floor import by_hand as floor_gradients
 
 THIN, NEAR = bandit.problem(70.0), bandit.problem(20.0)
 NUMBERS = Settings(

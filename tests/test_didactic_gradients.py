@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tables import committed, failing
 
+from banditlab.didactic.data_sets import winner_laws
 from banditlab.didactic.problem import problem
 from banditlab.exact import loss_limits as frontier_laws
-from experiments.didactic.likelihood_displacement import steps as displacement_steps
-from experiments.didactic.negative_gradient import comparisons
+from banditlab.exact import pair_steps
+from experiments.didactic.negative_gradient.runs import crossings
 
 REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
 LAW = np.array([0.4, 0.25, 0.05, 0.2, 0.1])
@@ -20,7 +21,7 @@ def test_a_step_on_a_pair_raises_the_chosen_and_moves_all_else_by_the_difference
     for pull in (1e-3, 0.7):
         logits = np.log(policy) + np.array([pull, -pull, 0.0])
         moved = logits - np.log(np.exp(logits).sum()) - np.log(policy)
-        moves = displacement_steps.pair_move(np.array([pull]), policy[:1], policy[1:2])
+        moves = pair_steps.pair_move(np.array([pull]), policy[:1], policy[1:2])
         for change, side in zip(moved, ("chosen", "rejected", "other"), strict=True):
             assert change == pytest.approx(moves[side]["exact"][0], abs=1e-15)
             assert -moves[side]["bound"][0] <= change - moves[side]["first_order"][0] <= 0
@@ -36,12 +37,12 @@ def test_pulls_are_minus_the_slopes_of_the_losses():
     ):
         slope = (loss(ratio + width) - loss(ratio - width)) / (2 * width)
         # A central difference is off by width^2/6 of the third derivative, and by rounding over the width.
-        assert displacement_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
+        assert pair_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
 
 
 def test_counted_data_sets_are_those_that_training_draws():
     bandit = problem(70.0)
-    laws = displacement_steps.winner_laws(bandit, 3, 2, 4, 0)
+    laws = winner_laws(bandit, 3, 2, 4, 0)
     assert laws["pairs"].max() <= 3
     for side in ("winners", "losers"):
         assert laws[side].sum(1) == pytest.approx(np.ones(4))
@@ -53,7 +54,7 @@ def test_counted_data_sets_are_those_that_training_draws():
 def test_sign_descent_turns_where_the_mass_on_net_winners_is_their_share_of_wins():
     net, winners = np.array([[1.0, 1.0, -1.0, 0.0]]), np.array([[0.5, 0.2, 0.3, 0.0]])
     log_reference = np.log([0.1, 0.2, 0.5, 0.2])
-    path = displacement_steps.sign_path(winners, net, log_reference, 0.1 * np.arange(200))[0]
+    path = pair_steps.sign_path(winners, net, log_reference, 0.1 * np.arange(200))[0]
     turn = int(np.argmax(path))
     logits = log_reference + 0.1 * np.arange(200)[:, None] * net
     mass = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) @ net[0]
@@ -99,21 +100,20 @@ def test_the_dual_bound_holds_for_random_policies_and_is_met_by_tilts():
 
 def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_it_is_sure():
     margins = zip((10.0, 20.0, 30.0, 40.0), (0.3, 0.1, -0.1, -0.4), (0.01, 0.01, 0.05, 0.01), strict=True)
-    along = [{"peak": peak, "reward": margin, "reward_se": error} for peak, margin, error in margins]
-    assert comparisons.crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
-    assert comparisons.crossings(along[:3]) == []
+    along = [{"peak": peak, "margin": margin, "margin_se": error} for peak, margin, error in margins]
+    assert crossings(along) == [(pytest.approx(25.0), 20.0, 40.0)]
+    assert crossings(along[:3]) == []
 
 
 def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
     above = committed("reward_kl_frontier")["paths"]["above_bound"].copy()
     above[-1] = 1e-6
     assert any("min_t" in claim for claim in failing("reward_kl_frontier", "paths", above_bound=above))
-    table = committed("likelihood_displacement")
-    value = np.where((table["part"] == "path") & (table["quantity"] == "chosen"), 0.1, table["value"])
-    assert sum("fall of log pi" in claim for claim in failing("likelihood_displacement", value=value)) == 4
+    chosen = np.full(len(committed("likelihood_displacement")["path"]), 0.1)
+    broken = failing("likelihood_displacement", "path", chosen=chosen)
+    assert sum("fall of log pi" in claim and "to the end" in claim for claim in broken) == 4
 
 
 def test_checks_fail_where_a_negative_gradient_gains_nothing():
-    table = committed("negative_gradient")
-    reward = np.where(table["part"] == "margin", 0.0, table["reward"])
-    assert len(failing("negative_gradient", reward=reward)) >= 15
+    margin = np.zeros(len(committed("negative_gradient")["margin"]))
+    assert len(failing("negative_gradient", "margin", margin=margin)) >= 15

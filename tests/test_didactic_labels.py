@@ -8,8 +8,8 @@ from scipy.special import expit, log_softmax
 from tables import committed, failing
 
 from banditlab.didactic import losses
+from banditlab.exact import clamped_losses as floor_gradients
 from banditlab.exact import reward_models as label_laws
-from experiments.didactic.probability_floor import by_hand as floor_gradients
 
 REWARD, PROBS, TEMPERATURE = np.array([0.1, 0.6, 0.3]), np.array([0.5, 0.2, 0.3]), 0.4
 
@@ -70,17 +70,13 @@ def test_actions_below_the_floor_feel_the_normaliser_alone():
 
 
 def test_errors_planted_in_the_floor_and_in_the_labels_are_seen():
-    table = committed("probability_floor")
-    exact = table["part"] == "by hand"
-    broken = failing("probability_floor", worst=np.where(exact, 0.05, table["worst"]))
+    sizes = {part: np.ones(len(table)) for part, table in committed("probability_floor").items()}
+    broken = failing("probability_floor", "rejected", error=0.05 * sizes["rejected"])
     assert sum("by hand" in claim for claim in broken) == 3
-    path = (table["part"] == "path") & (table["quantity"] == "rejected")
-    broken = failing("probability_floor", value=np.where(path, -20.0, table["value"]))
+    broken = failing("probability_floor", "rejected", rejected=-20.0 * sizes["rejected"])
     assert sum("prevents" in claim for claim in broken) == 2
-    own = (table["part"] == "gradient") & (table["floor"] == 1)
-    assert len(failing("probability_floor", value=np.where(own, 1e-3, table["value"]))) >= len(
-        floor_gradients.ALGORITHMS
-    )
+    broken = failing("probability_floor", "gradient", floored_own=1e-3 * sizes["gradient"])
+    assert len(broken) >= len(floor_gradients.ALGORITHMS)
     tables = committed("reward_model_labels")
     for factor in (0.95, 1.05):
         broken = []

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,10 @@ from scipy.stats import cauchy
 from tables import committed, failing
 
 from banditlab import mode_seeking as ms
+from banditlab.exact import population_losses as laws
+from banditlab.exact.gaussian_mixtures import Mixture
+from banditlab.mode_seeking import mixture_fits
 from experiments.didactic import kl_directions, population_losses
-from experiments.didactic.kl_directions import fitting
-from experiments.didactic.population_losses import laws
 
 FORWARD, REVERSE = ms.DIRECTIONS
 POLICY, TARGET = np.log(np.random.default_rng(0).dirichlet(np.ones(6), 2))
@@ -154,8 +156,8 @@ def test_a_flow_ends_at_the_target(direction):
 
 def test_the_forward_fit_matches_moments_and_the_reverse_fit_is_stationary():
     features = ms.quadratic_features(100)
-    target, _ = fitting.mixture(0.56, 0.6, 0.08)
-    found = fitting.fits(0.56, 0.6, 0.08)
+    mixture = Mixture(0.56, 0.6, 0.08)
+    target, found = mixture.log_masses, mixture_fits.fits(mixture)
     forward = np.exp(found[FORWARD].log_policy)
     np.testing.assert_allclose(forward @ features, np.tile(np.exp(target) @ features, (len(forward), 1)), atol=1e-10)
     for theta, log_policy, value in zip(*found[REVERSE][:3], strict=True):
@@ -235,7 +237,7 @@ def test_awr_is_rwr_at_a_higher_temperature():
     np.testing.assert_allclose(laws.coefficients("awr", REWARD, PROBS, NUMBERS), weights, rtol=1e-12)
     limits = [
         laws.minimiser("awr", REWARD, np.log(PROBS), NUMBERS),
-        laws.minimiser("rwr", REWARD, np.log(PROBS), NUMBERS._replace(beta=0.7 * 3 / 2)),
+        laws.minimiser("rwr", REWARD, np.log(PROBS), replace(NUMBERS, beta=0.7 * 3 / 2)),
     ]
     np.testing.assert_allclose(*limits, rtol=1e-12)
 
@@ -259,7 +261,7 @@ def test_offline_reinforce_moves_logits_at_a_constant_speed():
 @pytest.mark.parametrize("name", ["rwr", "awr", "pref_ft", "dpo", "ipo"])
 def test_the_error_of_the_reward_at_the_minimiser_is_the_simulated_one(name):
     size, copies = 2000, 4000
-    numbers = NUMBERS._replace(num_samples=2)
+    numbers = replace(NUMBERS, num_samples=2)
     law, weights, linear = laws.outcomes(name, REWARD, PROBS, numbers)
     spare = max(0.0, 1 - law.sum())  # pairs that drop out
     shares = np.append(law, spare) / (law.sum() + spare)
@@ -294,25 +296,24 @@ def _newton(name, counts, weights, limit, numbers):
 
 
 def test_one_cell_of_the_plane_on_the_wrong_side_is_caught():
-    table = committed("kl_directions")
-    directions = table["direction"].copy()
-    place = int(np.flatnonzero((table["case"] == "grid") & (directions == FORWARD))[0])
-    directions[place] = REVERSE
-    (claim,) = failing("kl_directions", direction=directions)
+    winners = committed("kl_directions")["plane"]["winner"].copy()
+    winners[int(np.flatnonzero(winners == FORWARD)[0])] = REVERSE
+    (claim,) = failing("kl_directions", "plane", winner=winners)
     assert "simulated winner" in claim
 
 
 def test_bounds_of_the_two_experiments_are_caught_when_broken():
-    table = committed("kl_directions")
-    for case, words in (("gradient_norm, w=0.5", "norm of a gradient"), ("divergence, w=0.6", "least of a grid")):
-        claims = failing("kl_directions", value=np.where(table["case"] == case, table["value"] + 1e-3, table["value"]))
-        assert any(words in claim for claim in claims)
-    wide = np.where((table["part"] == "bandit") & (table["case"] == "wide"), 0.99, table["value"])
-    assert any("at every beta" in claim for claim in failing("kl_directions", value=wide))
-    table = committed("population_losses")
-    for part, words in (("failed", "not finite"), ("least", "no minimum exists")):
-        broken = np.where(table["part"] == part, 1.0, table["value"])
-        assert any(words in claim for claim in failing("population_losses", value=broken))
+    parts = committed("kl_directions")
+    for column, words in (("reverse_gradient_norm", "norm of a gradient"), ("reverse_kl", "least of a grid")):
+        broken = parts["fit"][column] + 1e-3
+        assert any(words in claim for claim in failing("kl_directions", "fit", **{column: broken}))
+    bandits = parts["bandit"]
+    slow = np.where(bandits["bandit"] == "wide", 0.99, bandits["speed_ratio"])
+    assert any("at every beta" in claim for claim in failing("kl_directions", "bandit", speed_ratio=slow))
+    parts = committed("population_losses")
+    for part, column, words in (("trained", "failed", "not finite"), ("endless", "coefficient", "no minimum exists")):
+        broken = np.ones(len(parts[part]))
+        assert any(words in claim for claim in failing("population_losses", part, **{column: broken}))
 
 
 def test_the_smoke_presets_have_the_cases_that_the_checks_read():

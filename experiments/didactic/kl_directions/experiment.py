@@ -1,16 +1,20 @@
 """Forward against reverse KL: one gradient step, the boundary between the two, the whole way, and small classes."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from banditlab import mode_seeking as ms
-from banditlab.claims.experiment import Experiment
+from banditlab.claims import Experiment, Shards, Table
+from banditlab.didactic import kl_descent
 from banditlab.didactic.problem import problem
-from banditlab.store import Shards, Table
-from experiments.didactic.kl_directions import fitting, steps
-from experiments.didactic.kl_directions.checks import check
-from experiments.didactic.kl_directions.figure import plot
+from banditlab.exact import two_bins
+from banditlab.exact.gaussian_mixtures import Mixture
+from banditlab.mode_seeking import half_way, mixture_fits
+from experiments.didactic.kl_directions.checks import BANDITS, MASS, check
+from experiments.didactic.kl_directions.figure import HIGH, LOW, plot
 
 CLAIM = (
     "One step down KL(pi||q) moves mass between two bins of equal mass p faster than one down KL(q||pi) iff p > (q1 - "
@@ -18,6 +22,8 @@ CLAIM = (
     "minimum of reverse KL seeks one only if they are far enough apart, while a broad start ends covering both."
 )
 FORWARD, REVERSE = ms.DIRECTIONS
+# Of random policies, and of the plane.
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -44,147 +50,124 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows of parts: step, plane, crossing, share, bandit curves, critical temperatures, whole ways, fits, shapes."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """One step, the plane, uniform targets, the bandits' curves and whole ways, the fits and two of their shapes."""
     shards.expect(0)
-    rows = [*_steps(config), *_plane(config), *_bandits(config), *_ways(config), *_fits(config)]
-    failures = {"whole ways not half done": int(sum(np.isinf(r["value"]) for r in rows if r["part"] == "way"))}
-    return Table.from_rows(rows, meta={"failures": failures})
+    wins = kl_descent.reverse_wins(config.num_targets, config.num_bins, config.seed)
+    share = {"bins": float(config.num_bins), "share": wins.mean(), "predicted": ms.reverse_share(config.num_bins)}
+    return {
+        "step": Table.from_rows(_steps(config)),
+        "plane": _plane(config),
+        "share": Table(share | {"draws": float(config.num_targets)}),
+        "bandit": _bandits(config),
+        "way": Table.from_rows(_ways(config)),
+        "fit": Table.from_rows(_fit(config, *cell) for cell in itertools.product(config.weights, config.separations)),
+        "shape": _shapes(config),
+    }
 
 
-def _row(part: str, case: str, direction: str, x: float, value: float, predicted: float = 0.0, aux: float = 0.0):
-    numbers = {"x": float(x), "value": float(value), "predicted": float(predicted), "aux": float(aux)}
-    return {"part": part, "case": case, "direction": direction} | numbers
-
-
-def _steps(config: Config) -> list[dict]:
+def _steps(config: Config) -> Iterator[dict]:
     """Remainders of log pi(group) after the first order, the worst against their bound, and exact log ratios."""
-    drawn = steps.mass_remainders(config.seed, config.num_random, config.step_sizes)
-    rows = []
+    drawn = np.log(np.random.default_rng(config.seed).dirichlet(np.ones(_BINS), (2, config.num_random)))
+    pairs, group = list(zip(*drawn, strict=True)), np.arange(_BINS) < 3
+    changes = kl_descent.mass_changes(*drawn, group, config.step_sizes)
     for place, direction in enumerate(ms.DIRECTIONS):
-        for k, step in enumerate(config.step_sizes):
-            made = [
-                ms.log_mass_change(policy, target, direction, group=drawn["group"], step=step)
-                for policy, target in zip(drawn["policies"], drawn["targets"], strict=True)
-            ]
-            first = np.asarray([change.first_order for change in made])
-            bound = np.asarray([change.remainder_bound for change in made])
-            remainder = np.abs(drawn["change"][place, k] - first)
-            size = remainder.mean()
-            rows.append(_row("step", "remainder", direction, step, size, bound.mean(), (remainder / bound).max()))
-            exact = np.asarray([change.exact for change in made])
-            rows.append(_row("step", "exact", direction, step, drawn["change"][place, k].mean(), exact.mean()))
-            # |third cumulant| <= range^3/(6 sqrt 3), under the tilted laws too, over 3! and for both terms.
-            third = 2 / (36 * np.sqrt(3)) * (8 * bound) ** 1.5
-            rows.append(_row("step", "third order", direction, step, third.mean()))
         # A step of 100 is as exact as one of 0.01: a log ratio is a difference of logits.
-        moved = steps.ratio_moves(drawn["policies"], drawn["targets"], 100.0)[place]
-        exact = [
-            ms.log_ratio_change(policy, target, direction, first=0, second=1, step=100.0)
-            for policy, target in zip(drawn["policies"], drawn["targets"], strict=True)
-        ]
-        rows.append(_row("step", "log ratio", direction, 100.0, (moved * np.sign(exact)).mean(), np.abs(exact).mean()))
-    return rows
+        moved = kl_descent.ratio_moves(*drawn, 100.0)[place]
+        exact = [ms.log_ratio_change(*pair, direction, first=0, second=1, step=100.0) for pair in pairs]
+        way, predicted = (moved * np.sign(exact)).mean(), np.abs(exact).mean()
+        large = {"large_step": 100.0, "ratio_move": way, "predicted_ratio_move": predicted}
+        for step, change in zip(config.step_sizes, changes[place], strict=True):
+            made = [ms.log_mass_change(*pair, direction, group=group, step=step) for pair in pairs]
+            first, exact, bound = np.transpose(made)
+            remainder = np.abs(change - first)
+            row = {"direction": direction, "step": step, "remainder": remainder.mean(), "bound": bound.mean()}
+            row |= {"remainder_ratio": (remainder / bound).max(), "change": change.mean(), "predicted": exact.mean()}
+            # |third cumulant| <= range^3/(6 sqrt 3), under the tilted laws too, over 3! and for both terms.
+            yield row | {"third_order": (2 / (36 * np.sqrt(3)) * (8 * bound) ** 1.5).mean()} | large
 
 
-def _plane(config: Config) -> list[dict]:
-    """Simulated winners on a grid, simulated crossings against the closed form, the share of uniform targets."""
+def _plane(config: Config) -> Table:
+    """Simulated winners on a grid, and simulated crossings against the closed form."""
     ratios = np.geomspace(1.15, 300.0, config.grid[0])
-    covers = np.geomspace(1.01 * steps.LOW, steps.HIGH, config.grid[1])
-    across, up = (axis.ravel() for axis in np.meshgrid(ratios, covers))
-    excess = steps.plane_winners(across, up)
-    first, second = 2 * across / (1 + across), 2 / (1 + across)  # the targets in units of their mean
-    predicted = up - ms.boundary(first, second)
-    rows = [
-        _row("plane", "grid", REVERSE if won > 0 else FORWARD, r, y, r, gap)
-        for won, r, y, gap in zip(excess, across, up, predicted, strict=True)
-    ]
-    crossings = steps.plane_crossings(ratios, steps.LOW, steps.HIGH)
-    expected = ms.boundary(2 * ratios / (1 + ratios), 2 / (1 + ratios))
-    rows += [_row("plane", "crossing", "both", *row) for row in zip(ratios, crossings, expected, strict=True)]
-    wins = steps.uniform_targets(config.num_targets, config.num_bins, config.seed)["reverse_wins"]
-    share = ms.reverse_share(config.num_bins)
-    return [*rows, _row("plane", "share", REVERSE, config.num_bins, wins.mean(), share, config.num_targets)]
+    ratio, cover = (axis.ravel() for axis in np.meshgrid(ratios, np.geomspace(1.01 * LOW, HIGH, config.grid[1])))
+    ends = (np.full(len(ratios), end) for end in (LOW, HIGH))
+    crossings = np.tile(two_bins.bisected(lambda middle: _lead(ratios, middle), *ends), config.grid[1])
+    boundary = ms.boundary(2 * ratio / (1 + ratio), 2 / (1 + ratio))  # the targets in units of their mean
+    columns = {"ratio": ratio, "cover": cover, "winner": np.where(_lead(ratio, cover) > 0, REVERSE, FORWARD)}
+    return Table(columns | {"excess": cover - boundary, "crossing": crossings, "predicted": boundary})
 
 
-def _bandits(config: Config) -> list[dict]:
+def _lead(ratios: np.ndarray, covers: np.ndarray) -> np.ndarray:
+    """(N,) reverse move less forward move of the log ratio in one step, over the forward one."""
+    return kl_descent.speed_ratios(*two_bins.points(ratios, covers, mass=MASS, num_bins=_BINS)) - 1
+
+
+def _bandits(config: Config) -> Table:
     """Where pi_ref and pi* of the bandits lie in the plane at every temperature, and where they cross the boundary."""
-    rows = []
-    betas = np.asarray(config.curve)
-    for name, case in steps.BANDITS.items():
-        reward, log_reference = steps.twinned(problem(*case))
-        targets = np.exp(steps.tilted(reward, log_reference, betas))
-        cover = np.exp(log_reference[0]) / targets[:, :2].mean(1)
-        speeds = steps.speed_ratios(reward, log_reference, betas)
-        ratio = targets[:, 0] / targets[:, 1]
-        rows += [_row("bandit", name, "both", *row) for row in zip(betas, speeds, cover, ratio, strict=True)]
-        critical = ms.critical_temperature(reward, log_reference, high=reward[0], low=reward[1])
-        low, high = np.asarray([1e-4]), np.asarray([100.0])
-        found = steps.bisected(lambda b, r=reward, p=log_reference: 1 - steps.speed_ratios(r, p, b), low, high)[0]
-        mean = float(np.exp(log_reference) @ reward)
+    betas, tables = np.asarray(config.curve), []
+    for name, case in BANDITS.items():
+        reward, log_reference = two_bins.twinned(*problem(*case))
+
+        def speeds(at: np.ndarray, reward=reward, start=log_reference) -> np.ndarray:
+            return kl_descent.speed_ratios(np.tile(start, (len(at), 1)), two_bins.tilted(reward, start, at))
+
+        found = two_bins.bisected(lambda at, of=speeds: 1 - of(at), np.asarray([1e-4]), np.asarray([100.0]))[0]
+        targets = np.exp(two_bins.tilted(reward, log_reference, betas))
+        columns = {"bandit": name, "beta": betas, "speed_ratio": speeds(betas)}
+        columns["cover"] = np.exp(log_reference[0]) / targets[:, :2].mean(1)
+        columns |= {"ratio": targets[:, 0] / targets[:, 1], "mean_reward": float(np.exp(log_reference) @ reward)}
         # Without a crossing the bisection ends at its upper end.
-        rows.append(_row("critical", name, "both", mean, np.inf if found > 99.0 else found, critical))
-    return rows
+        columns["critical_beta"] = np.inf if found > 99.0 else found
+        critical = ms.critical_temperature(reward, log_reference, high=reward[0], low=reward[1])
+        tables.append(Table(columns | {"predicted": critical}))
+    return Table.stack(tables)
 
 
-def _ways(config: Config) -> list[dict]:
+def _ways(config: Config) -> Iterator[dict]:
     """Time, step times number, in which each direction goes half the way, by steps and by the flow's equation."""
-    rows = []
-    betas = np.asarray(config.betas)
     for name in ("R1", "R2"):
-        reward, log_reference = steps.twinned(problem(*steps.BANDITS[name]))
-        targets = steps.tilted(reward, log_reference, betas)
-        starts = np.tile(log_reference, (len(betas), 1))
-        times = steps.halfway_steps(starts, targets, config.gradient_step, 200_000) * config.gradient_step
-        for place, direction in enumerate(ms.DIRECTIONS):
-            for beta, target, time in zip(betas, targets, times[place], strict=True):
-                flow, largest = _flow_halfway(log_reference, target, direction, time)
-                rows.append(_row("way", name, direction, beta, time, flow, config.gradient_step * largest))
-    return rows
+        reward, start = two_bins.twinned(*problem(*BANDITS[name]))
+        targets = two_bins.tilted(reward, start, np.asarray(config.betas))
+        starts = np.tile(start, (len(targets), 1))
+        times = kl_descent.halfway_steps(starts, targets, config.gradient_step, 200_000) * config.gradient_step
+        for beta, target, ended in zip(config.betas, targets, times.T, strict=True):
+            row = {"bandit": name, "beta": beta}
+            for direction, time in zip(ms.DIRECTIONS, ended, strict=True):
+                flow, curvature = half_way.half_way(start, target, direction, time)
+                row |= {f"{direction}_time": time, f"{direction}_flow": flow}
+                row[f"{direction}_bend"] = config.gradient_step * curvature
+            yield row
 
 
-def _flow_halfway(start: np.ndarray, target: np.ndarray, direction: ms.Direction, near: float) -> tuple[float, float]:
-    """When the flow is half-way, near a given time, and a bound on the norm of the Hessian on its way."""
-    if not np.isfinite(near):
-        return np.inf, 0.0
-    times = near * np.r_[0.0, 0.25, 0.5, 0.75, np.linspace(0.9, 1.1, 9)]
-    path = ms.gradient_flow(start, target, direction, times)
-    ratio = path[:, 0] - path[:, 1]
-    goal = (start[0] - start[1] + target[0] - target[1]) / 2
-    # A cubic through the four nearest points: its error is of fourth order in 2.5% of the time.
-    four = np.argsort(np.abs(ratio - goal))[:4]
-    half = sum(times[i] * np.prod([(goal - ratio[j]) / (ratio[i] - ratio[j]) for j in four if j != i]) for i in four)
-    if direction == FORWARD:
-        return float(half), 0.5  # the Hessian is the covariance of one draw, whose norm is at most 1/2
-    policy, log_ratio = np.exp(path), path - target
-    weights = policy * (1 + log_ratio - (policy * log_ratio).sum(1, keepdims=True))
-    norm = np.linalg.norm(policy, axis=1)
-    # sum_i weights_i c_i c_i' with c_i = e_i - pi, whose weights sum to one.
-    bounds = np.abs(weights).max(1) + 2 * np.linalg.norm(weights, axis=1) * norm + norm**2
-    return float(half), float(bounds.max())
+def _fit(config: Config, weight: float, separation: float) -> dict[str, float]:
+    """The numbers of the two fits, of the descent from the mixture's moments, and what closed forms say of them."""
+    mixture = Mixture(separation * config.deviation, weight, config.deviation)
+    x, row = mixture.features[:, 0], {"weight": weight, "separation": separation, "deviation": config.deviation}
+    for direction, found in mixture_fits.fits(mixture).items():
+        best = mixture_fits.leftmost(found, mixture)
+        policy = np.exp(found.log_policy[best])
+        row |= {f"{direction}_kl": found.divergence[best], f"{direction}_grid_kl": mixture.least_on_grid(direction)}
+        # What is left is rounding, which is another number on every machine; so are digits of a mean.
+        row[f"{direction}_gradient_norm"] = max(float(found.gradient_norm.max()), 1e-10)
+        row[f"{direction}_middle"] = policy[mixture.middle].sum()
+        row[f"{direction}_mean"] = round(float(policy @ x), 12) + 0.0
+        row[f"{direction}_second_moment"] = policy @ x**2
+    ended = mixture_fits.descended(mixture)
+    row |= mixture.predictions(policy) | {"broad_kl": float(np.exp(ended) @ (ended - mixture.log_masses))}
+    return row | {"broad_mean": round(float(np.exp(ended) @ x), 12) + 0.0}
 
 
-def _fits(config: Config) -> list[dict]:
-    """Quantities of the fits over separations and weights, and the shapes of the ones that are drawn."""
-    rows = []
-    for weight in config.weights:
-        for separation in config.separations:
-            for found in fitting.summary(separation * config.deviation, weight, config.deviation):
-                name = f"{found.name}, w={weight:g}"
-                rows.append(_row("fit", name, found.direction, separation, found.value, found.predicted, found.aux))
-    drawn = (config.shown * config.deviation, max(config.weights), config.deviation)
-    centres = ms.quadratic_features(fitting.NUM_BINS)[:, 0]
-    target = np.exp(fitting.mixture(*drawn)[0])
-    for direction, found in fitting.fits(*drawn).items():
-        shape = np.exp(found.log_policy[fitting.leftmost(found)])
-        rows += [_row("shape", "w", direction, *row, config.shown) for row in zip(centres, shape, target, strict=True)]
-    return rows
+def _shapes(config: Config) -> Table:
+    """The two fits that are drawn."""
+    mixture = Mixture(config.shown * config.deviation, max(config.weights), config.deviation)
+    fits = {d: np.exp(f.log_policy[mixture_fits.leftmost(f, mixture)]) for d, f in mixture_fits.fits(mixture).items()}
+    masses = {"x": mixture.features[:, 0], "target": np.exp(mixture.log_masses)} | fits
+    return Table(masses | {"separation": config.shown, "weight": mixture.weight})
 
 
 EXPERIMENT = Experiment(
-    name="kl_directions",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(num_random=8, grid=(5, 5), num_targets=4096, betas=(0.3, 1.0), separations=(2.0, 7.0, 12.0)),
         "default": Config(),
@@ -193,4 +176,75 @@ EXPERIMENT = Experiment(
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "*": {
+            "ratio": "q1/q2, target masses of the two bins",
+            "cover": "p/((q1 + q2)/2), mass p of either bin under pi over their mean target mass",
+            "bandit": "1-D bandit, the peak of its reward against a twin of the same mass and no reward",
+            "weight": "weight w of the larger mode of the mixture q",
+            "separation": "distance D of the modes [deviations]",
+        },
+        "step": {
+            "direction": "forward, down KL(q||pi); reverse, down KL(pi||q)",
+            "step": "step size on the logits",
+            "remainder": "distance of the change of log pi(group) from its first order, mean over random pairs [nats]",
+            "bound": "step^2 range^2/8 of the gradient, mean over random pi and q [nats]",
+            "remainder_ratio": "largest remainder over its bound",
+            "change": "change of log pi(group) by autodiff, mean over random pi and q [nats]",
+            "predicted": "change of log pi(group) in closed form, mean over random pi and q [nats]",
+            "third_order": "bound on the third order of the change, mean over random pi and q [nats]",
+            "large_step": "size of one more step",
+            "ratio_move": "way of log(pi_1/pi_2) in that step by autodiff, mean over random pi and q [nats]",
+            "predicted_ratio_move": "way of log(pi_1/pi_2) in that step in closed form, mean [nats]",
+        },
+        "plane": {
+            "winner": "direction whose step by autodiff moves log(pi_1/pi_2) further",
+            "excess": "cover less the boundary in closed form",
+            "crossing": "cover at which the winner of steps by autodiff changes, at this ratio",
+            "predicted": "cover at the boundary in closed form, at this ratio",
+        },
+        "share": {
+            "bins": "bins of a target [bins]",
+            "share": "share of targets uniform on the simplex for which reverse is faster, pi uniform",
+            "predicted": "that probability in closed form",
+            "draws": "targets drawn [targets]",
+        },
+        "bandit": {
+            "speed_ratio": "reverse over forward way of the log ratio in one step from pi_ref",
+            "mean_reward": "expected reward of pi_ref, of which above 1/2 reverse is faster at every beta [reward]",
+            "critical_beta": "temperature below which reverse is faster, by autodiff; inf where always [reward]",
+            "predicted": "that temperature in closed form [reward]",
+        },
+        "way": {
+            **{f"{d}_time": f"{d} step size times steps to half of the log ratio" for d in ms.DIRECTIONS},
+            **{f"{d}_flow": f"time to half of the log ratio along the {d} gradient flow" for d in ms.DIRECTIONS},
+            **{f"{d}_bend": f"step size times a bound on the Hessian's norm, {d}" for d in ms.DIRECTIONS},
+        },
+        "fit": {
+            "deviation": "deviation s of both modes, on [-1, 1]",
+            **{f"{d}_kl": f"least {d} KL of a discretised Gaussian [nats]" for d in ms.DIRECTIONS},
+            **{f"{d}_grid_kl": f"least {d} KL over a grid of such Gaussians [nats]" for d in ms.DIRECTIONS},
+            **{
+                f"{d}_gradient_norm": f"largest norm of the gradient at a {d} fit, 1e-10 below it"
+                for d in ms.DIRECTIONS
+            },
+            **{f"{d}_middle": f"mass of the {d} fit in the middle third between the modes" for d in ms.DIRECTIONS},
+            **{f"{d}_mean": f"mean of the {d} fit" for d in ms.DIRECTIONS},
+            **{f"{d}_second_moment": f"second moment of the {d} fit" for d in ms.DIRECTIONS},
+            "middle": "mass of the mixture in the middle third between the modes",
+            "mean": "mean of the mixture",
+            "larger_mode": "place of the larger mode",
+            "second_moment": "second moment of the mixture",
+            "one_mode_kl": "log 1/w, the reverse KL of the larger mode far from the other [nats]",
+            "side_floor": "least reverse KL of any pi with the fit's mass on x > 0 [nats]",
+            "leak": "bound on KL of the reverse fit to the larger mode [nats]",
+            "broad_kl": "reverse KL where gradient flow from the mixture's moments ends [nats]",
+            "broad_mean": "mean of the Gaussian where that flow ends",
+        },
+        "shape": {
+            "x": "centre of a bin",
+            "target": "mass of the bin under the mixture q",
+            **{d: f"mass of the bin under the {d} fit" for d in ms.DIRECTIONS},
+        },
+    },
 )

@@ -1,18 +1,20 @@
 """Likelihood displacement: log-likelihoods of chosen and rejected along offline DPO, IPO and Pref-FT."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from banditlab.claims.experiment import Experiment
+from banditlab.claims import Experiment, Shards, Table
 from banditlab.claims.statistics import mean, quantiles
+from banditlab.didactic.pair_steps import gradient_steps
 from banditlab.didactic.settings import Settings
-from banditlab.store import Shards, Table
-from experiments.didactic.likelihood_displacement import runs, steps
+from banditlab.exact import pair_steps
+from experiments.didactic.likelihood_displacement import runs
 from experiments.didactic.likelihood_displacement.checks import check
 from experiments.didactic.likelihood_displacement.figure import plot
-from experiments.didactic.likelihood_displacement.steps import ALGORITHMS, NEGATIVE, SIDES
+from experiments.didactic.likelihood_displacement.runs import ALGORITHMS, NEGATIVE, SIDES
 
 CLAIM = (
     "A step on one pair raises log pi(chosen) by c (1 - pi_w + pi_l) and moves all other actions by -c (pi_w - pi_l): "
@@ -49,46 +51,41 @@ class Config:
         return (0, *(2**k for k in range(self.num_steps.bit_length())))
 
 
-def run(config: Config, shards: Shards) -> Table:
-    """Rows: single steps from random policies; every algorithm on every kind of data set at every record."""
+def run(config: Config, shards: Shards) -> dict[str, Table]:
+    """Single steps from random policies; every algorithm on every kind of data set, at every record and rate."""
     shards.expect(len(ALGORITHMS) * len(config.cells))
-    rows = _single_steps(config)
-    failures = {"not finite": 0, "data sets without a pair": 0, "best learning rate at an end of the grid": 0}
+    names = ("step", "tuning", "tuned", "pref_ft", "path", "closed", "data_set", "single_pair")
+    parts = {name: [] for name in names} | {"step": _single_steps(config)}
     for algorithm in ALGORITHMS:
         for cell in config.cells:
             name = f"{algorithm}, {cell[0]} prompts of {cell[1]}"
             data = shards.get(name, (0, config.num_seeds), partial(runs.train, config, algorithm, *cell))
-            failures["not finite"] += int(data["failed"])
-            failures["data sets without a pair"] += int((data["pairs"] == 0).sum()) if algorithm == "dpo" else 0
-            at_end = data["rate"] in (config.rates[0], config.rates[-1])
-            failures["best learning rate at an end of the grid"] += int(at_end)
-            rows += _path(config, algorithm, cell, data)
-    return Table.from_rows(rows, meta={"failures": failures})
-
-
-def _row(part: str, algorithm: str, x: float, **columns: float) -> dict:
-    names = (
-        "prompts",
-        "samples",
-        "rate",
-        "value",
-        "value_se",
-        "low",
-        "median",
-        "high",
-        "predicted",
-        "bound",
-        "kept",
-        "worst",
-    )
-    return (
-        {"part": part, "algorithm": algorithm, "quantity": "none", "x": float(x)} | dict.fromkeys(names, 0.0) | columns
-    )
+            kept = data["pairs"] > 0
+            held_out = {name: data.pop(f"held_out_{name}") for name in ("reward", "chosen")}
+            best = float(data["rate"])
+            data = {name: values[kept] for name, values in data.items() if values.ndim}
+            arm = {"algorithm": algorithm, "prompts": float(cell[0]), "samples": float(cell[1])}
+            for place, rate in enumerate(config.rates):
+                ends = mean("reward", held_out["reward"][place]) | mean("chosen", held_out["chosen"][place])
+                parts["tuning"].append(arm | {"rate": rate} | ends)
+            tuned = list(_tuned(config, data, best))
+            parts["tuned"] += [arm | row for row, _ in tuned]
+            if algorithm == "pref_ft":  # elsewhere large rates make the share one of roundings
+                parts["pref_ft"] += [arm | falls for _, falls in tuned]
+            small = arm | {"rate": config.small_rate, "data_sets": float(kept.sum())}
+            parts["path"] += [small | row for row in _path(config, data)]
+            parts["closed"].append(small | _closed(config, algorithm, data))
+            if algorithm in NEGATIVE:
+                changes = zip(data["num_winners"].tolist(), data["chosen"][:, -1] - data["chosen"][:, 0], strict=True)
+                parts["data_set"] += [arm | {"winners": float(count), "change": change} for count, change in changes]
+            if cell == (1, 2) and algorithm in NEGATIVE:
+                parts["single_pair"].append({"algorithm": algorithm} | _single_pair(data))
+    return {part: Table.from_rows(rows) for part, rows in parts.items() if rows}
 
 
 def _single_steps(config: Config) -> list[dict]:
     """Largest errors of the exact and of the first-order change, over random policies and pairs."""
-    tables = steps.random_tables(config.seed, config.num_random, 12)
+    tables = runs.random_tables(config.seed, config.num_random, 12)
     log_policy = tables["logits"] - np.logaddexp.reduce(tables["logits"], axis=1, keepdims=True)
     place = np.arange(config.num_random)
     winner, loser = (log_policy[place, tables[side]] for side in ("winner", "loser"))
@@ -99,105 +96,145 @@ def _single_steps(config: Config) -> list[dict]:
     for algorithm in NEGATIVE:
         for step_size in config.step_sizes:
             size = step_size * (10.0 if algorithm == "dpo" else 0.1)  # both pulls about one at the largest step
-            pull = size * steps.pair_pull(algorithm, ratio, config.beta, config.ipo_target)
-            moves = steps.pair_move(pull, np.exp(winner), np.exp(loser))
-            measured = steps.gradient_steps(algorithm, tables, settings, size)
+            pull = size * pair_steps.pair_pull(algorithm, ratio, config.beta, config.ipo_target)
+            moves = pair_steps.pair_move(pull, np.exp(winner), np.exp(loser))
+            measured = gradient_steps(algorithm, tables, settings, size)
             for side in SIDES:
-                move, change = moves[side], measured[side]
-                error = np.abs(change - move["exact"])
-                numbers = {"worst": error.max(), "bound": (np.abs(change - move["first_order"]) / move["bound"]).max()}
-                means = {"value": np.abs(change).mean(), "predicted": np.abs(move["exact"]).mean()}
-                first = float((np.sign(move["first_order"]) * change).mean())
-                numbers |= means | {"low": first, "high": float(np.abs(move["first_order"]).mean())}
-                rows.append(_row("step", algorithm, size, **numbers) | {"quantity": side})
+                move, change, first = moves[side], measured[side], moves[side]["first_order"]
+                row = {"algorithm": algorithm, "side": side, "size": size, "change": np.abs(change).mean()}
+                row |= {"predicted": np.abs(move["exact"]).mean(), "directed": (np.sign(first) * change).mean()}
+                row |= {"first_order": np.abs(first).mean()}
+                row |= {"remainder": (np.abs(change - first) / move["bound"]).max()}
+                rows.append(row | {"error": np.abs(change - move["exact"]).max()})
     return rows
 
 
-def _path(config: Config, algorithm: str, cell: tuple[int, int], data: dict[str, np.ndarray]) -> list[dict]:
-    """Rows of a cell: the path, its start and first step against the closed forms, and counts of falls."""
-    kept = data["pairs"] > 0
-    shared = {"prompts": float(cell[0]), "samples": float(cell[1]), "kept": float(kept.sum())}
-    rows = _tuned(config, algorithm, shared, data, kept)
-    shared |= {"rate": config.small_rate}
-    data = {name: values[kept] for name, values in data.items() if np.shape(values)[:1] == kept.shape}
+def _path(config: Config, data: dict[str, np.ndarray]) -> Iterator[dict]:
+    """Every record at the small rate: changes of log-likelihoods with their bands, reward, masses."""
     for place, step in enumerate(config.record_at):
-        changes = {side: data[side][:, place] - data[side][:, 0] for side in ("chosen", "rejected")}
-        changes |= {"margin": changes["chosen"] - changes["rejected"]}
-        changes |= {
-            name: data[name][:, place] for name in ("reward", "unseen_mass", "net_mass", "net_share", "sign_path")
-        }
-        for quantity, values in changes.items():
-            levels = quantiles("value", values)
-            bands = {level: levels[f"value_{level}"] for level in ("low", "median", "high")}
-            numbers = mean("value", values) | bands | {"worst": float((values < -1e-12).mean())}
-            rows.append(_row("path", algorithm, step, **shared, **numbers) | {"quantity": quantity})
+        chosen, rejected = (data[side][:, place] - data[side][:, 0] for side in ("chosen", "rejected"))
+        row = {"step": float(step)}
+        for side, change in (("chosen", chosen), ("rejected", rejected)):
+            levels = {key: level for key, level in quantiles(side, change).items() if not key.endswith("_se")}
+            row |= mean(side, change) | levels | {f"{side}_falls": float((change < -1e-12).mean())}
+        row |= mean("margin", chosen - rejected)
+        for name in ("reward", "unseen_mass", "net_mass", "net_share", "sign_path"):
+            row |= mean(name, data[name][:, place])
+        yield row
+
+
+def _closed(config: Config, algorithm: str, data: dict[str, np.ndarray]) -> dict:
+    """Start, first step and end of the chosen against the closed forms, and how often a single winner falls."""
     chosen = data["chosen"]
-    error = np.abs(chosen[:, 0] - data["start"]).max()
-    numbers = {"value": chosen[:, 0].mean(), "predicted": data["start"].mean(), "worst": error}
-    rows.append(_row("closed", algorithm, 0, **shared, **numbers) | {"quantity": "start"})
+    row = {"peak": config.peak, "start": chosen[:, 0].mean(), "predicted_start": data["start"].mean()}
+    row |= {"start_error": np.abs(chosen[:, 0] - data["start"]).max()}
     moved, predicted = chosen[:, 1] - chosen[:, 0], data["first_exact"] - data["start"]
+    row |= {"first_step": moved.mean(), "predicted_first_step": predicted.mean()}
+    row |= {"first_step_error": np.abs(moved - predicted).max()}
     # Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
-    bound = 2 * config.small_rate * 16 * 2.0**-53 * runs.pull_scale(config, algorithm) / steps.EPSILON + 1e-13
-    numbers = {"value": moved.mean(), "predicted": predicted.mean(), "worst": np.abs(moved - predicted).max()}
-    rows.append(_row("closed", algorithm, 1, **shared, **numbers, bound=bound) | {"quantity": "first step"})
-    remainder = np.abs(chosen[:, 1] - data["first_order"]).max() / (config.small_rate**2 / 2)
-    rows.append(_row("closed", algorithm, 1, **shared, worst=remainder) | {"quantity": "first order"})
-    excess = (chosen - data["entropy_bound"][:, None]).max()
-    numbers = {"value": chosen[:, -1].mean(), "predicted": data["entropy_bound"].mean(), "worst": excess}
-    rows.append(_row("closed", algorithm, config.num_steps, **shared, **numbers) | {"quantity": "entropy"})
-    one = np.asarray(data["num_winners"] == 1)
-    falls = (np.diff(chosen, axis=1) < -1e-12).any(axis=1)
-    numbers = {"value": float(np.sum(falls & one)), "kept": float(one.sum())}
-    rows.append(_row("closed", algorithm, 1, **(shared | numbers)) | {"quantity": "one winner falls"})
-    if algorithm in NEGATIVE:
-        for count, change in zip(data["num_winners"], chosen[:, -1] - chosen[:, 0], strict=True):
-            rows.append(_row("seed", algorithm, count, **shared, value=change))
-    if cell == (1, 2) and algorithm in NEGATIVE:
-        rows += _single_pair(algorithm, shared, data)
-    return rows
+    scale = runs.pull_scale(config, algorithm)
+    row |= {"first_step_bound": 2 * config.small_rate * 16 * 2.0**-53 * scale / pair_steps.EPSILON + 1e-13}
+    row |= {"first_order_error": np.abs(chosen[:, 1] - data["first_order"]).max() / (config.small_rate**2 / 2)}
+    row |= {"end": chosen[:, -1].mean(), "minus_entropy": data["entropy_bound"].mean()}
+    row |= {"entropy_excess": (chosen - data["entropy_bound"][:, None]).max()}
+    one, falls = data["num_winners"] == 1, (np.diff(chosen, axis=1) < -1e-12).any(axis=1)
+    return row | {"one_winner": float(one.sum()), "one_winner_falls": float((falls & one).sum())}
 
 
-def _tuned(config: Config, algorithm: str, shared: dict, data: dict[str, np.ndarray], kept: np.ndarray) -> list[dict]:
-    """Rows "tuning", what held-out data sets end with at every rate; rows "tuned", paths at the best."""
-    rows = []
-    for place, rate in enumerate(config.rates):
-        for quantity in ("reward", "chosen"):
-            values = data[f"held_out_{quantity}"][place]
-            numbers = mean("value", values) | {"rate": rate}
-            rows.append(_row("tuning", algorithm, rate, **shared, **numbers) | {"quantity": quantity})
+def _tuned(config: Config, data: dict[str, np.ndarray], rate: float) -> Iterator[tuple[dict, dict]]:
+    """Every record at the best rate: changes of log-likelihoods and reward; share of seeds whose chosen are lower."""
     for place, step in enumerate(config.record_at):
-        for quantity in ("chosen", "rejected", "reward"):
-            values = data[f"best_{quantity}"][kept]
-            change = values[:, place] - values[:, 0]
-            numbers = mean("value", change) | {"rate": float(data["rate"])}
-            if algorithm == "pref_ft":  # elsewhere large rates make the count one of roundings
-                numbers["worst"] = float((change < -1e-12).mean())
-            rows.append(_row("tuned", algorithm, step, **shared, **numbers) | {"quantity": quantity})
-    return rows
+        at = {"rate": rate, "step": float(step)}
+        changes = {side: data[f"best_{side}"] for side in ("chosen", "rejected", "reward")}
+        changes = {side: values[:, place] - values[:, 0] for side, values in changes.items()}
+        row = at | mean("chosen", changes["chosen"]) | mean("rejected", changes["rejected"])
+        yield row | mean("gain", changes["reward"]), at | {"falls": float((changes["chosen"] < -1e-12).mean())}
 
 
-def _single_pair(algorithm: str, shared: dict, data: dict[str, np.ndarray]) -> list[dict]:
+def _single_pair(data: dict[str, np.ndarray]) -> dict:
     """With one pair the margin's change 2 s fixes both: Adam treats the two logits alike, so they move by s and -s."""
     half = (data["chosen"] - data["rejected"] - data["gap"][:, None]) / 2
     winner, loser = data["single"].T[:, :, None]
-    predicted = data["start"][:, None] + steps.pair_move(half, winner, loser)["chosen"]["exact"]
-    error = np.abs(predicted - data["chosen"]).max()
-    numbers = {"value": data["chosen"][:, -1].mean(), "predicted": predicted[:, -1].mean(), "worst": error}
-    return [_row("closed", algorithm, 1, **shared, **numbers) | {"quantity": "single pair"}]
+    predicted = data["start"][:, None] + pair_steps.pair_move(half, winner, loser)["chosen"]["exact"]
+    ends = {"end": data["chosen"][:, -1].mean(), "predicted": predicted[:, -1].mean()}
+    return ends | {"error": np.abs(predicted - data["chosen"]).max()}
 
 
 EXPERIMENT = Experiment(
-    name="likelihood_displacement",
     claim=CLAIM,
-    family="didactic",
     presets={
         "smoke": Config(cells=((1, 2), (100, 2)), num_seeds=32, num_random=32),
         "default": Config(),
-        "paper": Config(
-            num_seeds=2048, cells=((1, 2), (8, 2), (32, 2), (128, 2), (1, 10), (8, 10), (32, 10), (128, 10))
-        ),
+        "paper": Config(num_seeds=2048, cells=tuple((p, n) for n in (2, 10) for p in (1, 8, 32, 128))),
     },
     run=run,
     check=check,
     plot=plot,
+    columns={
+        "*": {
+            "algorithm": "loss that is minimised",
+            "prompts": "prompts of a data set [prompts]",
+            "samples": "reference draws of a prompt, all pairs of which are labelled [draws]",
+            "rate": "learning rate of Adam; in tuned, pref_ft the one with the largest reward on held-out data sets",
+            "step": "steps of Adam done [steps]",
+            "data_sets": "data sets with a pair, those that means are over [data sets]",
+            "chosen": "change of log pi since the start, mean over winners of a data set and data sets [nats]",
+            "rejected": "change of log pi since the start, mean over losers of a data set and data sets [nats]",
+        },
+        "step": {
+            "side": "action whose log pi moves: chosen, rejected, any other",
+            "size": "step size of plain gradient descent on one pair",
+            "change": "size of the change of log pi, mean over random policies [nats]",
+            "predicted": "size of the exact change in closed form, mean over random policies [nats]",
+            "directed": "change of log pi in the direction of its first order, mean over random policies [nats]",
+            "first_order": "size of the first-order change in closed form, mean over random policies [nats]",
+            "remainder": "largest distance of a change from its first order, c the pull of its pair [c^2/2]",
+            "error": "largest rounding-level error of a change against the exact one [nats]",
+        },
+        "tuning": {
+            "reward": "expected reward E_pi R at the end, mean over held-out data sets [reward]",
+            "chosen": "change of log pi to the end, mean over winners of a data set and held-out data sets [nats]",
+        },
+        "tuned": {
+            "gain": "change of the expected reward E_pi R since the start, mean over data sets [reward]",
+        },
+        "pref_ft": {
+            "falls": "share of data sets whose chosen are less likely than at the start",
+        },
+        "path": {
+            "chosen_falls": "share of data sets whose chosen are less likely than at the start",
+            "rejected_falls": "share of data sets whose rejected are less likely than at the start",
+            "margin": "change of log pi of the chosen less that of the rejected, mean over data sets [nats]",
+            "reward": "expected reward E_pi R, mean over data sets [reward]",
+            "unseen_mass": "pi's mass on actions in no pair, mean over data sets",
+            "net_mass": "pi's mass on actions that win more pairs than they lose, mean over data sets",
+            "net_share": "share of the pairs that such actions win, mean over data sets",
+            "sign_path": "change of log pi of the chosen if steps move logits by rate times sign(wins - losses) [nats]",
+        },
+        "closed": {
+            "peak": "action with the largest reward",
+            "start": "log pi of the chosen at the start, mean over data sets [nats]",
+            "predicted_start": "log pi_ref of the chosen by the counted data sets, mean over data sets [nats]",
+            "start_error": "largest rounding-level error of the start [nats]",
+            "first_step": "change of log pi of the chosen in Adam's first step, mean over data sets [nats]",
+            "predicted_first_step": "that change in closed form, mean over data sets [nats]",
+            "first_step_error": "largest rounding-level error of the first step [nats]",
+            "first_step_bound": "what rounding of pulls that cancel allows of that error [nats]",
+            "first_order_error": "largest distance of the first step from its first order [rate^2/2]",
+            "end": "log pi of the chosen at the end, mean over data sets [nats]",
+            "minus_entropy": "largest log pi of the chosen that there is, minus the entropy of winners, mean [nats]",
+            "entropy_excess": "largest log pi of the chosen less minus the entropy, over data sets and records [nats]",
+            "one_winner": "data sets with a single winner [data sets]",
+            "one_winner_falls": "data sets with a single winner whose likelihood falls between records [data sets]",
+        },
+        "data_set": {
+            "winners": "different actions that win a pair of the data set [actions]",
+            "change": "change of log pi of the chosen to the end at the small rate, of one data set [nats]",
+        },
+        "single_pair": {
+            "end": "log pi of the chosen at the end, data sets of a single pair, mean over them [nats]",
+            "predicted": "that number from the margin's change alone [nats]",
+            "error": "largest rounding-level error of a record against it [nats]",
+        },
+    },
 )

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from banditlab.didactic import policies, training
+from banditlab.didactic import data_sets, policies, training
 from banditlab.didactic.problem import problem
 from banditlab.didactic.settings import Settings
-from experiments.didactic.likelihood_displacement import steps
+from banditlab.exact import pair_steps
+from banditlab.store import failures
 
 if TYPE_CHECKING:
     from experiments.didactic.likelihood_displacement.experiment import Config
+
+ALGORITHMS = ("dpo", "ipo", "pref_ft")
+NEGATIVE = ("dpo", "ipo")
+SIDES = ("chosen", "rejected", "other")
 
 
 def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
@@ -23,7 +28,7 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     rate, the best; best_chosen, best_rejected, best_reward (seeds, R) at that rate.
     """
     bandit = problem(config.peak)
-    laws = steps.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
+    laws = data_sets.winner_laws(bandit, num_prompts, num_samples, config.num_seeds, config.seed)
     sizes = {"num_states": num_prompts, "num_samples": num_samples}
     fresh = {"seeds": config.tuning_seeds, "seed": config.seed + 1}
     tried = _trained(config, algorithm, np.asarray(config.rates), **fresh, **sizes)
@@ -33,7 +38,6 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     found, best = (_trained(config, algorithm, np.asarray([r]), **same, **sizes) for r in (config.small_rate, rate))
     names = ("chosen", "rejected", "reward")
     data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
-    data["failed"] = np.asarray(sum(training.failures(runs)["nonfinite"] for runs in (tried, found, best)))
     data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
     data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
     seen = (laws["winners"] + laws["losers"]) > 0
@@ -43,8 +47,13 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
     data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
     moved = config.small_rate * np.asarray(config.record_at, float)
-    data["sign_path"] = steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
-    return data | _predicted(config, algorithm, laws, np.asarray(bandit.log_reference))
+    data["sign_path"] = pair_steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
+    failed = {"not finite": [training.failures(runs)["nonfinite"] for runs in (tried, found, best)]}
+    failed["data sets without a pair"] = laws["pairs"] == 0
+    failed["best learning rate at an end of the grid"] = rate in (config.rates[0], config.rates[-1])
+    log_reference = np.asarray(bandit.log_reference)
+    shift = pair_steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, pull_scale(config, algorithm))
+    return data | pair_steps.chosen_laws(laws, log_reference, shift) | failures(failed)
 
 
 def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) -> dict[str, np.ndarray]:
@@ -55,31 +64,16 @@ def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) ->
     return training.train_grid(algorithm, policies.tabular(), bandits, **sizes, **shared, **record)
 
 
-def _predicted(config: Config, algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray):
-    """Start and first step of the chosen, exact and first order; its largest value; numbers of pairs and winners."""
-    scale = pull_scale(config, algorithm)
-    shift = steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
-    winners, reference = laws["winners"], np.exp(log_reference)
-    start = winners @ log_reference
-    linear = (winners * shift).sum(1)
-    logs = np.log(np.where(winners > 0, winners, 1.0))
-    return {
-        "start": start,
-        "first_exact": start + linear - np.log(np.exp(shift) @ reference),
-        "first_order": start + linear - shift @ reference,
-        "entropy_bound": (winners * logs).sum(1),
-        "pairs": laws["pairs"],
-        "num_winners": (winners > 0).sum(1),
-        "gap": (winners - laws["losers"]) @ log_reference,
-        "single": np.stack([_only(winners, log_reference), _only(laws["losers"], log_reference)], axis=1),
-    }
-
-
 def pull_scale(config: Config, algorithm: str) -> float:
     """What a pair pulls with at pi_ref; for Pref-FT one."""
     return {"dpo": config.beta / 2, "ipo": 2 * config.ipo_target, "pref_ft": 1.0}[algorithm]
 
 
-def _only(law: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
-    """pi_ref of the action that a law is concentrated on; 0 where there are several."""
-    return np.where((law > 0).sum(1) == 1, np.exp(law @ log_reference), 0.0)
+def random_tables(seed: int, count: int, num_actions: int) -> dict[str, np.ndarray]:
+    """Policies and references far apart, and three different actions each."""
+    generator = np.random.default_rng(seed)
+    logits, reference = generator.normal(0.0, 1.5, (2, count, num_actions))
+    log_reference = reference - np.logaddexp.reduce(reference, axis=1, keepdims=True)
+    actions = generator.permuted(np.tile(np.arange(num_actions), (count, 1)), axis=1)[:, :3].T
+    names = dict(zip(("winner", "loser", "other"), actions, strict=True))
+    return {"logits": logits, "log_reference": log_reference} | names

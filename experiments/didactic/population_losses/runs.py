@@ -12,23 +12,14 @@ from banditlab.didactic import losses, pairs, training
 from banditlab.didactic.policies import tabular
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
+from banditlab.store import failures
 
 PEAKS = {"R1": 70.0, "R2": 20.0}
 # Reward and policy of each lane of the growths.
 LANES = {"R1, reference": ("R1", "reference"), "R2, uniform": ("R2", "uniform")}
 
 # Draws from the reference, or from the policy itself.
-OFFLINE = (
-    "best_of_n",
-    "best_of_n_negative",
-    "best_of_n_worst",
-    "rwr",
-    "awr",
-    "pref_ft",
-    "dpo",
-    "ipo",
-    "reinforce",
-)
+OFFLINE = ("best_of_n", "best_of_n_negative", "best_of_n_worst", "rwr", "awr", "pref_ft", "dpo", "ipo", "reinforce")
 ON_POLICY = ("reinforce", "ppo")
 # A Bradley-Terry loss needs noisy labels to have a minimum; the others take the larger reward for the winner.
 NOISY = ("dpo",)
@@ -108,4 +99,5 @@ def trained(
         label_mode="bradley_terry" if name in NOISY else "deterministic",
         record_at=(2 * num_steps // 3, num_steps),
     )
-    return {"reward": found["reward"], "failed": np.asarray(sum(training.failures(found).values()))}
+    failed = training.failures(found)
+    return {"reward": found["reward"], "failed": np.asarray(sum(failed.values()))} | failures(failed)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from banditlab.didactic import batches, policies, training
+from banditlab.didactic import data_sets, policies, training
 from banditlab.didactic.problem import problem
-from experiments.didactic.probability_floor import by_hand
+from banditlab.exact.clamped_losses import LOW
+from banditlab.store import failures
 from experiments.didactic.shared.tuned_training import side_by_side
 
 if TYPE_CHECKING:
@@ -23,15 +21,14 @@ ARMS = (("dpo", OFFLINE), ("best_of_n_negative", OFFLINE), ("pref_ft", OFFLINE),
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
-    """log_policy (seeds, R, A) and reward (seeds, R) of every arm without and with the floor; failed ()."""
+    """log_policy (seeds, R, A) and reward (seeds, R) of every arm without and with the floor."""
     jobs = {
         f"{algorithm}, {sampler}, {floor}": partial(_train, config, algorithm, sampler, bool(floor))
         for algorithm, sampler in ARMS
         for floor in (0, 1)
     }
     found = side_by_side(jobs)
-    failed = sum(int(found.pop(f"{name}: failed")) for name in jobs)
-    return found | {"failed": np.asarray(failed)}
+    return found | failures({"not finite": [found.pop(f"{name}: failed") for name in jobs]})
 
 
 def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[str, np.ndarray]:
@@ -57,13 +54,7 @@ def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[st
 def tables(config: Config) -> dict[str, np.ndarray]:
     """The offline data sets of the runs: actions (seeds, B, N); and the problem's arrays."""
     bandit = problem(config.peak)
-    keys = np.array([np.random.SeedSequence((config.seed, i)).generate_state(2) for i in range(config.num_seeds)])
-
-    def actions(key: Array) -> Array:
-        sizes = (config.num_states, config.num_samples, None, bandit.reward)
-        return batches.draw(key, jnp.uint32(0), policies.tabular(), None, bandit, config.settings, *sizes).actions
-
-    drawn = np.asarray(jax.jit(jax.vmap(actions))(keys))
+    drawn = data_sets.actions(bandit, config.num_states, config.num_samples, config.num_seeds, config.seed)
     return {"actions": drawn, "log_reference": np.asarray(bandit.log_reference), "reward": np.asarray(bandit.reward)}
 
 
@@ -92,6 +83,6 @@ def rejected(tables: dict[str, np.ndarray], log_policy: np.ndarray) -> np.ndarra
 def below(config: Config, tables: dict[str, np.ndarray], sampler: str, log_policy: np.ndarray) -> np.ndarray:
     """(seeds, R) share of the data's draws that are below the floor; on-policy the probability of such a draw."""
     if sampler == ON_POLICY:
-        return (np.exp(log_policy) * (log_policy < by_hand.LOW)).sum(axis=2)
+        return (np.exp(log_policy) * (log_policy < LOW)).sum(axis=2)
     drawn = log_policy[np.arange(config.num_seeds)[:, None, None], :, tables["actions"]]
-    return (drawn < by_hand.LOW).mean(axis=(1, 2))
+    return (drawn < LOW).mean(axis=(1, 2))

@@ -11,9 +11,10 @@ Draws a, b come from p; R is the reward; F(a) = P(R_b < R_a), T(a) = P(R_b = R_a
     dpo with Bradley-Terry labels of temperature T:  u_a = R_a/(beta T) + constant
     ipo with the larger reward winning:              u_a = target [F(a) - P(R_b > R_a)] + constant (normal equations)
 
-Nothing here comes from `banditlab.didactic` but the two arrays of a problem.
+The arrays reward and log_reference (A,) are all that is known of a bandit.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ FIXED = ("best_of_n", "rwr", "awr", "pref_ft", "dpo", "ipo")
 ENDLESS = ("best_of_n_negative", "best_of_n_worst", "reinforce")
 
 
-class Numbers(NamedTuple):
+@dataclass(frozen=True)
+class Numbers:
     """Draws a state, and the numbers of the losses."""
 
     num_samples: int
