@@ -513,7 +513,7 @@ def test_doctor_finds_a_package_that_differs_from_the_lock():
 
 
 def test_an_experiment_declares_its_presets_of_one_dataclass():
-    functions = {"run": main, "check": print, "plot": print}
+    functions = {"run": main, "check": print, "plot": print, "columns": {}}
     with pytest.raises(
         ValueError, match="presets must have 'default' and no others than smoke, default, paper; got smoke"
     ):

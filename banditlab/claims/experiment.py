@@ -5,7 +5,7 @@ from __future__ import annotations
 import site
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -46,7 +46,7 @@ class Experiment(Generic[Config]):
     run: Callable[[Config, Shards], Tables]
     check: Callable[[Any], list[Check]]
     plot: Callable[[Any], Figure]
-    columns: Columns = field(default_factory=dict)
+    columns: Columns
     name: str = ""
     family: str = ""
 
@@ -99,8 +99,6 @@ class Experiment(Generic[Config]):
 
     def dictionary(self, tables: Mapping[str, Table]) -> dict[str, dict[str, dict[str, str]]]:
         """{part: {column: {"meaning", "unit"}}}; ValueError for a column of ``tables`` that is not described."""
-        if not self.columns:
-            return {part: {} for part in tables}
         return {part: described(self.columns, part, list(table.columns)) for part, table in tables.items()}
 
     @property

@@ -50,7 +50,6 @@ def run(selection: Selection, *, fresh: bool = False) -> str:
         tables = experiment.run(selection.config, shards)
     seconds = time.perf_counter() - started
     dictionary = experiment.dictionary(by_part(tables))
-    failed = {name: n for table in by_part(tables).values() for name, n in table.meta.get("failures", {}).items()}
     record = origin_record(
         experiment=selection.name,
         preset=selection.preset,
@@ -68,7 +67,7 @@ def run(selection: Selection, *, fresh: bool = False) -> str:
             "shard_seconds": sum(piece.seconds for piece in shards.pieces),
         },
         shards=shards.pieces,
-        failures=shards.failures | failed,
+        failures=shards.failures,
     )
     selection.fresh.write(tables, record)
     reuse = f"{shards.computed} shards computed, {shards.reused} reused"

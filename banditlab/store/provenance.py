@@ -31,7 +31,7 @@ def plain(value: object) -> object:
         return str(value)
     if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and value == value):
         return value
-    raise ValueError(f"config and meta must hold numbers other than nan, text and containers; got {value!r}")
+    raise ValueError(f"config and facts must hold numbers other than nan, text and containers; got {value!r}")
 
 
 def config_hash(config: object) -> str:

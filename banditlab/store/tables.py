@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,10 @@ class Table:
 
     Args:
       columns: name -> 1-d values, or one value to repeat along the whole column.
-      meta: what belongs in the provenance record rather than in a column, e.g. {"failures": {...}}.
     Raises ValueError for no rows, unequal lengths, nan, other types, or a text column that reads as numbers.
     """
 
     columns: Mapping[str, np.ndarray]
-    meta: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arrays = {name: np.asarray(values) for name, values in self.columns.items()}
@@ -61,29 +59,27 @@ class Table:
     def kept(self, rows: np.ndarray) -> "Table":
         """The rows that a mask, or a list of their numbers, names; ValueError when there are none."""
         chosen = {name: values[rows] for name, values in self.columns.items()}
-        return Table(chosen, self.meta)
+        return Table(chosen)
 
     @classmethod
-    def from_rows(
-        cls, rows: Iterable[Mapping[str, str | int | float]], meta: Mapping[str, object] | None = None
-    ) -> "Table":
+    def from_rows(cls, rows: Iterable[Mapping[str, str | int | float]]) -> "Table":
         """One row per mapping, all with the same names in the first one's order."""
         listed = list(rows)
         names = list(listed[0]) if listed else []
         for row in listed:
             if set(row) != set(names):
                 raise ValueError(f"rows must all have the columns {names}; got {list(row)}")
-        return cls({name: np.asarray([row[name] for row in listed]) for name in names}, meta or {})
+        return cls({name: np.asarray([row[name] for row in listed]) for name in names})
 
     @classmethod
-    def stack(cls, tables: Iterable["Table"], meta: Mapping[str, object] | None = None) -> "Table":
+    def stack(cls, tables: Iterable["Table"]) -> "Table":
         """The rows of all tables, one under the other; they must share their columns."""
         listed = list(tables)
         names = list(listed[0].columns) if listed else []
         for table in listed:
             if set(table.columns) != set(names):
                 raise ValueError(f"tables must all have the columns {names}; got {list(table.columns)}")
-        return cls({name: np.concatenate([table[name] for table in listed]) for name in names}, meta or {})
+        return cls({name: np.concatenate([table[name] for table in listed]) for name in names})
 
     def to_csv(self) -> bytes:
         """The table as UTF-8 CSV; floats as their shortest exact representation, infinity as ``inf``."""
@@ -94,7 +90,7 @@ class Table:
         return buffer.getvalue().encode()
 
     def write(self, path: Path) -> None:
-        """Write the CSV atomically; ``meta`` belongs to the provenance record and is not in it."""
+        """Write the CSV atomically."""
         write_atomically(path, self.to_csv())
 
     @classmethod
