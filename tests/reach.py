@@ -17,7 +17,7 @@ from banditlab.store.syntax import Reference
 
 ROOTS = {"banditlab": [Path(banditlab.__file__).parent], "experiments": [Path(experiments.__file__).parent]}
 # The framework calls `run`; what it does itself makes no number. Statistics and instances are called by experiments.
-AROUND = ("banditlab.claims.", "banditlab.command.")
+AROUND = ("banditlab.claims.", "banditlab.command.", "banditlab.errors")
 CALLED = ("banditlab.claims.statistics", "banditlab.claims.instances")
 
 
@@ -48,7 +48,7 @@ def recorded():
     entered = set()
 
     def hook(frame, event, _):
-        if event == "call":
+        if event == "call" and frame.f_code.co_name != "<module>":
             entered.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
     threading.setprofile(hook)
@@ -89,11 +89,15 @@ def _module(file):
 @cache
 def _names(file, line):
     """What the top-level statement at this line defines; "" for one that acts on import; none for the module itself."""
-    for node in ast.parse(Path(file).read_text()).body:
+    body = ast.parse(Path(file).read_text()).body
+    defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for node in body:
         first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
         if first <= line <= node.end_lineno:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                return frozenset({node.name})
+                # One that a decorator of the module's own registers counts among what acts on import.
+                takers = {ast.unparse(item).split(".")[0].split("(")[0] for item in node.decorator_list}
+                return frozenset({node.name, *({""} if takers & defined else ())})
             stored = {
                 part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
             }

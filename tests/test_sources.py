@@ -178,6 +178,19 @@ def test_a_module_used_as_a_value_counts_whole(tree):
     assert tree("dynamic", ("run",), replace={"deep.py": ("def away", "def far")}) != whole
 
 
+def test_a_definition_that_a_decorator_registers_counts_with_its_module(tree):
+    text = """
+        class Rule:
+            def register(self, function): self.function = function
+        rule = Rule()
+        @rule.register
+        def batched(x): return 2 * x
+        def run(): return rule
+        """
+    registered = tree("decorated", ("run",), files={"decorated.py": text})
+    assert tree("decorated", ("run",), files={"decorated.py": text.replace("2 * x", "3 * x")}) != registered
+
+
 def test_a_reached_class_counts_whole(tree):
     whole = tree("classes", ("run",))
     assert tree("classes", ("run",), replace={"classes.py": ("factor = 2", "factor = 3")}) != whole

@@ -25,7 +25,8 @@ class Module:
     Attributes:
       imports: local name -> "module:" or "module:name". stars: "module:" of those imported by ``*``.
       definitions: name -> the statements that bind it, in their order.
-      acting: statements that do something when the module is imported: registrations, dictionaries that are filled.
+      acting: statements that do something when the module is imported: registrations, also those by a decorator of the
+        module's own, dictionaries that are filled.
     """
 
     name: str
@@ -131,9 +132,21 @@ def _parse(name: str, path: Path, text: str) -> Module:
         for item in bound:
             if item not in _SIGNS:
                 module.definitions.setdefault(item, []).append(statement)
-        if compound or not (bound or isinstance(statement, (ast.Import, ast.ImportFrom))):
+        only_binds = bound or isinstance(statement, (ast.Import, ast.ImportFrom))
+        if compound or not only_binds or _registers(statement, module):
             module.acting.append(statement)
     return module
+
+
+def _registers(statement: ast.stmt, module: Module) -> bool:
+    """Whether a decorator of the module's own gets hold of a definition: ``@draw.def_vmap``, ``@register``."""
+    bases = []
+    for decorator in getattr(statement, "decorator_list", []):
+        base = decorator
+        while isinstance(base, (ast.Attribute, ast.Call)):
+            base = base.func if isinstance(base, ast.Call) else base.value
+        bases.append(base.id if isinstance(base, ast.Name) else "")
+    return any(base in module.definitions for base in bases)
 
 
 def _bound(statement: ast.stmt, module: Module) -> Iterator[str]:
