@@ -137,6 +137,10 @@ def test_an_imputed_value_costs_what_the_library_measures():
         assert imputation.gap(value, 0.8, *tables) == pytest.approx(measured, rel=1e-9)
     centred = reward[seen] - imputation.imputed_value("rlhf", *tables, bound=2.5)
     assert (centred / (2.5**2 - centred**2)).sum() == pytest.approx(0.0, abs=1e-6)
+    truths, values = np.linspace(-1.0, 2.0, 4), (0.3, 0.7)
+    gaps = [np.array([imputation.gap(value, x, *tables) for x in truths]) for value in values]
+    cross = limits.equal_gap_reward(env, reward, seen, *values)[0]
+    assert imputation.crossing(truths, *gaps) == pytest.approx(float(cross), rel=1e-12)
 
 
 def test_gaps_cross_at_the_equal_gap_reward_and_below_it_the_smaller_value_wins():

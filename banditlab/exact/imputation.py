@@ -37,3 +37,12 @@ def gap(
     mine, true = imputed / beta + float(offset), truth / beta + float(offset)
     # kl(q||q*) = A(l*) - A(l) - q (l* - l), A(l) = log(1 + e^l), for the logits l.
     return float(beta * (np.logaddexp(0.0, true) - np.logaddexp(0.0, mine) - expit(mine) * (true - mine)))
+
+
+def crossing(truths: np.ndarray, gaps: np.ndarray, others: np.ndarray) -> float:
+    """The true reward of the unseen actions at which two policies have the same gap, from their gaps at `truths` (N,).
+
+    J is linear in the unseen reward, so the difference of two gaps is too: two points, the ends, give its zero.
+    """
+    apart = gaps - others
+    return float(truths[0] - apart[0] * (truths[-1] - truths[0]) / (apart[-1] - apart[0]))

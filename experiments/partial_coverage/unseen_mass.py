@@ -1,7 +1,6 @@
 """The mass that training moves to actions without labels: DPO's goes either way, by one condition; HyPO's only up."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -130,7 +129,7 @@ def _ends(env, reference, reward, law, seen, penalties, step_sizes, record_at):
 
     def one(probs, rewards):
         logs = jnp.log(probs)[None]
-        bandit = dataclasses.replace(env, log_reference=logs, given_reward=rewards[None])
+        bandit = replace(env, log_reference=logs, given_reward=rewards[None])
         wins = bl.preferences.outcome_law(bandit, law)
         log_policies, norms = descents.from_reference(bandit, wins, penalties, step_sizes, record_at)
         condition = gradient_limits.unseen_growth(bandit, rewards[None], seen)[0]
