@@ -121,6 +121,9 @@ def test_a_reward_model_that_imputes_the_right_value_is_dpo_or_hypo_or_optimal()
         limits.dpo_flow_limit: np.where(SEEN, reward, 0.0).sum(1) / SEEN.sum(1),
         limits.hypo_small_penalty_limit: (weights * reward).sum(1) / weights.sum(1),
     }
+    np.testing.assert_allclose(imputation.plain_mean(reward, SEEN)[:, 0], means[limits.dpo_flow_limit])
+    tilted = imputation.tilted_mean(np.log(reference) + reward / BETA, reward, SEEN)[:, 0]
+    np.testing.assert_allclose(tilted, means[limits.hypo_small_penalty_limit])
     for limit, mean in means.items():
         imputed = limits.rlhf_limit(env, reward, SEEN, mean[:, None])
         np.testing.assert_allclose(limit(env, reward, SEEN), imputed, atol=1e-14)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 
 def imputed_value(
@@ -27,6 +27,17 @@ def imputed_value(
         lambda c: -np.log(bound**2 - (rewards + c) ** 2).sum(), bounds=room, method="bounded", options={"xatol": 1e-12}
     )
     return -float(centre.x)
+
+
+def plain_mean(reward: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(..., 1) what DPO imputes, for tables (..., A): the mean of the seen rewards."""
+    return np.asarray(np.where(seen, reward, 0.0).sum(-1, keepdims=True) / seen.sum(-1, keepdims=True))
+
+
+def tilted_mean(logits: np.ndarray, reward: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(..., 1) what HyPO imputes as lambda falls to 0, for the logits (..., A) of pi: the mean reward under pi|S."""
+    on_seen = softmax(np.where(seen, logits, -np.inf), axis=-1)
+    return np.asarray((on_seen * np.where(seen, reward, 0.0)).sum(-1, keepdims=True))
 
 
 def gap(
