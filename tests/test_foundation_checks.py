@@ -8,9 +8,10 @@ from tables import committed, failing
 
 from banditlab import exact_chain as exact
 from banditlab import instances, samplers
+from banditlab.exact import lattice
 from banditlab.exact.remainder import remainder_constant
 from experiments.foundation import coverage_improvement
-from experiments.foundation.exact_chain import laws
+from experiments.foundation.exact_chain import LATTICE_TOLERANCE
 from experiments.shared import floor_batches, policy_draws
 
 
@@ -58,9 +59,9 @@ def test_one_value_off_the_lattice_of_the_exact_law_is_caught():
     law = exact.on_policy_law(10, 1, target=1.0, beta=1.0, max_norm=3.0)
     law = exact.ChainLaw(law.params, law.probs[0])
     sample = np.random.default_rng(0).choice(law.params, 2000, p=law.probs)
-    assert laws.off_lattice(law, sample + 1e-9) == 0
+    assert lattice.off_lattice(law.params, sample + 1e-9, LATTICE_TOLERANCE) == 0
     sample[0] += 1e-5
-    assert laws.off_lattice(law, sample) == 1
+    assert lattice.off_lattice(law.params, sample, LATTICE_TOLERANCE) == 1
     off = committed("exact_chain")["num_off_lattice"].copy()
     off[0] = 1
     (claim,) = failing("exact_chain", num_off_lattice=off)
@@ -68,10 +69,13 @@ def test_one_value_off_the_lattice_of_the_exact_law_is_caught():
 
 
 def test_the_kolmogorov_distance_is_that_of_the_two_distribution_functions():
-    law = exact.ChainLaw(np.array([0.5, -1.0, 2.0]), np.array([0.3, 0.2, 0.5]))
+    values, probs = np.array([0.5, -1.0, 2.0]), np.array([0.3, 0.2, 0.5])
     sample = np.repeat([-1.0, 0.5, 2.0], [4, 2, 4])
     # .4 against .2 at -1, .6 against .5 at .5
-    assert laws.kolmogorov_distance(law, sample) == pytest.approx(0.2, abs=1e-15)
+    assert lattice.kolmogorov_distance(values, probs, sample, 1e-7) == pytest.approx(0.2, abs=1e-15)
+    # A value that rounding wrote twice is one.
+    twice = np.append(values, -1.0 + 1e-12), np.array([0.3, 0.15, 0.5, 0.05])
+    assert lattice.kolmogorov_distance(*twice, sample, 1e-7) == pytest.approx(0.2, abs=1e-15)
 
 
 def test_a_law_whose_target_is_wrong_by_five_percent_fails_in_every_arm():

@@ -8,6 +8,7 @@ import tables
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from banditlab.exact import gap_bound_cases
 from banditlab.exact.accurate_bad_policy import predicted, slope_remainder
 from banditlab.exact.bounded_reward import largest_divergence
 from banditlab.exact.kl_ball import enclosure
@@ -67,8 +68,17 @@ def test_the_sharp_family_needs_its_constant(constant):
         assert row["ratio"] == pytest.approx(ratio, rel=1e-10)
         assert row["predicted"] == pytest.approx(ratio, rel=1e-10)
         ratios.append(ratio)
+        assert 0 < 1 - ratio <= gap_bound_cases.sharp_shortfall(x)
     assert ratios == sorted(ratios)
     assert 0.9 < ratios[-1] < 1.0
+
+
+def test_the_ratio_of_a_small_ball_is_as_exact_as_its_radius():
+    for row in exact_cases.small_balls((0.03, 1e-4)):
+        rtol = gap_bound_cases.small_ball_rounding(row["mass"]) + 1e-12
+        assert rtol < 1e-5
+        assert row["ratio"] == pytest.approx(row["predicted"], rel=rtol)
+        assert row["predicted"] > 1
 
 
 # reward_accuracy

@@ -121,6 +121,9 @@ def test_a_reward_model_that_imputes_the_right_value_is_dpo_or_hypo_or_optimal()
         limits.dpo_flow_limit: np.where(SEEN, reward, 0.0).sum(1) / SEEN.sum(1),
         limits.hypo_small_penalty_limit: (weights * reward).sum(1) / weights.sum(1),
     }
+    np.testing.assert_allclose(imputation.plain_mean(reward, SEEN)[:, 0], means[limits.dpo_flow_limit])
+    tilted = imputation.tilted_mean(np.log(reference) + reward / BETA, reward, SEEN)[:, 0]
+    np.testing.assert_allclose(tilted, means[limits.hypo_small_penalty_limit])
     for limit, mean in means.items():
         imputed = limits.rlhf_limit(env, reward, SEEN, mean[:, None])
         np.testing.assert_allclose(limit(env, reward, SEEN), imputed, atol=1e-14)
@@ -137,6 +140,10 @@ def test_an_imputed_value_costs_what_the_library_measures():
         assert imputation.gap(value, 0.8, *tables) == pytest.approx(measured, rel=1e-9)
     centred = reward[seen] - imputation.imputed_value("rlhf", *tables, bound=2.5)
     assert (centred / (2.5**2 - centred**2)).sum() == pytest.approx(0.0, abs=1e-6)
+    truths, values = np.linspace(-1.0, 2.0, 4), (0.3, 0.7)
+    gaps = [np.array([imputation.gap(value, x, *tables) for x in truths]) for value in values]
+    cross = limits.equal_gap_reward(env, reward, seen, *values)[0]
+    assert imputation.crossing(truths, *gaps) == pytest.approx(float(cross), rel=1e-12)
 
 
 def test_gaps_cross_at_the_equal_gap_reward_and_below_it_the_smaller_value_wins():

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from banditlab.store import Table
+
 BAND = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 
@@ -28,3 +30,8 @@ def quantiles(name: str, values: np.ndarray, levels: Mapping[str, float] = BAND)
         columns[f"{name}_{level}"] = float(np.quantile(ordered, share))
         columns[f"{name}_{level}_se"] = float(ordered[upper] - ordered[lower]) / 6
     return columns
+
+
+def band(rows: Table, name: str) -> np.ndarray:
+    """(3, K) the columns that `quantiles` made of ``name``, in a table of K rows: what `plotting.band` draws."""
+    return np.stack([rows[f"{name}_{level}"] for level in BAND])

@@ -40,6 +40,11 @@ def sharp(reward_gap: float, constant: float) -> Case:
     return Case(log_reference, reward, log_policy, float(gap / (np.sqrt(least) * (x + np.log(x)))))
 
 
+def sharp_shortfall(reward_gap: float) -> float:
+    """Of 1 - ratio in `sharp`, at most: gap >= L (1 - 1/L) - 1 - log 2 or so, the bound is at most L + log L."""
+    return float((np.log(reward_gap) + 3) / reward_gap)
+
+
 def small_ball(mass: float) -> tuple[Case, Case]:
     """C = C_kl(0) for a reference (1 - m, m): the ball that misses pi*, and the one that misses pi.
 
@@ -56,6 +61,14 @@ def small_ball(mass: float) -> tuple[Case, Case]:
     gap = reward[1] * np.exp(tilted[1]) - normaliser
     without_target = Case(log_reference, reward, log_reference, float((normaliser - mass * reward[1]) / bound))
     return without_target, Case(log_reference, np.zeros(3), tilted, float(gap / bound))
+
+
+def small_ball_rounding(mass: float) -> float:
+    """Relative, of the ratios of `small_ball` where C_kl(0) is found as the root of a kl rounded to 4 ulp of 1.
+
+    C_kl - 1 <= sqrt(8 eps/m), and half of it in the root.
+    """
+    return 0.5 * float(np.sqrt(8 * np.finfo(np.float64).eps / mass))
 
 
 def uncovered(mass: float) -> tuple[float, float]:

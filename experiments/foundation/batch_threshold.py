@@ -115,7 +115,7 @@ def plot(tables: Mapping[str, Table]):
     batches = [n for n in np.unique(curves["num_pairs"]) if n != large]
     for n, shade in zip(batches, plotting.shades("on_policy", len(batches)), strict=True):
         rows = curves.where(num_pairs=n)
-        quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
+        quantiles = statistics.band(rows, "kl")
         plotting.band(ax, rows["round"], quantiles, "on_policy", label=f"n = {n:.0f}", color=shade)
         plotting.theory(ax, rows["round"][-4:], rows["floor"][-4:], "on_policy")
     ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$)")

@@ -115,7 +115,7 @@ def plot(tables: Mapping[str, Table]):
     made, ax = plotting.figure(height=2.6)
     for arm in ARMS:
         rows = drawn.where(arm=arm)
-        plotting.band(ax, rows["coverage_start"], np.stack([rows[f"kl_{level}"] for level in statistics.BAND]), arm)
+        plotting.band(ax, rows["coverage_start"], statistics.band(rows, "kl"), arm)
         plotting.theory(ax, rows["coverage_start"], rows["predicted_median"], arm)
     labels = {"xlabel": r"coverage of the first sampler, $C_{op}(\pi_0)$", "ylabel": r"KL($\pi^*\|\pi_2$)"}
     ax.set(xscale="log", yscale="log", ylim=(0.4 * drawn["kl_low"].min(), 4 * drawn["kl_high"].max()), **labels)

@@ -7,7 +7,7 @@ import numpy as np
 from banditlab import coverage, metrics
 from banditlab.exact.bounded_reward import extremal_mass
 from banditlab.exact.kl_ball import tolerated
-from experiments.partial_coverage.shared.bare_bandits import bare_environment
+from experiments.partial_coverage.shared.bare_bandits import bare_environment, uneven_weights
 
 # Column -> how the array of it ends its name.
 ENDS = {"coverage": "", "lower": "_low", "upper": "_high"}
@@ -26,7 +26,7 @@ def constants(
     # Two actions of the first context; the others have probability zero, so that one shape serves all.
     padded = np.zeros((len(all_masses), *shape))
     padded[:, 0, 0], padded[:, 0, 1], padded[:, 1:] = 1 - all_masses, all_masses, 1 / shape[1]
-    weights = rng.standard_gamma(np.exp(rng.uniform(np.log(0.3), np.log(3.0), size))) + 1e-6
+    weights = uneven_weights(rng, size, 0.3, 1e-6)
     reference = {"curve": padded, "random": weights / weights.sum(-1, keepdims=True)}
     first = np.eye(shape[0])[:1]
     rho = {
@@ -50,7 +50,7 @@ def reached(spans: tuple[float, ...], num_rewards: int, shape: tuple[int, int], 
     """E_x KL(pi || pi_ref) and max pi/pi_ref (spans, num_rewards) of random rewards; the KL of the extremal ones."""
     rng = np.random.default_rng((seed, 1))
     size = (num_rewards, *shape)
-    weights = rng.standard_gamma(np.exp(rng.uniform(np.log(0.05), np.log(3.0), size))) + 1e-12
+    weights = uneven_weights(rng, size, 0.05, 1e-12)
     reference = jnp.asarray(np.log(weights / weights.sum(-1, keepdims=True)))
     # From uniform rewards to ones that are nearly always at an end of the span.
     first, second = np.exp(rng.uniform(np.log(0.05), 0.0, (2, num_rewards, 1, 1)))

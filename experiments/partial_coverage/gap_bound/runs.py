@@ -7,8 +7,9 @@ from scipy.special import log_softmax, softmax
 
 import banditlab as bl
 from banditlab import coverage, metrics, partial_coverage
+from banditlab.exact import imputation
 from banditlab.store import failures
-from experiments.partial_coverage.shared.bare_bandits import bare_environment
+from experiments.partial_coverage.shared.bare_bandits import bare_environment, uneven_weights
 
 # rho (N, S), log pi_ref (N, S, A), r* (N, S, A), beta (N,) and log pi (N, S, A).
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -39,9 +40,7 @@ def random_lanes(num_bandits: int, shape: tuple[int, int], bound: float, seed: i
     """
     rng = np.random.default_rng(seed)
     size = (num_bandits, *shape)
-    # Concentrations from 0.2 to 3: references from nearly deterministic to even.
-    reference = np.log(rng.standard_gamma(np.exp(rng.uniform(np.log(0.2), np.log(3.0), size))) + 1e-12)
-    reference = log_softmax(reference, axis=-1)
+    reference = log_softmax(np.log(uneven_weights(rng, size, 0.2, 1e-12)), axis=-1)
     rho = rng.dirichlet(np.ones(shape[0]), num_bandits)
     beta = np.exp(rng.uniform(np.log(0.1), np.log(2.0), num_bandits))
     reward = rng.standard_normal(size)
@@ -49,13 +48,10 @@ def random_lanes(num_bandits: int, shape: tuple[int, int], bound: float, seed: i
     seen = rng.random(size) < 0.6
     seen[..., 0] = True
     wide = beta[:, None, None]
-    counted = np.where(seen, noisy, 0.0)
-    centre = counted.sum(-1, keepdims=True) / seen.sum(-1, keepdims=True)
-    on_seen = softmax(np.where(seen, reference + noisy / wide, -np.inf), axis=-1)
     imputed = {
-        DPO: np.where(seen, noisy, centre),
+        DPO: np.where(seen, noisy, imputation.plain_mean(noisy, seen)),
         RLHF: np.clip(np.where(seen, noisy, rng.uniform(-bound, bound, size)), -bound, bound),
-        HYPO: np.where(seen, noisy, (on_seen * counted).sum(-1, keepdims=True)),
+        HYPO: np.where(seen, noisy, imputation.tilted_mean(reference + noisy / wide, noisy, seen)),
         RANDOM: wide * (3 * rng.standard_normal(size) - reference),
     }
     policies = np.concatenate([log_softmax(reference + r_hat / wide, axis=-1) for r_hat in imputed.values()])
@@ -67,9 +63,8 @@ def ascents(num_ascents: int, shape: tuple[int, int], num_steps: int, seed: int)
     """Tables of num_ascents bandits where ascents of gap/sqrt(C eps) in rho, pi_ref, r* and r_hat end; C the least."""
     rng = np.random.default_rng((seed, 1))
     start = (rng.standard_normal((num_ascents, shape[0])), *rng.standard_normal((3, num_ascents, *shape)))
-    weights, logits, reward, estimated = _ascend(
-        tuple(map(jnp.asarray, start)), jnp.float64(_STEP), jnp.float64(num_steps)
-    )
+    ends = _ascend(tuple(map(jnp.asarray, start)), jnp.float64(_STEP), jnp.float64(num_steps))
+    weights, logits, reward, estimated = ends
     reference = log_softmax(logits, axis=-1)
     policies = log_softmax(reference + estimated, axis=-1)
     return softmax(weights, axis=-1), reference, np.asarray(reward), np.ones(num_ascents), policies

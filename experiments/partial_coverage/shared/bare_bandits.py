@@ -1,6 +1,7 @@
 """Many tabular bandits as one pytree, without features: for what reads tables alone."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 import banditlab as bl
@@ -23,3 +24,8 @@ def bare_environment(
         difference_basis=jnp.zeros((*leading, 1, 0)),
         given_reward=reward,
     )
+
+
+def uneven_weights(rng: np.random.Generator, size: tuple[int, ...], least: float, floor: float) -> np.ndarray:
+    """Gamma weights of references, concentrations log-uniform from `least` to 3: nearly deterministic to even."""
+    return rng.standard_gamma(np.exp(rng.uniform(np.log(least), np.log(3.0), size))) + floor

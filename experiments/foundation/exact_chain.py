@@ -7,10 +7,11 @@ from functools import partial
 import numpy as np
 
 import banditlab as bl
-from banditlab.claims import Check, Experiment, Shards, Table, interval, upper
+from banditlab import exact_chain, plotting
+from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics, upper
+from banditlab.exact import lattice
+from banditlab.exact_chain import ChainLaw
 from banditlab.store import failures
-from experiments.foundation.exact_chain.figure import arms_of, plot
-from experiments.foundation.exact_chain.laws import LATTICE_TOLERANCE, compared, exact_laws
 
 CLAIM = (
     "On the two-action chain the simulated law of theta after every round is the one obtained by exact summation: "
@@ -38,6 +39,9 @@ class Config:
 
 
 ALGORITHMS = {"on_policy": bl.algorithms.on_policy_dpo, "offline": bl.algorithms.offline_dpo}
+# A simulated theta this far from every value that the exact law allows is not rounding: Newton's method leaves
+# less than 1e-9, and neighbouring values of up to 300 labels lie 1e-5 apart or more.
+LATTICE_TOLERANCE = 1e-7
 _FALSE_ALARM = 1e-4
 _WRONG = 1.05  # a theta* wrong by so much says what the distance of the distribution functions can tell
 
@@ -51,11 +55,11 @@ def run(config: Config, shards: Shards) -> Table:
         data = shards.get(f"{sampler} n={num_pairs}", (0, num_seeds), compute)
         for beta, params in zip(config.betas, data["params"], strict=True):
             chain = {"target": config.target, "beta": beta, "max_norm": config.max_norm, "initial": config.start}
-            laws = exact_laws(sampler, num_pairs, config.num_rounds, **chain)
-            wrong = exact_laws(sampler, num_pairs, config.num_rounds, **chain | {"target": _WRONG * config.target})
+            laws = _exact_laws(sampler, num_pairs, config.num_rounds, **chain)
+            wrong = _exact_laws(sampler, num_pairs, config.num_rounds, **chain | {"target": _WRONG * config.target})
             for k, (law, other) in enumerate(zip(laws, wrong, strict=True)):
                 row = {"arm": sampler, "num_pairs": num_pairs, "round": k + 1} | chain
-                values = compared(params[:, k], law, other, target=config.target, max_norm=config.max_norm)
+                values = _compared(params[:, k], law, other, target=config.target, max_norm=config.max_norm)
                 rows.append(row | values)
     return Table.from_rows(rows)
 
@@ -68,10 +72,41 @@ def _simulate(config: Config, sampler: str, num_pairs: int, num_seeds: int) -> d
     return {"params": done.params[..., 0]} | failures(done.failures)
 
 
+def _exact_laws(sampler: str, num_pairs: int, num_rounds: int, **chain: float) -> list[ChainLaw]:
+    """The law of theta after each round; `chain` holds what `exact_chain.on_policy_law` calls so."""
+    if sampler == "on_policy":
+        laws = exact_chain.on_policy_law(num_pairs, num_rounds, **chain)
+        return [ChainLaw(laws.params, probs) for probs in laws.probs]
+    return [exact_chain.offline_law(num_pairs * k, **chain) for k in range(1, num_rounds + 1)]
+
+
+def _compared(
+    params: np.ndarray, law: ChainLaw, wrong: ChainLaw, *, target: float, max_norm: float
+) -> dict[str, float | int]:
+    """Columns for simulated params (num_seeds,): KL, mass at the cap, distribution function; beside the law's own.
+
+    `wrong` is the law at a theta* off by 5%: how far the sample is from it says what the distance can tell.
+    """
+    kl, exact_kl = (exact_chain.kl_target(theta, target) for theta in (params, law.params))
+    at_cap, exact_at_cap = (np.abs(np.abs(theta) - max_norm) < LATTICE_TOLERANCE for theta in (params, law.params))
+    row: dict[str, float | int] = {"seeds": len(params)}
+    for name, values, exact in (("kl", kl, exact_kl), ("absorbed", at_cap.astype(float), exact_at_cap.astype(float))):
+        mean = float(exact_chain.mean(law, exact))
+        deviation = math.sqrt(exact_chain.mean(law, np.square(exact - mean)))
+        row |= statistics.mean(name, values) | {f"{name}_exact": mean, f"{name}_deviation": deviation}
+    row |= statistics.quantiles("kl", kl)
+    row |= {f"exact_{level}": float(exact_chain.quantile(law, exact_kl, p)) for level, p in statistics.BAND.items()}
+    # The Kolmogorov distance of N values of a continuous law has a standard deviation of 0.26/sqrt(N).
+    error = 0.26 / math.sqrt(len(params))
+    for name, other in (("distance", law), ("wrong_distance", wrong)):
+        row |= {name: lattice.kolmogorov_distance(*other, params, LATTICE_TOLERANCE), f"{name}_se": error}
+    return row | {"num_off_lattice": lattice.off_lattice(law.params, params, LATTICE_TOLERANCE)}
+
+
 def check(table: Table) -> list[Check]:
     """Per arm and beta, in the worst round: mean KL, mass at the cap, distribution function."""
     checks = []
-    for arm, num_pairs, beta in arms_of(table, "beta"):
+    for arm, num_pairs, beta in _arms_of(table, "beta"):
         rows = table.where(arm=arm, num_pairs=num_pairs, beta=beta)
         words = f"{arm}, n = {num_pairs}, beta = {beta:g}"
         for name, claim in (("kl", "mean KL"), ("absorbed", "mass at the norm cap")):
@@ -89,6 +124,45 @@ def check(table: Table) -> list[Check]:
         checks.append(interval(claim, 1.0, 1 - rows["distance"].max(), 0.0, allowance=bound, why=why))
     claim = "simulated values of theta that the exact law does not allow"
     return [*checks, upper(claim, 0.0, table["num_off_lattice"].sum(), why=f"to {LATTICE_TOLERANCE:g}")]
+
+
+def plot(table: Table):
+    """One column per arm: KL at the largest beta, median and band, above the mass at the cap for all betas."""
+    arms = _arms_of(table)
+    betas = np.unique(table["beta"])
+    made, axes = plotting.figure(2, len(arms), height=3.4, sharex=True, sharey="row", squeeze=False)
+    for (top, bottom), (name, num_pairs) in zip(axes.T, arms, strict=True):
+        arm = table.where(arm=name, num_pairs=num_pairs)
+        rows = arm.where(beta=betas[-1])
+        plotting.band(top, rows["round"], statistics.band(rows, "kl"), name)
+        for values in statistics.band(rows, "exact"):
+            plotting.theory(top, rows["round"], values, name)
+        for beta, filling in zip(betas, ("none", None), strict=False):
+            rows = arm.where(beta=beta)
+            look = {"color": plotting.COLORS[name], "markerfacecolor": filling, "markeredgewidth": 0.8}
+            bottom.plot(rows["round"], rows["absorbed"], plotting.MARKERS[name], **look)
+            plotting.theory(bottom, rows["round"], rows["absorbed_exact"], name)
+        top.set(title=f"n = {num_pairs}", yscale="log")
+        bottom.set(xlabel="round", xticks=np.unique(table["round"]))
+    axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$")
+    axes[1, 0].set_ylabel(r"P($|\theta|=R$)")
+    axes[1, 0].set_ylim(bottom=0)
+    plotting.legend(made, columns=3, theory_label="exact")
+    target, start, cap = (table[name][0] for name in ("target", "initial", "max_norm"))
+    seeds = table["seeds"]
+    plotting.caption(
+        made,
+        f"Two-action chain, theta* = {target:g}, theta_0 = {start:g}, norm cap R = {cap:g}, n labels a round, ridge 0: "
+        f"median and 10-90% band (beta = {betas[-1]:g}), and share of the runs at the cap (beta = {betas[0]:g} open, "
+        f"{betas[-1]:g} filled), over {seeds.min()} to {seeds.max()} seeds.",
+    )
+    return made
+
+
+def _arms_of(table: Table, *also: str) -> list[tuple]:
+    """The arms of the rows, each once, with their labels a round and the columns ``also``."""
+    columns = (table[name].tolist() for name in ("arm", "num_pairs", *also))
+    return list(dict.fromkeys(zip(*columns, strict=True)))
 
 
 EXPERIMENT = Experiment(

@@ -1,5 +1,0 @@
-"""Who wins on an action without labels."""
-
-from experiments.partial_coverage.who_wins.experiment import EXPERIMENT
-
-__all__ = ["EXPERIMENT"]
