@@ -9,7 +9,7 @@ from tables import committed, failing
 import banditlab as bl
 from banditlab.exact import chi_squares, pseudo_true
 from experiments.coverage import data_reuse, phase_diagram
-from experiments.coverage.misspecification.runs import SAMPLERS, pseudo_true_params, win_probs
+from experiments.coverage.misspecification import SAMPLERS, pseudo_true_params, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
 from experiments.coverage.sample_complexity.runs import limit_median, search
 
@@ -71,6 +71,29 @@ def test_without_noise_the_sandwich_is_the_inverse_information():
     information = np.asarray(bl.theory.fisher_information(env, jnp.asarray(law)))
     found = pseudo_true.sandwich(np.asarray(env.features), 1.0, table, law, np.asarray(env.target_params))
     assert found @ information == pytest.approx(np.eye(3), abs=1e-9)
+
+
+def test_a_second_round_is_a_first_one_from_the_policy_of_the_minimiser():
+    env = bl.instances.staircase(3, start=1.0)
+    table = win_probs(env, "flips", 0.2)
+    features, log_base, start = (np.asarray(leaf) for leaf in (env.features, env.log_base, env.target_params))
+
+    def after(scores, rounds):
+        return pseudo_true.recursion(features, 1.0, table, np.ones(1), scores, log_base, start, rounds)
+
+    law = np.asarray(bl.samplers.initial(env, env.log_initial))
+    once = after(np.asarray(env.log_initial), 1)
+    assert once == pytest.approx(pseudo_true.minimiser(features, 1.0, table, law, start), abs=1e-10)
+    twice = after(np.asarray(env.log_initial), 2)
+    assert twice == pytest.approx(after(log_base + features @ once, 1), abs=1e-10)
+    assert np.abs(twice - once).max() > 1e-3
+
+
+def test_the_mean_kl_is_that_of_the_library():
+    env = bl.instances.staircase(3, start=1.0)
+    scores = np.asarray(env.log_target), np.asarray(env.log_initial) + 5.0
+    found = pseudo_true.mean_kl(np.asarray(env.context_probs), *scores)
+    assert found == pytest.approx(float(bl.metrics.kl_target(env, env.log_initial)), rel=1e-10)
 
 
 def test_the_cycles_are_no_reward_differences():
