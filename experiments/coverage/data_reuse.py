@@ -9,7 +9,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import predictors
+from experiments.shared import bands, predictors
 
 CLAIM = (
     "Fresh batches end at a floor that does not fall with the rounds, pooled ones decay like 1/k; labels that keep a "
@@ -122,9 +122,8 @@ def plot(table: Table):
     for ax, drawn, predicted in ((axes[0], few, "predicted_median"), (axes[1], many, "ideal")):
         for memory, shade in zip(memories, shades, strict=True):
             rows = drawn.where(memory=memory)
-            quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
             label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
-            plotting.band(ax, rows["round"], quantiles, "on_policy", label=label, color=shade)
+            plotting.band(ax, rows["round"], bands.quantiles(rows), "on_policy", label=label, color=shade)
             plotting.theory(ax, rows["round"], rows[predicted], "on_policy")
         ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
         ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")

@@ -13,7 +13,7 @@ from banditlab import plotting, policies
 from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics
 from banditlab.exact import pseudo_true
 from banditlab.store import failures
-from experiments.shared import equal_labels
+from experiments.shared import bands, equal_labels
 
 CLAIM = (
     "A wrong temperature moves every sampler to the same, computable policy; label flips and intransitive noise move "
@@ -181,8 +181,7 @@ def plot(tables: dict[str, Table]):
     for ax, (noise, (_, label)) in zip(axes, NOISES.items(), strict=True):
         for sampler in SAMPLERS:
             rows = ends.where(noise=noise, sampler=sampler)
-            bands = np.stack([rows["kl"] + shift * rows["kl_se"] for shift in (-4, 0, 4)])
-            plotting.band(ax, rows["strength"], bands, sampler)
+            plotting.band(ax, rows["strength"], bands.errors(rows), sampler)
             plotting.theory(ax, rows["strength"], rows["pseudo_true_kl"], sampler)
         ax.set(yscale="log", xlabel=label, ylabel=r"KL($\pi^*\|\pi_K$)")
     plotting.legend(made, columns=2, theory_label="pseudo-true policy")
