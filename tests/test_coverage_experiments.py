@@ -7,16 +7,37 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from banditlab.exact import chi_squares, pseudo_true
+from banditlab.exact import chi_squares, pseudo_true, sample_estimates
 from experiments.coverage import data_reuse, phase_diagram
 from experiments.coverage.misspecification import SAMPLERS, pseudo_true_params, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
-from experiments.coverage.sample_complexity.runs import limit_median, search
+from experiments.coverage.sample_complexity import Config, limit_median, search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
     assert chi_squares.median(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
     assert chi_squares.median(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+
+
+def test_the_error_of_a_sample_median_is_that_of_normal_samples():
+    ordered = np.sort(np.random.default_rng(0).standard_normal((400, 10_000)), axis=1)
+    medians, errors = sample_estimates.median(ordered)
+    assert errors.mean() == pytest.approx(np.sqrt(np.pi / 2 / 10_000), rel=0.02)
+    assert medians.std() == pytest.approx(errors.mean(), rel=0.15)
+
+
+def test_a_slope_and_its_error_are_those_of_least_squares():
+    x, y = np.array([0.0, 1.0, 3.0, 4.0]), np.array([1.0, 2.0, 2.5, 7.0])
+    found, error = sample_estimates.slope(x, y, np.full(4, 0.2))
+    wanted, covariance = np.polyfit(x, y, 1, cov="unscaled")
+    assert found == pytest.approx(wanted[0], rel=1e-12)
+    assert error == pytest.approx(0.2 * np.sqrt(covariance[0, 0]), rel=1e-12)
+
+
+def test_bisection_closes_in_on_where_the_condition_starts_to_hold():
+    edges = np.array([0.2, 0.7])
+    found = sample_estimates.bisection(lambda x: x > edges, np.zeros(2), np.ones(2), 20)
+    assert found == pytest.approx(edges, abs=2.0**-21)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
@@ -29,10 +50,8 @@ def test_the_limit_median_of_the_chain_is_its_price():
 
 def test_an_unreachable_target_is_an_explicit_infinity():
     env = bl.instances.chain()
-    found = search(
-        "offline", env, np.array([1e-30]), np.array([1e15]), design=bl.designs.joint(env),
-        ridge=0.0, num_seeds=8, num_steps=1, final_seeds=16,
-    )  # fmt: skip
+    config = Config(ridge=0.0, num_seeds=8, num_steps=1)
+    found = search("offline", env, np.array([1e-30]), np.array([1e15]), config, bl.designs.joint(env), final_seeds=16)
     assert not found["reached"].any()
     assert np.isinf(found["labels"]).all()
 

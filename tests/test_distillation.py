@@ -252,7 +252,7 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
         teacher = runs.teacher_wrong_at(env, *wrong)
         for sampler in runs.SAMPLERS:
             path = runs.bias_path(env, teacher, 5, sampler)
-            bias[place, sampler] = path["kl"][-1]
+            bias[place, sampler] = path["bias_kl"][-1]
             assert (path["share"] <= 1).all()
         algorithm = bl.algorithms.reward_distillation(math.inf, teacher=teacher)
         state = algorithm.init(jax.random.key(0), env)

@@ -9,7 +9,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import bands, predictors
+from experiments.shared import bands, chosen_instance, predictors
 
 CLAIM = (
     "Fresh batches end at a floor that does not fall with the rounds, pooled ones decay like 1/k; labels that keep a "
@@ -42,10 +42,8 @@ class Config:
 
 def run(config: Config, shards: Shards) -> Table:
     """One row per batch size, weight of old labels and round."""
-    if config.instance is None:
-        name, env = "staircase", bl.instances.staircase(config.num_stairs, config.step, config.start, config.beta)
-    else:
-        name, env = config.instance.name, config.instance.environment()
+    staircase = partial(bl.instances.staircase, config.num_stairs, config.step, config.start, config.beta)
+    name, env = chosen_instance.named(config.instance, "staircase", staircase)
     regimes = (
         (FINITE, config.num_pairs, config.num_seeds, config.ridge),
         (ASYMPTOTIC, config.large_pairs, config.large_seeds, 0.0),

@@ -6,14 +6,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting, policies
-from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics
+from banditlab.claims import Check, Experiment, Shards, Table, statistics
 from banditlab.exact import pseudo_true
 from banditlab.store import failures
-from experiments.shared import bands, equal_labels
+from experiments.shared import bands, equal_labels, row_checks
 
 CLAIM = (
     "A wrong temperature moves every sampler to the same, computable policy; label flips and intransitive noise move "
@@ -144,13 +143,9 @@ def _simulate(env: bl.Environment, tables: list[np.ndarray], samplers: list[str]
     algorithms = []
     for table in tables:
         for sampler in samplers:
-            weights = {name: jnp.asarray(float(SAMPLERS[sampler] == name)) for name in equal_labels.COMPONENTS}
-            algorithms.append(
-                bl.algorithms.dpo(
-                    Partial(equal_labels.blend, design, weights), config.num_pairs,
-                    labeller=bl.preferences.from_table(table), pooled=sampler != "on_policy",
-                )
-            )  # fmt: skip
+            law, labeller = equal_labels.mixture(design, {SAMPLERS[sampler]: 1.0}), bl.preferences.from_table(table)
+            pooled = sampler != "on_policy"
+            algorithms.append(bl.algorithms.dpo(law, config.num_pairs, labeller=labeller, pooled=pooled))
     return bl.simulate_grid(
         algorithms, [env], num_rounds=config.num_rounds, num_seeds=seeds, metrics=("kl_target", "existence")
     )
@@ -162,16 +157,14 @@ def check(tables: dict[str, Table]) -> list[Check]:
     for noise in NOISES:
         for sampler in SAMPLERS:
             rows = tables["ends"].where(noise=noise, sampler=sampler)
-            off = np.abs(rows["kl"] - rows["pseudo_true_kl"]) / (4 * rows["kl_se"] + rows["remainder"])
-            predicted, kl, error, remainder, strength = (
-                rows[name][np.argmax(off)] for name in ("pseudo_true_kl", "kl", "kl_se", "remainder", "strength")
-            )
+            worst = row_checks.worst(rows, "pseudo_true_kl", "kl", 4 * rows["kl_se"] + rows["remainder"])
+            strength, remainder = (rows[name][worst] for name in ("strength", "remainder"))
             claim = f"{noise}, {sampler}: KL(pi*||pi_K) at the pseudo-true policy, strength {strength:g}"
             claim += f" (the worst of {len(rows)})"
             why = "twice C_F(pi_0)/(2n): the statistical part"
-            checks.append(interval(claim, predicted, kl, error, allowance=remainder, why=why))
+            checks.append(row_checks.at(claim, rows, "pseudo_true_kl", "kl", worst, allowance=remainder, why=why))
     claim = f"offline, {spread['strength'][0]:g} flipped: n ||theta_hat - theta_dagger||^2 = tr(V A^-1 B A^-1)"
-    return [*checks, interval(claim, *(spread[name][0] for name in ("sandwich", "spread", "spread_se")))]
+    return [*checks, row_checks.at(claim, spread, "sandwich", "spread")]
 
 
 def plot(tables: dict[str, Table]):

@@ -61,6 +61,11 @@ def blend(design: "bl.designs.Design", weights: dict[str, Array], env: bl.Enviro
     return sum((weights[name] * laws[name] for name in COMPONENTS), jnp.zeros_like(laws["initial"]))
 
 
+def mixture(design: "bl.designs.Design", weights: Mapping[str, float]) -> Partial:
+    """`blend` of COMPONENTS by weight, as a sampler."""
+    return Partial(blend, design, {name: jnp.asarray(weights.get(name, 0.0)) for name in COMPONENTS})
+
+
 def algorithms(
     num_pairs: float, num_rounds: int, ridge: float, design: "bl.designs.Design", *, pooled_hybrids: bool = True
 ) -> dict[str, tuple[bl.Algorithm, int]]:

@@ -1,18 +1,18 @@
 """Reward distillation: exact recovery at rank d, its noise floor, and a teacher's error times coverage, both ways."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-import banditlab as bl
-from banditlab import distillation_theory, exact_rank
+from banditlab import exact_rank
 from banditlab.claims import Check, Experiment, Shards, Table, identity, interval, lower, statistics, upper
 from banditlab.exact import distillation_rounds
 from experiments.coverage.reward_distillation import runs
 from experiments.coverage.reward_distillation.figure import plot
-from experiments.shared import row_checks
+from experiments.shared import row_checks, shares
 
 CLAIM = (
     "Regressing the margin on reward differences recovers theta* exactly once they have rank d, has the noise floor "
@@ -22,16 +22,28 @@ COLUMNS = {
     "*": {
         "num_rounds": "rounds of every seed [rounds]",
         "undetermined": "batches of all seeds and rounds without rank d, d the number of features [batches]",
-    },
-    "recovery": {
         "sampler": "whose pairs are shown: the current policy's where refreshed, else those of pi_0",
         "probability_exact": "exact probability of theta = theta*, from the law of the rank of the pairs so far",
         "probability": "share of seeds with theta = theta*",
         "unexplained": "seeds times rounds of the sampler where theta contradicts the law of the rank",
-    },
-    "given_pairs": {
         "spanning_exact": "exact probability that one batch has rank d, d the number of features",
         "spanning": "share of seeds whose batch has rank d",
+        "bias_kl": "KL(pi*||pi) of the recursion with infinitely many pairs [nats]",
+        "limit_kl": "KL(pi*||pi) at 1e12 pairs a round, mean over seeds [nats]",
+        "coverage": "largest v'V*v over v'Vv, V* the covariance at pi*, V at the policy of the round's pairs",
+        "error": "variance of the teacher's error under that policy, over beta^2",
+        "share": "||theta - theta*||^2_V* over coverage times error, at most 1",
+        "damping": "eta, the share of the way to the fit that a round goes",
+        "path_kl": "KL(pi*||pi) at theta* + (1-eta)^k (theta_0 - theta*) after k rounds [nats]",
+        "one_plus_distance": "1 + a rounding-level residual, the largest distance of theta from that path over the "
+        "path's from theta*",
+        "floor_kl": "KL(pi*||pi) predicted for late rounds of num_pairs = n: C_F/(2n) for labels, C_F their price "
+        "at pi*; tau^2 d/(4 beta^2 n) for rewards, tau their noise, d the number of features [nats]",
+        "ridge": "weight of the ridge of DPO beside the sum of losses; distillation has none",
+        "floor": "half the label price at pi*, limit of scaled_kl [labels x nats]",
+        "scaled_kl": "labels of a round times KL(pi*||pi) of DPO, mean over rounds and seeds [labels x nats]",
+    },
+    "given_pairs": {
         "ratio": "||theta - theta*||^2_V* over (tau^2/beta^2) tr(V* (sum zz')^-1), V* the covariance at pi*, tau "
         "the teacher's noise, z the feature differences shown; mean over the seeds with rank d",
     },
@@ -39,30 +51,8 @@ COLUMNS = {
         "arm": "where the pairs come from, and which pairs are fitted",
         "ratio": "KL(pi*||pi) over the noise floor of the arm's round, mean over rounds and seeds",
     },
-    "teacher": {
-        "arm": "action that the teacher is wrong about, and whether the sampler is refreshed",
-        "bias_kl": "KL(pi*||pi) of the recursion with infinitely many pairs [nats]",
-        "limit_kl": "KL(pi*||pi) at 1e12 pairs a round, mean over seeds [nats]",
-        "coverage": "largest v'V*v over v'Vv, V* the covariance at pi*, V at the policy of the round's pairs",
-        "error": "variance of the teacher's error under that policy, over beta^2",
-        "share": "||theta - theta*||^2_V* over coverage times error, at most 1",
-    },
-    "damped": {
-        "damping": "eta, the share of the way to the fit that a round goes",
-        "path_kl": "KL(pi*||pi) at theta* + (1-eta)^k (theta_0 - theta*) after k rounds [nats]",
-        "one_plus_distance": "1 + a rounding-level residual, the largest distance of theta from that path over the "
-        "path's from theta*",
-    },
-    "learners": {
-        "arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise",
-        "floor_kl": "KL(pi*||pi) predicted for late rounds of num_pairs = n: C_F/(2n) for labels, C_F their price "
-        "at pi*; tau^2 d/(4 beta^2 n) for rewards, tau their noise, d the number of features [nats]",
-        "ridge": "weight of the ridge of DPO beside the sum of losses; distillation has none",
-    },
-    "label_floor": {
-        "floor": "half the label price at pi*, limit of scaled_kl [labels x nats]",
-        "scaled_kl": "labels of a round times KL(pi*||pi) of DPO, mean over rounds and seeds [labels x nats]",
-    },
+    "teacher": {"arm": "action that the teacher is wrong about, and whether the sampler is refreshed"},
+    "learners": {"arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise"},
 }
 
 
@@ -98,101 +88,84 @@ class Config:
     seed: int = 0
 
 
-Row = dict[str, str | int | float]
-
-
 def run(config: Config, shards: Shards) -> dict[str, Table]:
     """A part per statement, each by arm and round where it has these."""
     shards.expect(5 + len(config.dampings) + len(runs.LEARNERS))
-    parts = {
-        "recovery": _recovery(config, shards),
-        "given_pairs": _given_pairs(config, shards),
-        "floors": _floors(config, shards),
-        "teacher": _teachers(config, shards),
-        "damped": _damped(config, shards),
-        **_learners(config, shards),
-    }
-    return {part: Table.from_rows(rows) for part, rows in parts.items()}
+    parts = {"recovery": _recovery, "given_pairs": _given_pairs, "floors": _floors, "teacher": _teachers}
+    parts |= {"damped": _damped, "learners": _learners, "label_floor": _label_floor}
+    return {part: Table.from_rows(rows(config, shards)) for part, rows in parts.items()}
 
 
-def _share(name: str, law: float, share: float, seeds: int) -> Row:
-    """Columns of a share of seeds beside its exact probability, which gives its standard error."""
-    spread = math.sqrt(law * max(1 - law, 0.0) / seeds)
-    return {f"{name}_exact": float(law), name: float(share), f"{name}_se": spread}
+Rows = Iterator[dict[str, str | int | float]]
 
 
-def _recovery(config: Config, shards: Shards) -> list[Row]:
+def _recovery(config: Config, shards: Shards) -> Rows:
     seeds = config.recovery_seeds
-    data, rows = shards.get("recovery", (0, seeds), partial(runs.recovery, config)), []
+    data = shards.get("recovery", (0, seeds), partial(runs.recovery, config))
     for place, sampler in enumerate(runs.SAMPLERS):
         for k, (share, law) in enumerate(zip(data["recovered"][place], data["predicted"][place], strict=True)):
             row = {"sampler": sampler, "round": k + 1, "num_pairs": float(config.recovery_pairs), "seeds": seeds}
-            row |= _share("probability", law, share, seeds)
-            rows.append(row | {"unexplained": int(data["unexplained"][place])})
-    return rows
+            row |= shares.beside("probability", law, share, seeds)
+            yield row | {"unexplained": int(data["unexplained"][place])}
 
 
-def _given_pairs(config: Config, shards: Shards) -> list[Row]:
+def _given_pairs(config: Config, shards: Shards) -> Rows:
     seeds = config.given_seeds
     ratio = shards.get("given the pairs", (0, seeds), partial(runs.given_the_pairs, config))["ratio"]
     # Whether a batch spans depends on its pairs alone, so that leaving the others out changes no conditional mean.
     law = exact_rank.spanning_probability(np.full((5, 5), 1 / 25), config.given_pairs)
     row = {"num_pairs": float(config.given_pairs), "seeds": seeds}
-    return [row | _share("spanning", law, len(ratio) / seeds, seeds) | statistics.mean("ratio", ratio)]
+    yield row | shares.beside("spanning", law, len(ratio) / seeds, seeds) | statistics.mean("ratio", ratio)
 
 
-def _floors(config: Config, shards: Shards) -> list[Row]:
-    data, rows = shards.get("floor", (0, max(config.floor_seeds)), partial(runs.floors, config)), []
+def _floors(config: Config, shards: Shards) -> Rows:
+    data = shards.get("floor", (0, max(config.floor_seeds)), partial(runs.floors, config))
     for arm, seeds in zip(runs.FLOORS, config.floor_seeds, strict=True):
         row = {"arm": arm, "num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": seeds}
-        rows.append(row | statistics.mean("ratio", data[arm]) | {"undetermined": int(data[f"undetermined {arm}"])})
-    return rows
+        yield row | statistics.mean("ratio", data[arm]) | {"undetermined": int(data[f"undetermined {arm}"])}
 
 
-def _teachers(config: Config, shards: Shards) -> list[Row]:
-    env = runs.ramp(*config.ramp, config.ramp_beta)
+def _teachers(config: Config, shards: Shards) -> Rows:
+    env, seeds = runs.ramp(*config.ramp, config.ramp_beta), config.teacher_seeds
     rewards = {place: runs.teacher_wrong_at(env, *wrong) for place, wrong in runs.WRONG.items()}
-    rounds, seeds = config.teacher_rounds, config.teacher_seeds
-    data, rows = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, config)), []
+    data = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, config))
     for arm, (drawn, many) in data.items():
         place, sampler = arm.split()
-        path = runs.bias_path(env, rewards[place], rounds, sampler)
-        for k in range(rounds):
+        path = runs.bias_path(env, rewards[place], config.teacher_rounds, sampler)
+        for k, bias in enumerate(path.pop("bias_kl")):
             row = {"arm": arm, "round": k + 1, "num_pairs": float(config.teacher_pairs), "seeds": seeds}
-            row |= {"bias_kl": path["kl"][k]} | statistics.quantiles("kl", drawn[:, k])
-            row |= statistics.mean("limit_kl", many[:, k])
-            rows.append(row | {name: path[name][k] for name in ("coverage", "error", "share")})
-    return rows
+            row |= {"bias_kl": bias} | statistics.quantiles("kl", drawn[:, k])
+            yield row | statistics.mean("limit_kl", many[:, k]) | {name: values[k] for name, values in path.items()}
 
 
-def _damped(config: Config, shards: Shards) -> list[Row]:
-    rows, seeds = [], config.damped_seeds
+def _damped(config: Config, shards: Shards) -> Rows:
     for damping in config.dampings:
+        seeds = config.damped_seeds
         data = shards.get(f"damping {damping:g}", (0, seeds), partial(runs.damped, damping, config))
         for k, (kl, deviation) in enumerate(zip(data["kl"].T, data["deviation"], strict=True)):
             row = {"damping": damping, "round": k + 1, "num_pairs": runs.MANY, "seeds": seeds}
             row |= {"path_kl": float(data["predicted"][k])} | statistics.quantiles("kl", kl)
-            rows.append(row | {"one_plus_distance": 1.0 + deviation, "undetermined": int(data["undetermined"])})
-    return rows
+            yield row | {"one_plus_distance": 1.0 + deviation, "undetermined": int(data["undetermined"])}
 
 
-def _learners(config: Config, shards: Shards) -> dict[str, list[Row]]:
-    """learners by round; label_floor: the mean of n KL of DPO at many labels, where the remainder is nothing."""
-    env = runs.stairs(config.start, config.beta)
-    on_policy = bl.samplers.on_policy(env, env.log_target)
-    price = float(bl.theory.predicted_kl(env, on_policy, 1.0))
-    distilled = float(distillation_theory.predicted_kl(env, on_policy, 1.0, runs.LABEL_NOISE))
-    rows, pairs, seeds, many = [], config.learner_pairs, config.learner_seeds, config.label_seeds
-    for name, floor in zip(runs.LEARNERS, (price, distilled, 0.0), strict=True):
+def _learners(config: Config, shards: Shards) -> Rows:
+    pairs, seeds = config.learner_pairs, config.learner_seeds
+    for name in runs.LEARNERS:
         compute = partial(runs.learner, name, pairs, config.ridge, seeds, config)
         data = shards.get(name, (0, seeds), compute)
         for k, kl in enumerate([data["start"], *data["kl"].T]):
             row = {"arm": name, "round": k, "num_pairs": float(pairs), "ridge": config.ridge, "seeds": seeds}
-            rows.append(row | {"floor_kl": floor / pairs} | statistics.quantiles("kl", kl))
-    kl = shards.get("DPO, many labels", (0, many), partial(runs.learner, "DPO", runs.MANY, 0.0, many, config))["kl"]
-    row = {"num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": many, "floor": price}
+            yield row | {"floor_kl": runs.late_floor(name, config) / pairs} | statistics.quantiles("kl", kl)
+
+
+def _label_floor(config: Config, shards: Shards) -> Rows:
+    """The mean of n KL of DPO at many labels, where the remainder is nothing."""
+    seeds, floor = config.label_seeds, runs.late_floor("DPO", config)
+    compute = partial(runs.learner, "DPO", runs.MANY, 0.0, seeds, config)
+    kl = shards.get("DPO, many labels", (0, seeds), compute)["kl"]
+    row = {"num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": seeds, "floor": floor}
     # From the third round on the sampler is pi*'s, to 1/sqrt(n).
-    return {"learners": rows, "label_floor": [row | statistics.mean("scaled_kl", runs.MANY * kl[:, 2:].mean(axis=1))]}
+    yield row | statistics.mean("scaled_kl", runs.MANY * kl[:, 2:].mean(axis=1))
 
 
 def check(tables: dict[str, Table]) -> list[Check]:
@@ -201,25 +174,25 @@ def check(tables: dict[str, Table]) -> list[Check]:
     return [made for part in parts for made in part(tables)]
 
 
-def _recovery_checks(tables: dict[str, Table]) -> list[Check]:
-    checks, rows, given, false_alarm = [], tables["recovery"], tables["given_pairs"], 1e-4
+def _recovery_checks(tables: dict[str, Table]) -> Iterator[Check]:
+    rows, given, false_alarm = tables["recovery"], tables["given_pairs"], 1e-4
     for sampler in runs.SAMPLERS:
         arm = rows.where(sampler=sampler)
         law, share = arm["probability_exact"], arm["probability"]
         middle = min(int(np.sum(law < 0.5)), len(arm) - 1)  # the first round with probability 1/2
         claim = f"P(theta = theta*) after round {arm['round'][middle]}, sampler {sampler}, exact rank process"
-        checks.append(row_checks.at(claim, arm, "probability_exact", "probability", middle))
+        yield row_checks.at(claim, arm, "probability_exact", "probability", middle)
         bound = distillation_rounds.empirical_law_bound(arm["seeds"][0], false_alarm)
         why = f"exceeded with probability {false_alarm:g} at most"
         claim = f"1 - sup |F_N - F| of the round of recovery, sampler {sampler}"
-        checks.append(interval(claim, 1.0, 1.0 - float(np.abs(share - law).max()), 0.0, allowance=bound, why=why))
+        yield interval(claim, 1.0, 1.0 - float(np.abs(share - law).max()), 0.0, allowance=bound, why=why)
     claim = f"P(one batch of {given['num_pairs'][0]:g} pairs has rank d), inclusion-exclusion"
-    checks.append(row_checks.at(claim, given, "spanning_exact", "spanning"))
+    yield row_checks.at(claim, given, "spanning_exact", "spanning")
     claim = "seed-rounds whose theta is not that of minimum change, or exact without rank d, or not exact with it"
-    return [*checks, upper(claim, 0.0, rows["unexplained"].max(), why=f"to {runs.EXACT:g}")]
+    yield upper(claim, 0.0, rows["unexplained"].max(), why=f"to {runs.EXACT:g}")
 
 
-def _floor_checks(tables: dict[str, Table]) -> list[Check]:
+def _floor_checks(tables: dict[str, Table]) -> Iterator[Check]:
     words = {
         "offline": "n KL over tau^2 C_tr(pi_0)/(4 beta^2), never refreshed",
         "on-policy": "n KL over tau^2 d/(4 beta^2), on-policy",
@@ -228,48 +201,44 @@ def _floor_checks(tables: dict[str, Table]) -> list[Check]:
     }
     claim = "||theta_hat - theta*||^2_V* over (tau^2/beta^2) tr(V* (sum zz')^-1), batch by batch"
     rows = {claim: tables["given_pairs"]} | {words[arm]: tables["floors"].where(arm=arm) for arm in words}
-    checks = [
-        interval(f"{claim}, n = {row['num_pairs'][0]:g}", 1.0, row["ratio"][0], row["ratio_se"][0])
-        for claim, row in rows.items()
-    ]
+    for claim, row in rows.items():
+        yield interval(f"{claim}, n = {row['num_pairs'][0]:g}", 1.0, row["ratio"][0], row["ratio_se"][0])
     undetermined = tables["floors"]["undetermined"].sum() + tables["damped"]["undetermined"].sum()
-    return [*checks, upper(f"batches of {runs.MANY:g} pairs without rank d", 0.0, undetermined)]
+    yield upper(f"batches of {runs.MANY:g} pairs without rank d", 0.0, undetermined)
 
 
-def _teacher_checks(tables: dict[str, Table]) -> list[Check]:
-    checks, rows = [], tables["teacher"]
+def _teacher_checks(tables: dict[str, Table]) -> Iterator[Check]:
     for place, bound, word in (("top", lower, "grows"), ("bottom", upper, "shrinks")):
-        arms = {sampler: rows.where(arm=f"{place} {sampler}") for sampler in runs.SAMPLERS}
+        arms = {sampler: tables["teacher"].where(arm=f"{place} {sampler}") for sampler in runs.SAMPLERS}
         for sampler, arm in arms.items():
             worst = row_checks.worst(arm, "bias_kl", "limit_kl")
             claim = f"KL of a teacher wrong at the {place}, sampler {sampler}, round {arm['round'][worst]} (the worst)"
-            checks.append(row_checks.at(claim, arm, "bias_kl", "limit_kl", worst))
+            yield row_checks.at(claim, arm, "bias_kl", "limit_kl", worst)
             if sampler == "refreshed":
                 claim = f"log coverage of the last sampler over the first's, teacher wrong at the {place}: negative"
-                checks.append(upper(claim, 0.0, math.log(arm["coverage"][-1] / arm["coverage"][0]), why="exact"))
+                yield upper(claim, 0.0, math.log(arm["coverage"][-1] / arm["coverage"][0]), why="exact")
         expected, measured = (
             math.log(float(arms["refreshed"][name][-1]) / float(arms["never"][name][-1]))
             for name in ("bias_kl", "limit_kl")
         )
         error = math.hypot(*(arm["limit_kl_se"][-1] / arm["limit_kl"][-1] for arm in arms.values()))
         claim = f"log of the KL refreshed over never refreshed, teacher wrong at the {place}"
-        checks += [interval(claim, expected, measured, error), bound(f"{claim}: {word}", 0.0, measured, error)]
+        yield interval(claim, expected, measured, error)
+        yield bound(f"{claim}: {word}", 0.0, measured, error)
     claim = "||theta - theta*||^2_V* over coverage times weighted teacher error, largest"
-    return [*checks, upper(claim, 1.0, rows["share"].max(), why="exact, population recursion")]
+    yield upper(claim, 1.0, tables["teacher"]["share"].max(), why="exact, population recursion")
 
 
-def _damped_checks(tables: dict[str, Table]) -> list[Check]:
-    checks, rows = [], tables["damped"]
+def _damped_checks(tables: dict[str, Table]) -> Iterator[Check]:
     why = "rounding: units of the last place of theta over the length of the error"
-    for damping in np.unique(rows["damping"]):
-        arm = rows.where(damping=damping)
+    for damping in np.unique(tables["damped"]["damping"]):
+        arm = tables["damped"].where(damping=damping)
         claim = f"1 + largest distance of theta_k from the geometric path, relative, damping {damping:g}"
         rounding = distillation_rounds.damped_rounding(damping, arm["round"].max())
-        checks.append(identity(claim, 1.0, arm["one_plus_distance"].max(), atol=rounding, why=why))
-    return checks
+        yield identity(claim, 1.0, arm["one_plus_distance"].max(), atol=rounding, why=why)
 
 
-def _learner_checks(tables: dict[str, Table]) -> list[Check]:
+def _learner_checks(tables: dict[str, Table]) -> Iterator[Check]:
     labels, on_policy = tables["label_floor"], tables["floors"].where(arm="on-policy")
     distilled = tables["learners"].where(arm="distillation")
     price = distilled["floor_kl"][0] * distilled["num_pairs"][0]
@@ -277,7 +246,7 @@ def _learner_checks(tables: dict[str, Table]) -> list[Check]:
     columns = ((labels, "scaled_kl"), (on_policy, "ratio"))
     error = math.hypot(*(rows[f"{name}_se"][0] / rows[name][0] for rows, name in columns))
     claim = "floor of on-policy DPO over that of distillation with the labels' own noise, tau^2 = pi^2/3"
-    return [interval(claim, labels["floor"][0] / price, measured, measured * error)]
+    yield interval(claim, labels["floor"][0] / price, measured, measured * error)
 
 
 PRESETS = {

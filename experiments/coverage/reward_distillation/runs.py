@@ -136,8 +136,8 @@ def floors(config: Config) -> dict[str, np.ndarray]:
 
 
 def bias_path(env: bl.Environment, teacher: np.ndarray, num_rounds: int, sampler: str) -> dict[str, np.ndarray]:
-    """A teacher's error in the population: KL of theta_1 .. theta_K (num_rounds,), and for the policies that sampled
-    them coverage C_op, weighted error E Var(b)/beta^2, and share, ||theta - theta*||^2_{V*} over their product."""
+    """A teacher's error in the population: bias_kl of theta_1 .. theta_K (num_rounds,), and for the policies sampled
+    for them coverage C_op, weighted error E Var(b)/beta^2, and share, ||theta - theta*||^2_{V*} over their product."""
     refreshed = sampler == "refreshed"
     params = distillation_theory.population_recursion(env, teacher, num_rounds, on_policy=refreshed)
     log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
@@ -147,7 +147,7 @@ def bias_path(env: bl.Environment, teacher: np.ndarray, num_rounds: int, sampler
     covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
     kl = np.asarray([float(bl.metrics.kl_target(env, each)) for each in log_policies[1:]])
     lengths = np.asarray([shift @ spread @ shift for shift in shifts])
-    return {"kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
+    return {"bias_kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
 
 
 def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Config) -> dict[str, np.ndarray]:
@@ -191,6 +191,16 @@ def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: C
     done = _simulate(algorithm, stairs(config.start, config.beta), config, num_seeds)
     kl = done.metrics["kl_target"]
     return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
+
+
+def late_floor(name: str, config: Config) -> float:
+    """n KL of a learner in late rounds, whose pairs are from pi*."""
+    env = stairs(config.start, config.beta)
+    on_policy = bl.samplers.on_policy(env, env.log_target)
+    if name == "DPO":
+        return float(bl.theory.predicted_kl(env, on_policy, 1.0))
+    noise = 0.0 if name == "noiseless" else LABEL_NOISE
+    return float(distillation_theory.predicted_kl(env, on_policy, 1.0, noise))
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:
