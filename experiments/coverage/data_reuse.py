@@ -121,8 +121,7 @@ def plot(table: Table):
         for memory, shade in zip(memories, shades, strict=True):
             rows = drawn.where(memory=memory)
             label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
-            plotting.band(ax, rows["round"], bands.quantiles(rows), "on_policy", label=label, color=shade)
-            plotting.theory(ax, rows["round"], rows[predicted], "on_policy")
+            bands.curve(ax, rows, "round", predicted, "on_policy", label=label, color=shade)
         ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
         ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")
         highest = 4 * drawn["kl_high"][drawn["round"] > 1].max(initial=0.0) if drawn is many else None

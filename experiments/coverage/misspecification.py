@@ -174,8 +174,7 @@ def plot(tables: dict[str, Table]):
     for ax, (noise, (_, label)) in zip(axes, NOISES.items(), strict=True):
         for sampler in SAMPLERS:
             rows = ends.where(noise=noise, sampler=sampler)
-            plotting.band(ax, rows["strength"], bands.errors(rows), sampler)
-            plotting.theory(ax, rows["strength"], rows["pseudo_true_kl"], sampler)
+            bands.curve(ax, rows, "strength", "pseudo_true_kl", sampler, bands.errors(rows))
         ax.set(yscale="log", xlabel=label, ylabel=r"KL($\pi^*\|\pi_K$)")
     plotting.legend(made, columns=2, theory_label="pseudo-true policy")
     plotting.caption(

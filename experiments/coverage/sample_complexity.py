@@ -186,8 +186,7 @@ def plot(table: Table):
     ):
         for arm in arms:
             rows = drawn.where(arm=arm)
-            plotting.band(ax, rows[x], bands.errors(rows, "labels"), arm)
-            plotting.theory(ax, rows[x], rows["predicted"], arm)
+            bands.curve(ax, rows, x, "predicted", arm, bands.errors(rows, "labels"))
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel="labels in total")
     axes[0].set_title(f"to KL {target:.0e}")
     axes[1].set_title(f"from $\\theta_0=-{start:g}$, $C_F(\\pi_0)$ = {farthest['price'][0]:.0e}")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,6 +11,7 @@ from banditlab.claims import Check, Experiment, Shards, Table, identity, interva
 from banditlab.exact import distillation_rounds
 from experiments.coverage.reward_distillation import runs
 from experiments.coverage.reward_distillation.figure import plot
+from experiments.coverage.reward_distillation.runs import Config
 from experiments.shared import row_checks, shares
 
 CLAIM = (
@@ -54,38 +54,6 @@ COLUMNS = {
     "teacher": {"arm": "action that the teacher is wrong about, and whether the sampler is refreshed"},
     "learners": {"arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise"},
 }
-
-
-@dataclass(frozen=True)
-class Config:
-    """Pairs a round, rounds and seeds of every part.
-
-    The seeds of the parts that test a constant are so many that eight standard errors are below 5%. Exact recovery is
-    the same at every beta: its pairs come from policies, and these depend on theta alone.
-    """
-
-    recovery_start: float = -1.0
-    recovery_pairs: int = 8
-    recovery_rounds: int = 6
-    recovery_seeds: int = 22528
-    given_pairs: int = 20
-    given_seeds: int = 24576
-    start: float = -3.0
-    beta: float = 2.0
-    num_rounds: int = 8
-    floor_seeds: tuple[int, ...] = (8192, 3072, 4096, 8192)  # of the arms FLOORS
-    ramp: tuple[float, float] = (0.5, -1.0)  # theta*, theta_0
-    ramp_beta: float = 1.0
-    teacher_pairs: int = 10_000
-    teacher_rounds: int = 6
-    teacher_seeds: int = 512
-    dampings: tuple[float, ...] = (0.25, 0.5, 0.75)
-    damped_seeds: int = 128
-    learner_pairs: int = 5000
-    learner_seeds: int = 1024
-    label_seeds: int = 6144
-    ridge: float = 1.0
-    seed: int = 0
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:

@@ -7,11 +7,8 @@ from banditlab.claims import Table
 from experiments.coverage.reward_distillation import runs
 from experiments.shared import bands
 
-_SAMPLERS = {
-    "refreshed": ("reward_distillation", "distillation, on-policy"),
-    "never": ("offline", "never refreshed"),
-}
 _KEY = "reward_distillation"
+_SAMPLERS = {"refreshed": (_KEY, "distillation, on-policy"), "never": ("offline", "never refreshed")}
 
 
 def plot(tables: dict[str, Table]):
@@ -29,7 +26,7 @@ def plot(tables: dict[str, Table]):
     _draw_floors(axes[0, 1], {"given\nthe pairs": given} | {arm: floors.where(arm=arm) for arm in runs.FLOORS})
     for ax, place, letter in zip(axes[1], runs.WRONG, "cd", strict=True):
         for sampler, (key, label) in _SAMPLERS.items():
-            _draw_kl(ax, teacher.where(arm=f"{place} {sampler}"), "bias_kl", key, label=label)
+            bands.curve(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
         ax.set(yscale="log", xlabel="round", title=f"({letter}) {place} wrong")
         ax.set_ylim(0.5 * teacher["kl_low"].min(), 3 * teacher["kl_high"].max())
     axes[1, 0].set_ylabel(r"bias KL($\pi^*\|\pi$)")
@@ -41,21 +38,15 @@ def plot(tables: dict[str, Table]):
         "Linear softmax, distillation without any ridge. (a) Staircase of 4 unequal stairs, "
         f"{recovery['num_pairs'][0]:g} noiseless pairs a round, pooled, {recovery['seeds'][0]} seeds. (b) n KL, or the "
         f"squared error given the pairs (the {given['spanning'][0]:.1%} of {given['seeds'][0]} batches that have rank "
-        "d), over its prediction; four standard errors. (c), (d) Ramp of 6 actions, one "
-        "feature: a noiseless teacher wrong about one action, the top one, which pi* likes, or the bottom one, which "
-        f"pi_0 likes; {teacher['num_pairs'][0]:g} fresh pairs a round, median and 10-90% band over "
-        f"{teacher['seeds'][0]} seeds. (e), (f) Staircase, fresh batches, {damped['seeds'][0]} and "
-        f"{learner['seeds'][0]} seeds. (f) {learner['num_pairs'][0]:g} pairs a round; DPO (ridge "
-        f"{learner['ridge'][0]:g}) sees who won, "
-        "distillation sees the difference with the noise whose sign that label is (tau^2 = pi^2/3), or without noise: "
-        "more information per pair, not a better use of it.",
+        "d), over its prediction; four standard errors. (c), (d) Ramp of 6 actions, one feature: a noiseless teacher "
+        "wrong about one action, the top one, which pi* likes, or the bottom one, which pi_0 likes; "
+        f"{teacher['num_pairs'][0]:g} fresh pairs a round, median and 10-90% band over {teacher['seeds'][0]} seeds. "
+        f"(e), (f) Staircase, fresh batches, {damped['seeds'][0]} and {learner['seeds'][0]} seeds. (f) "
+        f"{learner['num_pairs'][0]:g} pairs a round; DPO (ridge {learner['ridge'][0]:g}) sees who won, distillation "
+        "sees the difference with the noise whose sign that label is (tau^2 = pi^2/3), or without noise: more "
+        "information per pair, not a better use of it.",
     )
     return made
-
-
-def _draw_kl(ax, arm: Table, predicted: str, key: str, **look) -> None:
-    plotting.band(ax, arm["round"], bands.quantiles(arm), key, **look)
-    plotting.theory(ax, arm["round"], arm[predicted], key)
 
 
 def _draw_floors(ax, rows: dict[str, Table]) -> None:
@@ -72,7 +63,7 @@ def _draw_damped(ax, rows: Table) -> None:
     shares = np.unique(rows["damping"])
     for damping, shade in zip(shares, plotting.shades(_KEY, len(shares) + 1)[:-1], strict=True):
         arm = rows.where(damping=damping)
-        _draw_kl(ax, arm, "path_kl", _KEY, label="", color=shade)
+        bands.curve(ax, arm, "round", "path_kl", _KEY, label="", color=shade)
         place = tuple(arm[name][len(arm) // 2] for name in ("round", "path_kl"))
         ax.annotate(rf"$\eta={damping:g}$", place, fontsize=6, xytext=(3, 3), textcoords="offset points")
     ax.set(yscale="log", xlabel="round", title="(e) damped, noiseless", xticks=np.unique(rows["round"])[1::2])

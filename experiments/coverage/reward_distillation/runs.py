@@ -1,10 +1,8 @@
 """The runs behind the experiment reward_distillation: instances, arms, and what each is compared with."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +15,6 @@ from banditlab import coverage, distillation_theory, exact_rank
 from banditlab.exact import distillation_rounds
 from banditlab.store import failures
 
-if TYPE_CHECKING:
-    from experiments.coverage.reward_distillation.experiment import Config
-
 # A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
 # shows the same number before its sign is taken.
 LABEL_NOISE = math.pi / math.sqrt(3.0)
@@ -31,9 +26,41 @@ MANY = 1e12
 SAMPLERS = ("refreshed", "never")
 FLOORS = ("offline", "on-policy", "damped", "pooled")
 WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
-LEARNERS = ("DPO", "distillation", "noiseless")
+LEARNERS = {"DPO": None, "distillation": LABEL_NOISE, "noiseless": 0.0}  # the noise of a reward difference
 HALF = 0.5  # the damping of the arm of FLOORS
 STEPS = (0.3, 0.4, 0.5, 0.6)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Pairs a round, rounds and seeds of every part.
+
+    The seeds of the parts that test a constant are so many that eight standard errors are below 5%. Exact recovery is
+    the same at every beta: its pairs come from policies, and these depend on theta alone.
+    """
+
+    recovery_start: float = -1.0
+    recovery_pairs: int = 8
+    recovery_rounds: int = 6
+    recovery_seeds: int = 22528
+    given_pairs: int = 20
+    given_seeds: int = 24576
+    start: float = -3.0
+    beta: float = 2.0
+    num_rounds: int = 8
+    floor_seeds: tuple[int, ...] = (8192, 3072, 4096, 8192)  # of the arms FLOORS
+    ramp: tuple[float, float] = (0.5, -1.0)  # theta*, theta_0
+    ramp_beta: float = 1.0
+    teacher_pairs: int = 10_000
+    teacher_rounds: int = 6
+    teacher_seeds: int = 512
+    dampings: tuple[float, ...] = (0.25, 0.5, 0.75)
+    damped_seeds: int = 128
+    learner_pairs: int = 5000
+    learner_seeds: int = 1024
+    label_seeds: int = 6144
+    ridge: float = 1.0
+    seed: int = 0
 
 
 def stairs(start: float | Sequence[float], beta: float) -> bl.Environment:
@@ -184,10 +211,8 @@ def damped(damping: float, config: Config) -> dict[str, np.ndarray]:
 
 def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: Config) -> dict[str, np.ndarray]:
     """On-policy, fresh batches: KL (seeds, rounds) of DPO, or of distillation with or without the labels' noise."""
-    if name == "DPO":
-        algorithm = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge)
-    else:
-        algorithm = distillation(num_pairs, noise=0.0 if name == "noiseless" else LABEL_NOISE)
+    dpo, noise = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge), LEARNERS[name]
+    algorithm = dpo if noise is None else distillation(num_pairs, noise=noise)
     done = _simulate(algorithm, stairs(config.start, config.beta), config, num_seeds)
     kl = done.metrics["kl_target"]
     return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
@@ -195,12 +220,10 @@ def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: C
 
 def late_floor(name: str, config: Config) -> float:
     """n KL of a learner in late rounds, whose pairs are from pi*."""
-    env = stairs(config.start, config.beta)
+    env, noise = stairs(config.start, config.beta), LEARNERS[name]
     on_policy = bl.samplers.on_policy(env, env.log_target)
-    if name == "DPO":
-        return float(bl.theory.predicted_kl(env, on_policy, 1.0))
-    noise = 0.0 if name == "noiseless" else LABEL_NOISE
-    return float(distillation_theory.predicted_kl(env, on_policy, 1.0, noise))
+    labels = bl.theory.predicted_kl(env, on_policy, 1.0)
+    return float(labels if noise is None else distillation_theory.predicted_kl(env, on_policy, 1.0, noise))
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:
