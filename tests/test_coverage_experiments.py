@@ -7,16 +7,37 @@ from scipy.stats import chi2
 from tables import committed, failing
 
 import banditlab as bl
-from banditlab.exact import chi_squares, pseudo_true
+from banditlab.exact import chi_squares, pseudo_true, sample_estimates
 from experiments.coverage import data_reuse, phase_diagram
-from experiments.coverage.misspecification.runs import SAMPLERS, pseudo_true_params, win_probs
+from experiments.coverage.misspecification import SAMPLERS, pseudo_true_params, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
-from experiments.coverage.sample_complexity.runs import limit_median, search
+from experiments.coverage.sample_complexity import Config, limit_median, search
 
 
 def test_the_median_of_a_sum_of_chi_squares():
     assert chi_squares.median(np.ones(1)) == pytest.approx(chi2.median(1), rel=1e-5)
     assert chi_squares.median(0.3 * np.ones(5)) == pytest.approx(0.3 * chi2.median(5), rel=1e-9)
+
+
+def test_the_error_of_a_sample_median_is_that_of_normal_samples():
+    ordered = np.sort(np.random.default_rng(0).standard_normal((400, 10_000)), axis=1)
+    medians, errors = sample_estimates.median(ordered)
+    assert errors.mean() == pytest.approx(np.sqrt(np.pi / 2 / 10_000), rel=0.02)
+    assert medians.std() == pytest.approx(errors.mean(), rel=0.15)
+
+
+def test_a_slope_and_its_error_are_those_of_least_squares():
+    x, y = np.array([0.0, 1.0, 3.0, 4.0]), np.array([1.0, 2.0, 2.5, 7.0])
+    found, error = sample_estimates.slope(x, y, np.full(4, 0.2))
+    wanted, covariance = np.polyfit(x, y, 1, cov="unscaled")
+    assert found == pytest.approx(wanted[0], rel=1e-12)
+    assert error == pytest.approx(0.2 * np.sqrt(covariance[0, 0]), rel=1e-12)
+
+
+def test_bisection_closes_in_on_where_the_condition_starts_to_hold():
+    edges = np.array([0.2, 0.7])
+    found = sample_estimates.bisection(lambda x: x > edges, np.zeros(2), np.ones(2), 20)
+    assert found == pytest.approx(edges, abs=2.0**-21)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():
@@ -29,10 +50,8 @@ def test_the_limit_median_of_the_chain_is_its_price():
 
 def test_an_unreachable_target_is_an_explicit_infinity():
     env = bl.instances.chain()
-    found = search(
-        "offline", env, np.array([1e-30]), np.array([1e15]), design=bl.designs.joint(env),
-        ridge=0.0, num_seeds=8, num_steps=1, final_seeds=16,
-    )  # fmt: skip
+    config = Config(ridge=0.0, num_seeds=8, num_steps=1)
+    found = search("offline", env, np.array([1e-30]), np.array([1e15]), config, bl.designs.joint(env), final_seeds=16)
     assert not found["reached"].any()
     assert np.isinf(found["labels"]).all()
 
@@ -71,6 +90,29 @@ def test_without_noise_the_sandwich_is_the_inverse_information():
     information = np.asarray(bl.theory.fisher_information(env, jnp.asarray(law)))
     found = pseudo_true.sandwich(np.asarray(env.features), 1.0, table, law, np.asarray(env.target_params))
     assert found @ information == pytest.approx(np.eye(3), abs=1e-9)
+
+
+def test_a_second_round_is_a_first_one_from_the_policy_of_the_minimiser():
+    env = bl.instances.staircase(3, start=1.0)
+    table = win_probs(env, "flips", 0.2)
+    features, log_base, start = (np.asarray(leaf) for leaf in (env.features, env.log_base, env.target_params))
+
+    def after(scores, rounds):
+        return pseudo_true.recursion(features, 1.0, table, np.ones(1), scores, log_base, start, rounds)
+
+    law = np.asarray(bl.samplers.initial(env, env.log_initial))
+    once = after(np.asarray(env.log_initial), 1)
+    assert once == pytest.approx(pseudo_true.minimiser(features, 1.0, table, law, start), abs=1e-10)
+    twice = after(np.asarray(env.log_initial), 2)
+    assert twice == pytest.approx(after(log_base + features @ once, 1), abs=1e-10)
+    assert np.abs(twice - once).max() > 1e-3
+
+
+def test_the_mean_kl_is_that_of_the_library():
+    env = bl.instances.staircase(3, start=1.0)
+    scores = np.asarray(env.log_target), np.asarray(env.log_initial) + 5.0
+    found = pseudo_true.mean_kl(np.asarray(env.context_probs), *scores)
+    assert found == pytest.approx(float(bl.metrics.kl_target(env, env.log_initial)), rel=1e-10)
 
 
 def test_the_cycles_are_no_reward_differences():

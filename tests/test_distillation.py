@@ -12,7 +12,8 @@ from random_environments import random_environment, random_pair_law
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank, testing, theory
 from banditlab.estimators.regression import least_squares
-from experiments.coverage.reward_distillation import laws, runs
+from banditlab.exact import distillation_rounds
+from experiments.coverage.reward_distillation import runs
 
 SHAPE = (2, 4, 3)
 solve = jax.jit(least_squares)
@@ -115,6 +116,30 @@ def test_population_rounds_contract_by_exactly_one_minus_damping_and_recover_a_t
         assert int(info.existence) == bl.Existence.exists
     if damping == 1.0:
         assert np.allclose(state.log_policy, env.log_target, rtol=0, atol=1e-13)
+
+
+def test_a_damped_path_is_that_of_population_rounds_and_its_rounding_is_enough():
+    env = random_environment(3, SHAPE)
+    target, num_rounds = np.asarray(env.target_params), 6
+    found = distillation_theory.population_recursion(env, env.reward, num_rounds, damping=0.4)
+    path = distillation_rounds.damped_errors(found[0] - target, 0.4, num_rounds)
+    assert np.allclose(path[:2], (found[0] - target) * np.array([[0.6], [0.36]]), rtol=1e-15)
+    distance = distillation_rounds.relative_distance(found[1:] - target, path)
+    assert distance.shape == (num_rounds,)
+    assert distance.max() < distillation_rounds.damped_rounding(0.4, num_rounds) < 1e-9
+    assert distillation_rounds.relative_distance(1.01 * path, path) == pytest.approx(0.01, rel=1e-10)
+
+
+def test_the_nearest_of_a_set_and_the_bound_on_an_empirical_law():
+    params = np.array([[[0.0, 1.0], [2.0, 2.5]]])
+    allowed = np.array([[0.0, 1.0], [2.0, 2.0], [9.0, 9.0]])
+    assert distillation_rounds.distance_to_nearest(params, allowed).tolist() == [[0.0, 0.5]]
+    bound = distillation_rounds.empirical_law_bound(500, 0.05)
+    assert 2 * math.exp(-2 * 500 * bound**2) == pytest.approx(0.05, rel=1e-12)
+    draws = np.sort(np.random.default_rng(0).random((2000, 500)), axis=1)
+    steps = np.arange(501) / 500
+    distance = np.maximum(np.abs(draws - steps[1:]), np.abs(draws - steps[:-1])).max(axis=1)
+    assert 0.02 < (distance > bound).mean() < 0.06
 
 
 def test_pooled_noise_is_the_mean_over_all_pairs():
@@ -225,9 +250,9 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
     bias = {}
     for place, wrong in runs.WRONG.items():
         teacher = runs.teacher_wrong_at(env, *wrong)
-        for refreshed in (True, False):
-            path = laws.bias_path(env, teacher, 5, refreshed=refreshed)
-            bias[place, refreshed] = path["kl"][-1]
+        for sampler in runs.SAMPLERS:
+            path = runs.bias_path(env, teacher, 5, sampler)
+            bias[place, sampler] = path["bias_kl"][-1]
             assert (path["share"] <= 1).all()
         algorithm = bl.algorithms.reward_distillation(math.inf, teacher=teacher)
         state = algorithm.init(jax.random.key(0), env)
@@ -235,8 +260,8 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
         for params in wanted[1:]:
             state, _ = step(algorithm, jax.random.key(0), state, env)
             assert np.allclose(state.params, params, rtol=0, atol=1e-12)
-    assert bias["top", True] > 50 * bias["top", False]
-    assert bias["bottom", True] < bias["bottom", False] / 30
+    assert bias["top", "refreshed"] > 50 * bias["top", "never"]
+    assert bias["bottom", "refreshed"] < bias["bottom", "never"] / 30
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tables import committed, failing
 import banditlab as bl
 from banditlab.estimators import chi_po, pessimism
 from banditlab.exact import zhu_jordan_jiao as exact
-from experiments.coverage.pessimism import experiment, runs
+from experiments.coverage import pessimism as experiment
 
 ENV = random_environment(3)
 WINS = random_wins(3, (3, 4))
@@ -186,8 +186,10 @@ def enumerated():
     config = experiment.Config()
     env = bl.instances.zhu_jordan_jiao()
     with np.errstate(divide="ignore"):
-        comparisons = jnp.log(jnp.asarray(np.stack(list(runs.COMPARISONS.values()))))[:, None]
-    widths = jnp.asarray([config.narrow if arm == runs.NARROW else config.width for arm in runs.COMPARISONS])
+        comparisons = jnp.log(jnp.asarray(np.stack(list(experiment.COMPARISONS.values()))))[:, None]
+    widths = jnp.asarray(
+        [config.narrow if arm == experiment.NARROW else config.width for arm in experiment.COMPARISONS]
+    )
 
     @jax.jit
     def gaps(wins):
@@ -220,7 +222,7 @@ def test_the_exact_law_is_the_enumeration_of_all_label_sequences(enumerated, num
     values, probs = enumerated(num_labels)
     assert probs.sum() == pytest.approx(1.0, abs=1e-12)
     law = experiment.exact_gaps(config, num_labels)
-    arms = (runs.GREEDY, *runs.COMPARISONS, f"chi_po b={config.temperature:g}")
+    arms = (experiment.GREEDY, *experiment.COMPARISONS, f"chi_po b={config.temperature:g}")
     for arm, gaps in zip(arms, values, strict=True):
         mean, deviation = law[arm]
         assert mean == pytest.approx(probs @ gaps, abs=1e-8), arm
@@ -242,9 +244,18 @@ def test_the_greedy_gap_is_its_closed_form_whatever_the_cap(num_labels):
 def test_the_limits_are_sigma_zero_and_one():
     limits = {arm: mean for arm, (mean, _) in experiment.exact_gaps(experiment.Config(), math.inf).items()}
     sigma = pytest.approx(expit(-1.0), abs=1e-12)
-    assert limits[runs.GREEDY] == limits[runs.UNIFORM] == limits[runs.NARROW] == sigma
-    assert limits[runs.COVERED] == pytest.approx(0.0, abs=1e-15)
-    assert limits[runs.UNCOVERED] == pytest.approx(1.0, abs=1e-12)
+    assert limits[experiment.GREEDY] == limits[experiment.UNIFORM] == limits[experiment.NARROW] == sigma
+    assert limits[experiment.COVERED] == pytest.approx(0.0, abs=1e-15)
+    assert limits[experiment.UNCOVERED] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("num_labels", [2, 9, 100, 10**6])
+def test_from_the_second_width_on_neither_of_the_first_actions_is_played(num_labels):
+    law, comparison = exact.outcomes(num_labels, 2.0), np.eye(4)[2]
+    always, never = exact.playable_widths(2.0, 1.0)
+    assert np.isin(np.round(exact.pessimistic_gaps(law, never, 1.0, comparison), 9), [0.0, 0.05, 0.1]).all()
+    if num_labels == 10**6:  # many labels: a_1, whose gap is 1, stays playable below the first width
+        assert exact.pessimistic_gaps(law, 0.99 * always, 1.0, comparison).max() == pytest.approx(1.0, abs=1e-9)
 
 
 def test_a_width_at_which_the_claim_is_false_is_refused():
@@ -266,7 +277,7 @@ def test_the_exact_law_refuses_too_few_labels():
 
 def test_one_data_set_on_which_uniform_pessimism_acts_is_caught():
     table = committed("pessimism")["simulated"]
-    share = np.where(table["arm"] == runs.UNIFORM, 1e-5, table["unlike_greedy"])
+    share = np.where(table["arm"] == experiment.UNIFORM, 1e-5, table["unlike_greedy"])
     (claim,) = failing("pessimism", "simulated", unlike_greedy=share)
     assert "measured from the uniform policy" in claim
 
@@ -275,7 +286,7 @@ def test_a_gap_far_from_its_exact_value_is_caught_in_every_arm():
     table = committed("pessimism")["simulated"]
     error = table["deviation"] / np.sqrt(table["seeds"])
     claims = failing("pessimism", "simulated", gap=table["gap"] + 8 * error + 1e-9)
-    for arm in (runs.GREEDY, *runs.COMPARISONS):
+    for arm in (experiment.GREEDY, *experiment.COMPARISONS):
         assert any(f"expected gap, {arm}," in claim for claim in claims)
 
 

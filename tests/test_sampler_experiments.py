@@ -74,6 +74,32 @@ def test_quadratic_map_is_the_limit_of_one_step_of_mix_p():
         assert image == pytest.approx(gradient_rates.quadratic_image(reward, error), rel=2 * size)
 
 
+def test_steps_stay_within_the_derived_remainders():
+    reward, direction = np.array([0.3, -0.6, 1.4]), np.array([0.5, -1.0, 0.2])
+    true, law = reward[:, None] - reward[None, :], np.full((3, 3), 1 / 9)
+    rate, step, bend = gradient_rates.linear_theory(law, reward, 0.7)
+
+    def linear(error):
+        implicit = true - (error[:, None] - error[None, :])
+        return error - step * 0.7**2 * (2 / 9) * (expit(true) - expit(implicit)).sum(axis=1)
+
+    for size in (3e-2, 1e-3):
+        error = size * direction
+        factor = np.ptp(linear(linear(error))) / np.ptp(error)
+        assert abs(factor - rate**2) < gradient_rates.two_step_remainder(np.ptp(error), rate, bend)
+        implicit = true - (error[:, None] - error[None, :])
+        for weights in (true, implicit):  # Mix-R, Mix-P
+            image = error - ((expit(true) - expit(implicit)) / (expit(weights) * expit(-weights))).mean(axis=1)
+            distance = abs(np.ptp(image) - gradient_rates.quadratic_image(reward, error))
+            assert 0 < distance < gradient_rates.quadratic_remainder(np.ptp(error), 3)
+
+
+def test_the_order_falls_short_of_two_by_the_constant():
+    error, bend = 1e-4, 3.0
+    order = np.log(bend * error**2) / np.log(error)
+    assert 2 - order == pytest.approx(gradient_rates.order_shortfall(error, bend, 0.0), rel=1e-12)
+
+
 @pytest.fixture(scope="module")
 def ranking():
     """A table with the true prices of samplers that solve no design, as if measured without error."""

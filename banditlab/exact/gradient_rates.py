@@ -50,3 +50,25 @@ def quadratic_image(reward: np.ndarray, error: np.ndarray) -> float:
     squares = (error[:, None] - error[None, :]) ** 2
     image = (np.tanh((reward[:, None] - reward[None, :]) / 2) * squares).sum(axis=1) / (2 * len(reward))
     return float(np.ptp(image))
+
+
+def two_step_remainder(errors: np.ndarray, rate: float, bend: float) -> np.ndarray:
+    """(K,) largest distance of e_(k+2)/e_k from rho^2 for errors e_k (K,), rate and bend those of `linear_theory`.
+
+    The neglected terms are M r_k + r_(k+1), |r| <= bend e^2, M the linear step: |M| <= sqrt(3/2) rho between the
+    differences of three numbers, its norm being rho between the numbers.
+    """
+    return 2 * bend * errors * (1 + rate)
+
+
+def quadratic_remainder(errors: np.ndarray, num_actions: int) -> np.ndarray:
+    """(K,) largest remainder of (2) for errors e_k (K,)."""
+    return 2 * (num_actions - 1) / num_actions * (np.exp(errors) / 6 + 0.25) * errors**3
+
+
+def order_shortfall(error: float, bend: float, rounding: float) -> float:
+    """2 less the smallest log e_(k+1)/log e_k that e_(k+1) <= b e_k^2 allows: log b/|log e_k|, for e_k below 1.
+
+    rounding: relative, of e_(k+1).
+    """
+    return (np.log(bend) + rounding) / abs(np.log(error))

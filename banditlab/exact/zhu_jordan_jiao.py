@@ -7,6 +7,7 @@ here is a function of (w, last label). Everything is NumPy and SciPy: nothing is
 The gap is that of the reward, not of J: r*(a_4) - E_pi r*, between 0 and 1.1.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -95,7 +96,12 @@ def pessimistic_gaps(law: Outcomes, width: float, ridge: float, comparison: np.n
 
 
 def chi_po_gaps(law: Outcomes, temperature: float) -> np.ndarray:
-    """(K,) gap of pi = W(exp((r_hat - lambda)/b))/4 at the uniform reference; lambda by bisection, W by SciPy."""
+    """(K,) gap of pi = W(exp((r_hat - lambda)/b))/4 at the uniform reference; lambda by bisection, W by SciPy.
+
+    Its mean in the limit is LIMIT at least, whatever the temperature: the two outcomes' rewards are images of each
+    other under a_1 <-> a_4, a_2 <-> a_3, so it is p m + (1 - p)(1 - m) + 0.1 (masses of the 2nd and 3rd), p =
+    sigma(-1), m >= 1/2.
+    """
     scaled = law.params @ FEATURES.T / temperature
     # No ratio is above 4 and some ratio is at least 1: phi(1) <= max r/b - lambda/b <= phi(4).
     low, high = scaled.max(axis=1) - (4 + np.log(4)), scaled.max(axis=1) - 1
@@ -111,6 +117,31 @@ def mean_and_deviation(law: Outcomes, gaps: np.ndarray) -> tuple[float, float]:
     """E gap and its standard deviation for gaps (K,)."""
     mean = float(law.probs @ gaps)
     return mean, float(np.sqrt(law.probs @ (gaps - mean) ** 2))
+
+
+def expected_gaps(
+    law: Outcomes,
+    greedy: str,
+    pessimists: Mapping[str, tuple[float, np.ndarray]],
+    ridge: float,
+    temperatures: Mapping[str, float],
+) -> dict[str, tuple[float, float]]:
+    """Name -> expected gap and its standard deviation: of the greedy policy, called `greedy`; of pessimists, each of a
+    width and measured from a comparison (4,); of chi-PO at temperatures."""
+    gaps = {greedy: greedy_gaps(law)}
+    gaps |= {name: pessimistic_gaps(law, width, ridge, nu) for name, (width, nu) in pessimists.items()}
+    gaps |= {name: chi_po_gaps(law, temperature) for name, temperature in temperatures.items()}
+    return {name: mean_and_deviation(law, values) for name, values in gaps.items()}
+
+
+def playable_widths(max_norm: float, ridge: float) -> tuple[float, float]:
+    """Below the first width pessimism measured from a_3 may play a_1 for ever; from the second on neither a_1 nor a_2.
+
+    With width >= R sqrt(2 (1 + ridge)), R the cap max_norm, the bound of a_1 is at most R sqrt 2 - width/sqrt(1 +
+    ridge) <= 0, and of a_2 at most R - width/sqrt(1 + ridge) < 0. Below R sqrt(1 + ridge) a_1 stays playable.
+    """
+    edge = max_norm * (1 + ridge) ** 0.5
+    return edge, 2**0.5 * edge
 
 
 def _greedy(values: np.ndarray) -> np.ndarray:

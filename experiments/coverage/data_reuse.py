@@ -9,7 +9,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import predictors
+from experiments.shared import bands, chosen_instance, predictors
 
 CLAIM = (
     "Fresh batches end at a floor that does not fall with the rounds, pooled ones decay like 1/k; labels that keep a "
@@ -42,10 +42,8 @@ class Config:
 
 def run(config: Config, shards: Shards) -> Table:
     """One row per batch size, weight of old labels and round."""
-    if config.instance is None:
-        name, env = "staircase", bl.instances.staircase(config.num_stairs, config.step, config.start, config.beta)
-    else:
-        name, env = config.instance.name, config.instance.environment()
+    staircase = partial(bl.instances.staircase, config.num_stairs, config.step, config.start, config.beta)
+    name, env = chosen_instance.named(config.instance, "staircase", staircase)
     regimes = (
         (FINITE, config.num_pairs, config.num_seeds, config.ridge),
         (ASYMPTOTIC, config.large_pairs, config.large_seeds, 0.0),
@@ -122,10 +120,8 @@ def plot(table: Table):
     for ax, drawn, predicted in ((axes[0], few, "predicted_median"), (axes[1], many, "ideal")):
         for memory, shade in zip(memories, shades, strict=True):
             rows = drawn.where(memory=memory)
-            quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
             label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
-            plotting.band(ax, rows["round"], quantiles, "on_policy", label=label, color=shade)
-            plotting.theory(ax, rows["round"], rows[predicted], "on_policy")
+            bands.curve(ax, rows, "round", predicted, "on_policy", label=label, color=shade)
         ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
         ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")
         highest = 4 * drawn["kl_high"][drawn["round"] > 1].max(initial=0.0) if drawn is many else None

@@ -23,6 +23,11 @@ def choose(
     return env, {"instance": name, **sizes, "beta": float(env.beta)}
 
 
+def named(instance: Instance | None, usual: str, make: Callable[[], bl.Environment]) -> tuple[str, bl.Environment]:
+    """Name and environment of ``instance``, or ``usual`` and what ``make`` returns."""
+    return (usual, make()) if instance is None else (instance.name, instance.environment())
+
+
 def words(environment: Table) -> str:
     """How a caption names the environment of a row of `choose`."""
     row: Mapping[str, Any] = {name: values[0] for name, values in environment.columns.items()}

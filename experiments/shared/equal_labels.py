@@ -15,7 +15,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import chosen_instance, predictors
+from experiments.shared import bands, chosen_instance, predictors
 from experiments.shared.chosen_instance import choose, words
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ def blend(design: "bl.designs.Design", weights: dict[str, Array], env: bl.Enviro
     laws = {name: getattr(b, name)(env, log_policy) for name in ("initial", "uniform", "on_policy")}
     laws |= {name: getattr(b, name)(design, env, log_policy) for name in ("designed", "paired")}
     return sum((weights[name] * laws[name] for name in COMPONENTS), jnp.zeros_like(laws["initial"]))
+
+
+def mixture(design: "bl.designs.Design", weights: Mapping[str, float]) -> Partial:
+    """`blend` of COMPONENTS by weight, as a sampler."""
+    return Partial(blend, design, {name: jnp.asarray(weights.get(name, 0.0)) for name in COMPONENTS})
 
 
 def algorithms(
@@ -153,7 +158,7 @@ def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
     for ax, (title, arms) in zip(axes, panels.items(), strict=True):
         for arm in arms:
             rows = drawn.where(arm=arm)
-            quantiles = np.stack([rows[f"kl_{level}"] for level in statistics.BAND])
+            quantiles = bands.quantiles(rows)
             if arm == "design_one_round":  # two points are no curve
                 plotting.point(ax, rows["labels"][-1], quantiles[:, -1], arm)
                 continue

@@ -1,6 +1,5 @@
 """General function classes: version spaces of a finite class against their exact law, and the noisy 1/n rate."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +10,7 @@ from banditlab.claims import Experiment, Shards, Table, statistics
 from banditlab.exact.finite_class import chosen_alone, threshold
 from experiments.coverage.function_classes import checks, figure, runs
 from experiments.coverage.function_classes.laws import exact_version_spaces
+from experiments.shared import shares
 
 CLAIM = (
     "Noiseless pairs single out f* with the failure probability of the exact version-space law, below sum_f (1-p_f)^n; "
@@ -47,12 +47,6 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     return {part: Table.from_rows(rows) for part, rows in parts.items()}
 
 
-def _share(name: str, found: np.ndarray, probability: float) -> dict[str, float]:
-    """Exact probability, and a share (num_seeds,) of booleans with the standard error that this gives."""
-    error = math.sqrt(max(probability * (1 - probability), 0.0) / len(found))
-    return {f"{name}_exact": probability, name: float(found.mean()), f"{name}_se": error}
-
-
 def _version_spaces(config: Config, shards: Shards) -> dict[str, list]:
     setting = config.num_pairs, config.num_rounds
     compute = partial(runs.version_spaces, *setting, config.num_seeds, config.seed, config.beta)
@@ -67,12 +61,12 @@ def _version_spaces(config: Config, shards: Shards) -> dict[str, list]:
         for k, law in enumerate(laws):
             labels = config.num_pairs * (k + 1)
             size = {"labels": float(labels), "seeds": config.num_seeds}
-            failed = _share("failure", data[arm][:, k] > 0, float(law[1:].sum()))
+            failed = shares.beside("failure", law[1:].sum(), (data[arm][:, k] > 0).mean(), config.num_seeds)
             parts["version_spaces"].append({"arm": arm} | size | failed)
             if not on_policy:  # both bounds are for pairs from one policy
                 crude, union = function_classes.failure_bounds(env, rewards, truth, initial, labels)
                 beyond = (members * (shown > threshold(len(shown), runs.DELTA) / labels)).any(axis=1)
-                exceeded = _share("exceed", beyond[data[arm][:, k]], float(law @ beyond))
+                exceeded = shares.beside("exceed", law @ beyond, beyond[data[arm][:, k]].mean(), config.num_seeds)
                 parts["bounds"].append(size | {"union_bound": union, "crude_bound": crude} | exceeded)
     return parts
 
@@ -91,7 +85,8 @@ def _finite(config: Config, shards: Shards) -> list[dict[str, float]]:
         row |= statistics.mean("errors", data["wrong_alone"][:, place].sum(axis=1).astype(float))
         row |= statistics.mean("failure", data["wrong"][:, place].astype(float))
         union = float(chosen_alone(shown, *setting, n, limit).sum())
-        rows.append(row | _share("exceed", data["deviation"][:, place] > limit, union))
+        exceeded = (data["deviation"][:, place] > limit).mean()
+        rows.append(row | shares.beside("exceed", union, exceeded, config.finite_seeds))
     return rows
 
 

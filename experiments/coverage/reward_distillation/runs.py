@@ -1,10 +1,8 @@
 """The runs behind the experiment reward_distillation: instances, arms, and what each is compared with."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +12,8 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank
+from banditlab.exact import distillation_rounds
 from banditlab.store import failures
-
-if TYPE_CHECKING:
-    from experiments.coverage.reward_distillation.experiment import Config
 
 # A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
 # shows the same number before its sign is taken.
@@ -30,21 +26,48 @@ MANY = 1e12
 SAMPLERS = ("refreshed", "never")
 FLOORS = ("offline", "on-policy", "damped", "pooled")
 WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
-LEARNERS = ("DPO", "distillation", "noiseless")
+LEARNERS = {"DPO": None, "distillation": LABEL_NOISE, "noiseless": 0.0}  # the noise of a reward difference
 HALF = 0.5  # the damping of the arm of FLOORS
 STEPS = (0.3, 0.4, 0.5, 0.6)
 
 
-def stairs(start: list[float] | tuple[float, ...], beta: float) -> bl.Environment:
+@dataclass(frozen=True)
+class Config:
+    """Pairs a round, rounds and seeds of every part.
+
+    The seeds of the parts that test a constant are so many that eight standard errors are below 5%. Exact recovery is
+    the same at every beta: its pairs come from policies, and these depend on theta alone.
+    """
+
+    recovery_start: float = -1.0
+    recovery_pairs: int = 8
+    recovery_rounds: int = 6
+    recovery_seeds: int = 22528
+    given_pairs: int = 20
+    given_seeds: int = 24576
+    start: float = -3.0
+    beta: float = 2.0
+    num_rounds: int = 8
+    floor_seeds: tuple[int, ...] = (8192, 3072, 4096, 8192)  # of the arms FLOORS
+    ramp: tuple[float, float] = (0.5, -1.0)  # theta*, theta_0
+    ramp_beta: float = 1.0
+    teacher_pairs: int = 10_000
+    teacher_rounds: int = 6
+    teacher_seeds: int = 512
+    dampings: tuple[float, ...] = (0.25, 0.5, 0.75)
+    damped_seeds: int = 128
+    learner_pairs: int = 5000
+    learner_seeds: int = 1024
+    label_seeds: int = 6144
+    ridge: float = 1.0
+    seed: int = 0
+
+
+def stairs(start: float | Sequence[float], beta: float) -> bl.Environment:
     """A staircase of four unequal stairs: with equal ones theta* - theta_0 is a single difference z, and one pair
-    that shows it recovers everything before the rank is d."""
-    features = np.tril(np.ones((len(STEPS) + 1, len(STEPS) + 1)))[:, 1:]
-    return bl.Environment.create(features[None], target_params=STEPS, initial_params=start, beta=beta)
-
-
-def far_stairs(config: Config) -> bl.Environment:
-    """The staircase of the floors, the damped rounds and the learners, with pi_0 far from pi*."""
-    return stairs([config.start] * 4, config.beta)
+    that shows it recovers everything before the rank is d. start: theta_0, or every coordinate of it."""
+    staircase = bl.instances.staircase(len(STEPS), beta=beta)
+    return staircase.replace(target_params=STEPS, initial_params=np.broadcast_to(start, len(STEPS)))
 
 
 def ramp(target: float, start: float, beta: float = 1.0) -> bl.Environment:
@@ -55,9 +78,7 @@ def ramp(target: float, start: float, beta: float = 1.0) -> bl.Environment:
 
 def teacher_wrong_at(env: bl.Environment, action: int, error: float) -> np.ndarray:
     """(1, A) the true reward but for one action."""
-    reward = np.array(env.reward)
-    reward[0, action] += error
-    return reward
+    return np.asarray(env.reward) + error * np.eye(env.num_actions)[action]
 
 
 def _sampler(refreshed: Array, env: bl.Environment, log_policy: Array) -> Array:
@@ -65,32 +86,30 @@ def _sampler(refreshed: Array, env: bl.Environment, log_policy: Array) -> Array:
     return jnp.where(refreshed > 0, bl.samplers.on_policy(env, log_policy), bl.samplers.initial(env, log_policy))
 
 
-def distillation(num_pairs: float, *, refreshed: bool = True, **options) -> bl.Algorithm:
-    """`bl.algorithms.reward_distillation` with the sampler as a number."""
-    sampler = Partial(_sampler, jnp.asarray(float(refreshed)))
-    return bl.algorithms.reward_distillation(num_pairs, sampler=sampler, **options)
+def distillation(num_pairs: float, sampler: str = "refreshed", **options) -> bl.Algorithm:
+    """`bl.algorithms.reward_distillation`, with one of SAMPLERS as a number."""
+    law = Partial(_sampler, jnp.asarray(float(sampler == "refreshed")))
+    return bl.algorithms.reward_distillation(num_pairs, sampler=law, **options)
 
 
 def recovery(config: Config) -> dict[str, np.ndarray]:
-    """Noiseless and pooled, (refreshed, never refreshed): the share recovered by round against the exact rank law.
+    """Noiseless and pooled, by SAMPLERS: the share recovered by round against the exact rank law.
 
     Returns recovered and predicted (2, num_rounds); unexplained (2,), seed-rounds whose theta is none of those that
     exact_rank allows, or that have recovered without rank d or the other way round.
     """
-    env, num_pairs, num_rounds = stairs([config.recovery_start] * 4, 1.0), config.recovery_pairs, config.recovery_rounds
-    algorithms = [distillation(num_pairs, refreshed=refreshed, pooled=True) for refreshed in (True, False)]
+    env, num_pairs, num_rounds = stairs(config.recovery_start, 1.0), config.recovery_pairs, config.recovery_rounds
+    algorithms = [distillation(num_pairs, sampler, pooled=True) for sampler in SAMPLERS]
     seeds = {"num_seeds": config.recovery_seeds, "seed": config.seed}
     done = bl.simulate_grid(algorithms, [env], num_rounds=num_rounds, metrics=("existence",), **seeds)
     recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
     spans = done.metrics["existence"] == bl.Existence.exists
-    laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=refreshed) for refreshed in (True, False)]
-    nearest = np.full(recovered.shape, np.inf)
-    for params in laws[0].params:
-        nearest = np.minimum(nearest, np.abs(done.params - params).max(axis=-1))
+    laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=name == "refreshed") for name in SAMPLERS]
+    off = distillation_rounds.distance_to_nearest(done.params, laws[0].params) > EXACT
     return {
         "recovered": recovered.mean(axis=1),
         "predicted": np.stack([law.recovered[1:] for law in laws]),
-        "unexplained": ((nearest > EXACT) | (recovered != spans)).sum(axis=(1, 2)),
+        "unexplained": (off | (recovered != spans)).sum(axis=(1, 2)),
     }
 
 
@@ -99,7 +118,7 @@ def given_the_pairs(config: Config) -> dict[str, np.ndarray]:
 
     Over the m batches that span, which depends on the pairs alone; the others are failures.
     """
-    env = stairs([0.0] * 4, config.beta)
+    env = stairs(0.0, config.beta)
     algorithm = bl.algorithms.reward_distillation(config.given_pairs, LABEL_NOISE, on_policy=False)
 
     @jax.jit
@@ -122,26 +141,40 @@ def floors(config: Config) -> dict[str, np.ndarray]:
     the second round on. `damped` and `pooled` start at theta*, in `near`: after k rounds on-policy they are left with
     eta^2 sum_{j<k} (1-eta)^2j and 1/k of it. Also "undetermined ARM", the batches without rank d.
     """
-    far, near, num_rounds = far_stairs(config), stairs(STEPS, config.beta), config.num_rounds
+    far, near = stairs(config.start, config.beta), stairs(STEPS, config.beta)
     at_start, at_target = (
         float(distillation_theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), MANY, LABEL_NOISE))
         for env in (far, near)
     )
-    rounds = range(1, num_rounds + 1)
+    rounds = range(1, config.num_rounds + 1)
     share = np.asarray([distillation_theory.damped_share(HALF, k) for k in rounds])
     arms = {
-        "offline": ({"refreshed": False}, far, np.full(num_rounds, at_start)),
-        "on-policy": ({}, far, np.asarray([at_start] + [at_target] * (num_rounds - 1))),
+        "offline": ({"sampler": "never"}, far, at_start),
+        "on-policy": ({}, far, at_target),  # its first batch, left out, is the offline one
         "damped": ({"damping": HALF}, near, at_target * share),
         "pooled": ({"pooled": True}, near, at_target / np.asarray(rounds)),
     }
     results = {}
     for (arm, (options, env, predicted)), seeds in zip(arms.items(), config.floor_seeds, strict=True):
         done = _simulate(distillation(MANY, noise=LABEL_NOISE, **options), env, config, seeds)
-        ratio = done.metrics["kl_target"] / predicted
-        results[arm] = ratio[:, arm == "on-policy" :].mean(axis=1)  # its first batch is the offline one
+        results[arm] = (done.metrics["kl_target"] / predicted)[:, arm == "on-policy" :].mean(axis=1)
         results[f"undetermined {arm}"] = np.asarray(done.failures["undetermined"])
     return results
+
+
+def bias_path(env: bl.Environment, teacher: np.ndarray, num_rounds: int, sampler: str) -> dict[str, np.ndarray]:
+    """A teacher's error in the population: bias_kl of theta_1 .. theta_K (num_rounds,), and for the policies sampled
+    for them coverage C_op, weighted error E Var(b)/beta^2, and share, ||theta - theta*||^2_{V*} over their product."""
+    refreshed = sampler == "refreshed"
+    params = distillation_theory.population_recursion(env, teacher, num_rounds, on_policy=refreshed)
+    log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
+    sampling = log_policies[:-1] if refreshed else [env.log_initial] * num_rounds
+    spread, shifts = np.asarray(coverage.target_covariance(env)), params[1:] - np.asarray(env.target_params)
+    bounds = np.asarray([float(distillation_theory.bias_bound(env, teacher, each)) for each in sampling])
+    covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
+    kl = np.asarray([float(bl.metrics.kl_target(env, each)) for each in log_policies[1:]])
+    lengths = np.asarray([shift @ spread @ shift for shift in shifts])
+    return {"bias_kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
 
 
 def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Config) -> dict[str, np.ndarray]:
@@ -149,33 +182,28 @@ def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Con
 
     pairs: the Config's, and MANY.
     """
+    arms = {f"{name} {sampler}": (name, sampler) for name in rewards for sampler in SAMPLERS}
     num_pairs = (config.teacher_pairs, MANY)
-    settings = {
-        f"{name} {sampler}": [distillation(n, refreshed=sampler == "refreshed", teacher=teacher) for n in num_pairs]
-        for name, teacher in rewards.items()
-        for sampler in SAMPLERS
-    }
-    algorithms = [algorithm for arm in settings.values() for algorithm in arm]
     done = bl.simulate_grid(
-        algorithms, [env], num_rounds=config.teacher_rounds, num_seeds=config.teacher_seeds, seed=config.seed,
+        [distillation(n, sampler, teacher=rewards[name]) for name, sampler in arms.values() for n in num_pairs], [env],
+        num_rounds=config.teacher_rounds, num_seeds=config.teacher_seeds, seed=config.seed,
         metrics=("kl_target",), record_params=False,
     )  # fmt: skip
     kl = done.metrics["kl_target"]
-    return dict(zip(settings, kl.reshape(len(settings), len(num_pairs), *kl.shape[1:]), strict=True))
+    return dict(zip(arms, kl.reshape(len(arms), len(num_pairs), *kl.shape[1:]), strict=True))
 
 
 def damped(damping: float, config: Config) -> dict[str, np.ndarray]:
     """Noiseless: KL (seeds, rounds), and the largest deviation of theta_k - theta* from (1-eta)^k (theta_0 - theta*)
     relative to its length, (rounds,); predicted: the KL of that geometric path (rounds,)."""
-    env = far_stairs(config)
+    env = stairs(config.start, config.beta)
     done = _simulate(distillation(MANY, damping=damping), env, config, config.damped_seeds)
     target, start = np.asarray(env.target_params), np.asarray(env.start_params)
-    path = (1 - damping) ** np.arange(1, config.num_rounds + 1)[:, None] * (start - target)
-    deviation = np.linalg.norm(done.params - target - path, axis=-1) / np.linalg.norm(path, axis=-1)
+    path = distillation_rounds.damped_errors(start - target, damping, config.num_rounds)
     predicted = [float(bl.metrics.kl_target(env, env.log_policy(jnp.asarray(target + error)))) for error in path]
     return {
         "kl": done.metrics["kl_target"],
-        "deviation": deviation.max(axis=0),
+        "deviation": distillation_rounds.relative_distance(done.params - target, path).max(axis=0),
         "predicted": np.asarray(predicted),
         "undetermined": np.asarray(done.failures["undetermined"]),
     }
@@ -183,13 +211,19 @@ def damped(damping: float, config: Config) -> dict[str, np.ndarray]:
 
 def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: Config) -> dict[str, np.ndarray]:
     """On-policy, fresh batches: KL (seeds, rounds) of DPO, or of distillation with or without the labels' noise."""
-    if name == "DPO":
-        algorithm = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge)
-    else:
-        algorithm = distillation(num_pairs, noise=0.0 if name == "noiseless" else LABEL_NOISE)
-    done = _simulate(algorithm, far_stairs(config), config, num_seeds)
+    dpo, noise = bl.algorithms.on_policy_dpo(num_pairs, ridge=ridge), LEARNERS[name]
+    algorithm = dpo if noise is None else distillation(num_pairs, noise=noise)
+    done = _simulate(algorithm, stairs(config.start, config.beta), config, num_seeds)
     kl = done.metrics["kl_target"]
     return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
+
+
+def late_floor(name: str, config: Config) -> float:
+    """n KL of a learner in late rounds, whose pairs are from pi*."""
+    env, noise = stairs(config.start, config.beta), LEARNERS[name]
+    on_policy = bl.samplers.on_policy(env, env.log_target)
+    labels = bl.theory.predicted_kl(env, on_policy, 1.0)
+    return float(labels if noise is None else distillation_theory.predicted_kl(env, on_policy, 1.0, noise))
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:

@@ -1,0 +1,22 @@
+"""Bands of a table's columns, quantiles over seeds or a mean with its error, and curves beside their prediction."""
+
+import numpy as np
+
+from banditlab import plotting
+from banditlab.claims import Table, statistics
+
+
+def quantiles(rows: Table, name: str = "kl") -> np.ndarray:
+    """(3, K) the 10%, 50% and 90% quantiles of a column over seeds."""
+    return np.stack([rows[f"{name}_{level}"] for level in statistics.BAND])
+
+
+def errors(rows: Table, name: str = "kl") -> np.ndarray:
+    """(3, K) a column, and four standard errors on either side."""
+    return np.stack([rows[name] + shift * rows[f"{name}_se"] for shift in (-4, 0, 4)])
+
+
+def curve(ax, rows: Table, x: str, predicted: str, key: str, band: np.ndarray | None = None, **look) -> None:
+    """A band (3, K), the quantiles of KL unless given, against a column, and the column that predicts it."""
+    plotting.band(ax, rows[x], quantiles(rows) if band is None else band, key, **look)
+    plotting.theory(ax, rows[x], rows[predicted], key)
