@@ -13,8 +13,8 @@ from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
 from banditlab.exact import first_step
 from experiments.didactic import neural_headline, on_policyness
-from experiments.didactic.on_policyness.runs import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
-from experiments.didactic.shared import tuned_training
+from experiments.didactic.on_policyness import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
+from experiments.didactic.shared import tuned_tables, tuned_training
 
 # Two equal rewards; no pair of draws is alike.
 REWARD = np.array([0.1, 0.9, 0.4, 0.9])
@@ -79,8 +79,8 @@ def test_the_dual_frontier_touches_the_tilted_policies_and_nothing_passes_it():
 
 
 def test_the_stated_values_are_those_of_the_problem():
-    exact = tuned_training.exact(10)
-    for place, (reference, best) in enumerate(tuned_training.STATED.values()):
+    exact = tuned_tables.exact(10)
+    for place, (reference, best) in enumerate(tuned_tables.STATED.values()):
         bandit = problems.problem(list(tuned_training.PEAKS.values())[place])
         assert exact["best_of_n"][place] == pytest.approx(float(problems.best_of_n(bandit, 10)), rel=1e-12)
         assert (round(exact["reference_reward"][place], 4), round(exact["best_of_n"][place], 4)) == (reference, best)

@@ -9,21 +9,28 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, above
 from banditlab.didactic import policies
-from banditlab.didactic.settings import Settings
-from experiments.didactic.shared import tuned_training
+from experiments.didactic.shared import tuned_tables, tuned_training
 from experiments.didactic.shared.looks import LOOKS
-from experiments.didactic.shared.tuned_training import PEAKS, Cell, Study
+from experiments.didactic.shared.tuned_tables import Cell
+from experiments.didactic.shared.tuned_training import PEAKS, Batches
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
     "below offline IPO below the on-policy learners where the peak is rare (R1), and little between them on R2."
 )
 
+COLUMNS = tuned_tables.described(
+    {
+        "algorithm": "loss that is trained on",
+        "sampling": "who draws: the policy itself (on-policy), else the reference (offline)",
+    },
+    {"over_offline_ipo": "E_pi R less that of offline IPO, mean over seeds [reward]"},
+)
 OFFLINE, ON_POLICY = "offline", "on-policy"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Batches):
     """Steps of B states with N draws, each batch new; offline they are a data set of the reference's draws.
 
     The grid of rates was fixed before any run.
@@ -38,20 +45,11 @@ class Config:
     )
     num_steps: int = 200
     num_states: int = 10
-    num_samples: int = 10
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
-    ipo_target: float = 10.0
     num_seeds: int = 16
     seeds_per_call: int = 16
     tuning_seeds: int = 4
     seed: int = 0
-
-
-def study(config: Config) -> Study:
-    """The runs' shared part."""
-    settings = Settings(ipo_target=config.ipo_target)
-    sizes = (config.num_seeds, config.seeds_per_call, config.tuning_seeds, config.seed)
-    return Study(policies.mlp(), config.rates, settings, *sizes)
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:
@@ -59,35 +57,32 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     shards.expect(1)
     data = shards.get("all", (0, config.num_seeds), partial(train, config))
     offline = tuned_training.arrays_of(data, f"ipo, {OFFLINE}")
-    facts = {"num_steps": config.num_steps, "num_queries": _dataset(config) * config.num_samples}
+    facts = {"num_steps": config.num_steps, "num_queries": config.queries(config.num_steps)}
     cells = []
     for algorithm, sampling in config.arms:
         found = tuned_training.arrays_of(data, f"{algorithm}, {sampling}")
         over = {"over_offline_ipo": found["reward"] - offline["reward"]}
         cells.append(Cell({"algorithm": algorithm, "sampling": sampling}, facts, found, over))
-    return tuned_training.tables(study(config), config.num_samples, cells)
+    return tuned_tables.tables(config.study(policies.mlp()), config.num_samples, cells)
 
 
 def train(config: Config) -> dict[str, np.ndarray]:
     """The arrays of `tuned_training.tuned` for every arm."""
+    dataset = config.num_steps * config.num_states
     shapes = {"num_steps": config.num_steps, "num_states": config.num_states, "num_samples": config.num_samples}
     jobs = {}
     for algorithm, sampling in config.arms:
-        source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": _dataset(config)}
+        source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": dataset}
         name = f"{algorithm}, {sampling}"
-        jobs[name] = partial(tuned_training.tuned, study(config), algorithm, **shapes, **source)
+        jobs[name] = partial(tuned_training.tuned, config.study(policies.mlp()), algorithm, **shapes, **source)
     found = tuned_training.side_by_side(jobs)
     return found | tuned_training.broken(found)
-
-
-def _dataset(config: Config) -> int:
-    return config.num_steps * config.num_states
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
     """Exact values, the frontier, and the order of the learners on R1 and R2."""
     table = tables["runs"]
-    checks = tuned_training.sound_checks(table, tables["bandits"])
+    checks = tuned_tables.sound_checks(table, tables["bandits"])
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
     over, error = rare["over_offline_ipo"], rare["over_offline_ipo_se"]
     for place, (algorithm, sampling) in enumerate(zip(rare["algorithm"], rare["sampling"], strict=True)):
@@ -133,29 +128,17 @@ def plot(tables: Mapping[str, Table]):
     return made
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(
-            arms=(("ipo", OFFLINE), ("reinforce", ON_POLICY)),
-            num_steps=20,
-            num_states=4,
-            rates=(1e-3, 3e-3),
-            num_seeds=4,
-            seeds_per_call=4,
-            tuning_seeds=2,
-        ),
-        "default": Config(),
-        "paper": Config(num_steps=1000, num_seeds=128, seeds_per_call=64, tuning_seeds=16),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns=tuned_training.described(
-        {
-            "algorithm": "loss that is trained on",
-            "sampling": "who draws: the policy itself (on-policy), else the reference (offline)",
-        },
-        {"over_offline_ipo": "E_pi R less that of offline IPO, mean over seeds [reward]"},
+PRESETS = {
+    "smoke": Config(
+        arms=(("ipo", OFFLINE), ("reinforce", ON_POLICY)),
+        num_steps=20,
+        num_states=4,
+        rates=(1e-3, 3e-3),
+        num_seeds=4,
+        seeds_per_call=4,
+        tuning_seeds=2,
     ),
-)
+    "default": Config(),
+    "paper": Config(num_steps=1000, num_seeds=128, seeds_per_call=64, tuning_seeds=16),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

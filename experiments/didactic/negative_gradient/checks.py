@@ -7,6 +7,7 @@ import numpy as np
 from banditlab.claims import Check, Table, above, identity, upper
 from banditlab.didactic.problem import expected_reward, problem
 from experiments.didactic.negative_gradient.runs import CROSSING, OFFLINE, ON_POLICY, R1, R2, RIVALS, SQUARE, WIDTH
+from experiments.didactic.shared.tuned_tables import least_of
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
@@ -22,7 +23,7 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     offline = margins.where(sampler=OFFLINE, second_sampler=OFFLINE)
     for first, second in RIVALS[:4]:
         at = offline.where(first=first, second=second, peak=R1, width=WIDTH)
-        checks.append(_beats(f"offline, R1: {first} over {second}", at))
+        checks.append(least_of(f"offline, R1: {first} over {second}", at, "margin"))
     for first, second in RIVALS[:2]:
         both = offline.where(first=first, second=second, width=WIDTH)
         rare, near = (both.where(peak=peak) for peak in (R1, R2))
@@ -31,21 +32,14 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
         checks.append(above(claim, 0.0, gain, error))
     for first, second in RIVALS[4:]:
         rare, near = (offline.where(first=first, second=second, peak=peak) for peak in (R1, R2))
-        checks.append(_beats(f"offline, R1 in every width: {second} over {first}", rare, sign=-1))
+        checks.append(least_of(f"offline, R1 in every width: {second} over {first}", rare, "margin", sign=-1))
         if first in CROSSING:
-            checks.append(_beats(f"offline, R2 in every width: {first} over {second}", near))
+            checks.append(least_of(f"offline, R2 in every width: {first} over {second}", near, "margin"))
         else:
-            checks.append(_beats(f"offline, R2: {second} over {first}", near.where(width=WIDTH), sign=-1))
+            checks.append(least_of(f"offline, R2: {second} over {first}", near.where(width=WIDTH), "margin", sign=-1))
     for negative, likelihood in SQUARE:  # both together beat either alone
         for sampler, other in ((OFFLINE, negative), (ON_POLICY, likelihood)):
             rows = margins.where(first=negative, sampler=ON_POLICY, second=other, second_sampler=sampler)
             claim = f"R1: {negative} on-policy over {other} {sampler.replace('_', '-')}"
-            checks.append(_beats(claim, rows.where(peak=R1, width=WIDTH)))
+            checks.append(least_of(claim, rows.where(peak=R1, width=WIDTH), "margin"))
     return checks
-
-
-def _beats(claim: str, rows: Table, *, sign: int = 1) -> Check:
-    """The first is above the second, minus it with sign -1, in the row that shows it least."""
-    gains = sign * rows["margin"]
-    least = int(np.argmin(gains - 4 * rows["margin_se"]))
-    return above(claim, 0.0, gains[least], rows["margin_se"][least])

@@ -6,7 +6,8 @@ import numpy as np
 
 from banditlab.claims import Check, Table, above, below, identity, upper
 from experiments.didactic.reward_kl_frontier.runs import OFFLINE, ON_POLICY
-from experiments.didactic.shared.tuned_training import PEAKS, least_above
+from experiments.didactic.shared.tuned_tables import least_above
+from experiments.didactic.shared.tuned_training import PEAKS
 
 # Likelihoods that read the order of the rewards alone.
 RANKS = ("best_of_n", "pref_ft")

@@ -83,10 +83,9 @@ def train(config: Config) -> dict[str, np.ndarray]:
     mine: dict[str, list[Arm]] = {}
     for arm in arms(config):
         mine.setdefault(arm.algorithm, []).append(arm)
-    found = tuned_training.side_by_side({name: partial(_train, config, those) for name, those in mine.items()})
+    found = tuned_training.own_names({name: partial(_train, config, those) for name, those in mine.items()})
     edges = [np.isin(rate, config.rates[:: len(config.rates) - 1]) for name, rate in found.items() if ": rate" in name]
-    counts = tuned_training.broken(found) | failures({"best learning rate at an end of the grid": edges})
-    return {name.split(": ", 1)[1]: values for name, values in found.items()} | counts
+    return found | failures({"best learning rate at an end of the grid": edges})
 
 
 def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
@@ -97,5 +96,5 @@ def _train(config: Config, mine: list[Arm]) -> dict[str, np.ndarray]:
         refresh = _NEVER if arm.sampler == OFFLINE else 1
         options = {"on_policy": True, "refresh": refresh, "reuse": reuse(config, arm), "record_at": config.record_at}
         found = tuned_training.follow(study(config, arm), arm.algorithm, penalty=arm.penalty, **shapes, **options)
-        arrays |= {f"{key(arm)}: {name}": values for name, values in found.items()}
+        arrays |= tuned_training.named(key(arm), found)
     return arrays

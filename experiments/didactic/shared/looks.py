@@ -1,11 +1,13 @@
 """How the figures show an algorithm: the colour and marker of a key of `plotting.COLORS`, and its name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from banditlab import plotting
 from banditlab.claims import Table
+from experiments.didactic.shared.tuned_training import PEAKS
 
 LOOKS = {
     "best_of_n": ("on_policy", "Best-of-N"),
@@ -23,7 +25,7 @@ LOOKS = {
 }
 
 
-def curves(ax: Any, rows: Table, by: str, along: str, shortfall: bool = False) -> None:
+def curves(ax: Any, rows: Table, *, by: str, along: str, shortfall: bool = False) -> None:
     """Mean reward, else what it lacks to 1, and four standard errors, against a number that doubles; by algorithm."""
     for name in dict.fromkeys(rows[by].tolist()):
         one = rows.where(**{by: name})
@@ -35,3 +37,18 @@ def curves(ax: Any, rows: Table, by: str, along: str, shortfall: bool = False) -
     ticks = np.unique(rows[along])
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
+
+
+def panels(table: Table, titles: Mapping[str, str], height: float, *, row: str, shortfall: bool = False, **names: str):
+    """A figure with `curves` in a row for every value of the column `row`, by its title, R1 beside R2; and its axes.
+
+    names: `by` and `along` of the curves.
+    """
+    made, axes = plotting.figure(len(titles), 2, height=height, sharex=True, sharey=True)
+    shown = {"yscale": "log"} if shortfall else {"ylim": (0, 1.04)}
+    for line, (value, says) in zip(axes, titles.items(), strict=True):
+        for ax, bandit in zip(line, PEAKS, strict=True):
+            ax.set(title=f"{bandit}, {says}", **shown)
+            curves(ax, table.where(**{row: value, "bandit": bandit}), shortfall=shortfall, **names)
+        line[0].set_ylabel(r"shortfall $1-E_\pi R$" if shortfall else r"reward $E_\pi R$")
+    return made, axes
