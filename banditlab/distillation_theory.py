@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import coverage, policies, theory, validation
+from banditlab import coverage, metrics, policies, theory, validation
 from banditlab.environment import Environment
 
 
@@ -37,6 +37,15 @@ def predicted_kl(env: Environment, pair_law: Array, num_pairs: Array | float, no
     tau^2 C_tr(pi) / (4 beta^2 n) for pairs from pi x pi, so tau^2 d / (4 beta^2 n) on-policy once pi_k is near pi*.
     """
     return noise_price(env, pair_law, noise) / (2.0 * num_pairs)
+
+
+def on_policy_floor(env: Environment, noise: Array | float | None) -> Array:
+    """Limit of n E_x KL(pi* || pi_k) in late on-policy rounds of n pairs each, (): those of pi* x pi*.
+
+    tau^2 d / (4 beta^2) for reward differences with noise tau; C_F(pi*) / 2 for labels, with None.
+    """
+    law = policies.independent_pairs(env, env.log_target, env.log_target)
+    return theory.predicted_kl(env, law, 1.0) if noise is None else predicted_kl(env, law, 1.0, noise)
 
 
 def damped_share(damping: float, num_rounds: int) -> float:
@@ -98,6 +107,25 @@ def population_recursion(
             following = env.log_policy(jnp.asarray(params[-1]))
             law = policies.independent_pairs(env, following, following)
     return np.stack(params)
+
+
+def population_bias(
+    env: Environment, teacher: ArrayLike, num_rounds: int, *, on_policy: bool = True
+) -> dict[str, np.ndarray]:
+    """A teacher's error along `population_recursion`, (num_rounds,) each, for theta_1 .. theta_K.
+
+    bias_kl is E_x KL(pi*||pi); coverage C_op and error E_x Var(b)/beta^2 are of the policies whose pairs led there;
+    share is ||theta - theta*||^2_{V*} over their product, the `bias_bound`: at most 1.
+    """
+    params = population_recursion(env, teacher, num_rounds, on_policy=on_policy)
+    log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
+    sampling = log_policies[:-1] if on_policy else [env.log_initial] * num_rounds
+    spread, shifts = np.asarray(coverage.target_covariance(env)), params[1:] - np.asarray(env.target_params)
+    bounds = np.asarray([float(bias_bound(env, teacher, each)) for each in sampling])
+    covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
+    kl = np.asarray([float(metrics.kl_target(env, each)) for each in log_policies[1:]])
+    lengths = np.asarray([shift @ spread @ shift for shift in shifts])
+    return {"bias_kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
 
 
 def _error(env: Environment, teacher: ArrayLike) -> Array:

@@ -12,7 +12,7 @@ from random_environments import random_environment, random_pair_law
 import banditlab as bl
 from banditlab import coverage, distillation_theory, exact_rank, testing, theory
 from banditlab.estimators.regression import least_squares
-from banditlab.exact import distillation_rounds
+from banditlab.exact import distillation_rounds, lattice
 from experiments.coverage.reward_distillation import runs
 
 SHAPE = (2, 4, 3)
@@ -134,7 +134,7 @@ def test_the_nearest_of_a_set_and_the_bound_on_an_empirical_law():
     params = np.array([[[0.0, 1.0], [2.0, 2.5]]])
     allowed = np.array([[0.0, 1.0], [2.0, 2.0], [9.0, 9.0]])
     assert distillation_rounds.distance_to_nearest(params, allowed).tolist() == [[0.0, 0.5]]
-    bound = distillation_rounds.empirical_law_bound(500, 0.05)
+    bound = lattice.distance_bound(500, 0.05)
     assert 2 * math.exp(-2 * 500 * bound**2) == pytest.approx(0.05, rel=1e-12)
     draws = np.sort(np.random.default_rng(0).random((2000, 500)), axis=1)
     steps = np.arange(501) / 500
@@ -245,13 +245,21 @@ def test_the_population_bias_is_the_regression_of_the_teachers_error():
     assert shift @ moment @ shift == pytest.approx(weighted, rel=1e-10)
 
 
+def test_the_floor_of_late_rounds_is_half_the_label_price_or_its_closed_form_for_rewards():
+    env = runs.stairs([-0.5, 0.3, -1.0, 0.2], 0.8)
+    price = theory.label_price(env, bl.samplers.on_policy(env, env.log_target))
+    assert float(distillation_theory.on_policy_floor(env, None)) == pytest.approx(float(price) / 2, rel=1e-12)
+    closed = 1.5**2 * 4 / (4 * 0.8**2)  # tau^2 d/(4 beta^2)
+    assert float(distillation_theory.on_policy_floor(env, 1.5)) == pytest.approx(closed, rel=1e-10)
+
+
 def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
     env = runs.ramp(0.5, -1.0)
     bias = {}
     for place, wrong in runs.WRONG.items():
-        teacher = runs.teacher_wrong_at(env, *wrong)
+        teacher = np.asarray(env.reward) + wrong
         for sampler in runs.SAMPLERS:
-            path = runs.bias_path(env, teacher, 5, sampler)
+            path = distillation_theory.population_bias(env, teacher, 5, on_policy=sampler == "refreshed")
             bias[place, sampler] = path["bias_kl"][-1]
             assert (path["share"] <= 1).all()
         algorithm = bl.algorithms.reward_distillation(math.inf, teacher=teacher)

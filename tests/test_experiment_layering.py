@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import statistics
 
 import pytest
 
@@ -17,7 +18,8 @@ def dotted(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {dotted(path): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+TEXTS = {dotted(path): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 
 
 def statements(tree):
@@ -107,3 +109,26 @@ def test_a_package_has_the_fixed_roles_and_at_most_five_files(family):
             assert len({path.stem for path in files} - ROLES) <= 2
             face = ast.parse((ROOT / family / member / "__init__.py").read_text()).body
             assert all(isinstance(node, (ast.Expr, ast.ImportFrom, ast.Assign)) for node in face)
+
+
+# Own lines of an experiment: those of the modules that no other experiment reaches, its package's face left out.
+MEDIAN, MOST = 220, 500
+
+
+def own_lines():
+    serves = {name: set() for name in TREES}
+    for family, members in FAMILIES.items():
+        for member in members:
+            for module in reached(f"experiments.{family}.{member}"):
+                serves[module].add(member)
+    lines = {member: 0 for members in FAMILIES.values() for member in members}
+    for name, users in serves.items():
+        if len(users) == 1 and f"{name}.experiment" not in TREES:
+            lines[next(iter(users))] += len(TEXTS[name].splitlines())
+    return lines
+
+
+def test_an_experiment_is_short():
+    lines = own_lines()
+    assert {name: number for name, number in lines.items() if number > MOST} == {}
+    assert statistics.median(lines.values()) <= MEDIAN

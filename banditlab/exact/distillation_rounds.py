@@ -4,8 +4,6 @@ Noiseless rounds with damping eta go the share eta of the way to theta*, theta_k
 theta*). What noiseless learners can be at is a finite set: one theta for every set of differences that they have seen.
 """
 
-import math
-
 import numpy as np
 
 
@@ -33,8 +31,3 @@ def distance_to_nearest(params: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     for each in allowed:
         nearest = np.minimum(nearest, np.abs(params - each).max(axis=-1))
     return nearest
-
-
-def empirical_law_bound(num_samples: int, false_alarm: float) -> float:
-    """What sup |F_N - F| exceeds with probability false_alarm at most (Dvoretzky-Kiefer-Wolfowitz-Massart)."""
-    return math.sqrt(math.log(2 / false_alarm) / (2 * num_samples))

@@ -1,5 +1,7 @@
 """A sample beside a law on finitely many numbers, known up to rounding: neighbours within 2 tolerance are one value."""
 
+import math
+
 import numpy as np
 
 
@@ -21,3 +23,11 @@ def off_lattice(values: np.ndarray, sample: np.ndarray, tolerance: float) -> int
     values = np.sort(values)
     nearest = values[np.searchsorted(0.5 * (values[1:] + values[:-1]), sample)]
     return int((np.abs(nearest - sample) > tolerance).sum())
+
+
+def distance_bound(num_samples: int, false_alarm: float) -> float:
+    """What sup |F_N - F| exceeds with probability false_alarm at most, whatever the law.
+
+    Dvoretzky-Kiefer-Wolfowitz-Massart: P(sup |F_N - F| > e) <= 2 exp(-2 N e^2).
+    """
+    return math.sqrt(math.log(2 / false_alarm) / (2 * num_samples))

@@ -9,7 +9,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import bands, chosen_instance, predictors
+from experiments.shared import bands, chosen_instance, predictors, row_checks
 
 CLAIM = (
     "Fresh batches end at a floor that does not fall with the rounds, pooled ones decay like 1/k; labels that keep a "
@@ -104,10 +104,9 @@ def check(table: Table) -> list[Check]:
     for memory, name in NAMES.items():
         if memory in large["memory"] and last > 1:
             early, late = (large.where(memory=memory, round=k) for k in (last // 2, last))
-            measured, predicted = (late[column][0] / early[column][0] for column in ("kl_mean", "ideal"))
-            error = measured * float(np.hypot(*(end["kl_mean_se"][0] / end["kl_mean"][0] for end in (early, late))))
             claim = f"{name}: KL after {last} rounds over KL after {last // 2}"
-            checks.append(interval(claim, predicted, measured, error))
+            predicted = late["ideal"][0] / early["ideal"][0]
+            checks.append(interval(claim, predicted, *row_checks.quotient("kl_mean", late, early)))
     return checks
 
 

@@ -12,6 +12,7 @@ from banditlab.claims import Check, Experiment, Shards, Table, interval, statist
 from banditlab.exact import lattice
 from banditlab.exact_chain import ChainLaw
 from banditlab.store import failures
+from experiments.shared import row_checks
 
 CLAIM = (
     "On the two-action chain the simulated law of theta after every round is the one obtained by exact summation: "
@@ -42,7 +43,6 @@ ALGORITHMS = {"on_policy": bl.algorithms.on_policy_dpo, "offline": bl.algorithms
 # A simulated theta this far from every value that the exact law allows is not rounding: Newton's method leaves
 # less than 1e-9, and neighbouring values of up to 300 labels lie 1e-5 apart or more.
 LATTICE_TOLERANCE = 1e-7
-_FALSE_ALARM = 1e-4
 _WRONG = 1.05  # a theta* wrong by so much says what the distance of the distribution functions can tell
 
 
@@ -115,13 +115,10 @@ def check(table: Table) -> list[Check]:
             worst = int(np.argmax(np.abs(rows[name] - rows[f"{name}_exact"]) / error))
             where = f"{words}, round {rows['round'][worst]} (the worst of {len(rows)})"
             checks.append(interval(f"{claim}, {where}", rows[f"{name}_exact"][worst], rows[name][worst], error[worst]))
-        # Dvoretzky-Kiefer-Wolfowitz-Massart: P(sup |F_N - F| > e) <= 2 exp(-2 N e^2), whatever the law.
-        bound = math.sqrt(math.log(2 / _FALSE_ALARM) / (2 * rows["seeds"][0]))
         wrong = 1 - rows["wrong_distance"].max()
         told = f"theta* wrong by {_WRONG - 1:.0%} would give {wrong:.4f}"
-        why = f"exceeded with probability {_FALSE_ALARM:g} at most; {told}"
         claim = f"1 - sup |F_N - F|, {words}, smallest of {len(rows)} rounds"
-        checks.append(interval(claim, 1.0, 1 - rows["distance"].max(), 0.0, allowance=bound, why=why))
+        checks.append(row_checks.same_law(claim, rows["distance"].max(), rows["seeds"][0], told))
     claim = "simulated values of theta that the exact law does not allow"
     return [*checks, upper(claim, 0.0, table["num_off_lattice"].sum(), why=f"to {LATTICE_TOLERANCE:g}")]
 

@@ -12,8 +12,8 @@ import banditlab as bl
 from banditlab import plotting, policies
 from banditlab.claims import Check, Experiment, Shards, Table, above, identity, interval, lower, statistics
 from banditlab.store import failures
-from experiments.shared import equal_labels, predictors
-from experiments.shared.equal_labels import ASYMPTOTIC, FINITE, quotient
+from experiments.shared import equal_labels, predictors, row_checks
+from experiments.shared.equal_labels import ASYMPTOTIC, FINITE
 
 CLAIM = (
     "After two rounds the hybrid sampler's KL is flat in the coverage of pi_0, while on-policy and offline DPO "
@@ -97,10 +97,10 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
         checks.append(interval(claim, 1.0, end["ratio"][0], end["ratio_se"][0]))
     words = "KL from the worst coverage over KL from the best"
     for arm in FLAT:
-        growth = quotient(*(large.where(arm=arm, start=start) for start in (worst, best)))
+        growth = row_checks.quotient("kl", *(large.where(arm=arm, start=start) for start in (worst, best)))
         checks.append(interval(f"{arm}: {words} = 1 (flat)", 1.0, *growth))
     for arm in GROWING:
-        growth = quotient(*(small.where(arm=arm, start=start) for start in (worst, best)))
+        growth = row_checks.quotient("kl", *(small.where(arm=arm, start=start) for start in (worst, best)))
         checks.append(above(f"{arm}: {words}, {small['labels'][0]:.0f} labels: above 1 (grows)", 1.0, *growth))
     rank, why = int(designs["rank"][0]), "the certified gap is 1e-9; as much again for rounding"
     claim = "triple design: max leverage = d (Kiefer-Wolfowitz)"

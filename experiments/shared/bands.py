@@ -1,14 +1,9 @@
-"""Bands of a table's columns, quantiles over seeds or a mean with its error, and curves beside their prediction."""
+"""Bands of a mean with its error, and curves beside their prediction."""
 
 import numpy as np
 
 from banditlab import plotting
 from banditlab.claims import Table, statistics
-
-
-def quantiles(rows: Table, name: str = "kl") -> np.ndarray:
-    """(3, K) the 10%, 50% and 90% quantiles of a column over seeds."""
-    return np.stack([rows[f"{name}_{level}"] for level in statistics.BAND])
 
 
 def errors(rows: Table, name: str = "kl") -> np.ndarray:
@@ -18,5 +13,5 @@ def errors(rows: Table, name: str = "kl") -> np.ndarray:
 
 def curve(ax, rows: Table, x: str, predicted: str, key: str, band: np.ndarray | None = None, **look) -> None:
     """A band (3, K), the quantiles of KL unless given, against a column, and the column that predicts it."""
-    plotting.band(ax, rows[x], quantiles(rows) if band is None else band, key, **look)
+    plotting.band(ax, rows[x], statistics.band(rows, "kl") if band is None else band, key, **look)
     plotting.theory(ax, rows[x], rows[predicted], key)

@@ -15,7 +15,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Instance, Shards, Table, interval, statistics
 from banditlab.store import failures
-from experiments.shared import bands, chosen_instance, predictors
+from experiments.shared import chosen_instance, predictors, row_checks
 from experiments.shared.chosen_instance import choose, words
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def algorithms(
     """Arm -> (algorithm, rounds). All buy num_pairs labels a round, but for the one that buys all in one round."""
 
     def arm(weights: dict[str, float], pooled: bool, pairs: float = num_pairs) -> bl.Algorithm:
-        sampler = Partial(blend, design, {name: jnp.asarray(weights.get(name, 0.0)) for name in COMPONENTS})
-        return bl.algorithms.dpo(sampler, pairs, ridge=ridge, pooled=pooled)
+        return bl.algorithms.dpo(mixture(design, weights), pairs, ridge=ridge, pooled=pooled)
 
     return {
         "offline": (arm({"initial": 1.0}, pooled=True), num_rounds),
@@ -122,12 +121,6 @@ def compared(kl: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     return row | statistics.quantiles("predicted", predicted, {"median": 0.5})
 
 
-def quotient(upper: Table, lower: Table) -> tuple[float, float]:
-    """Mean KL of one row over that of another, and its standard error."""
-    value = upper["kl"][0] / lower["kl"][0]
-    return value, value * float(np.hypot(*(row["kl_se"][0] / row["kl"][0] for row in (upper, lower))))
-
-
 def _run(env: bl.Environment, algorithm: bl.Algorithm, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
     run = bl.simulate(algorithm, env, num_rounds=num_rounds, num_seeds=num_seeds, metrics=("kl_target", "existence"))
     predicted = predictors.realised(env, algorithm, run)
@@ -147,7 +140,7 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     prices = tables["environment"]
     predicted = prices["price_start"][0] / (offline["round"][0] * prices["price_target"][0])
     claim = "offline KL over on-policy KL (fresh) at equal labels = C_F(pi_0) / (K C_F(pi*))"
-    return [*checks, interval(claim, predicted, *quotient(offline, fresh))]
+    return [*checks, interval(claim, predicted, *row_checks.quotient("kl", offline, fresh))]
 
 
 def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
@@ -158,7 +151,7 @@ def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
     for ax, (title, arms) in zip(axes, panels.items(), strict=True):
         for arm in arms:
             rows = drawn.where(arm=arm)
-            quantiles = bands.quantiles(rows)
+            quantiles = statistics.band(rows, "kl")
             if arm == "design_one_round":  # two points are no curve
                 plotting.point(ax, rows["labels"][-1], quantiles[:, -1], arm)
                 continue

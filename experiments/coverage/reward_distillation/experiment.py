@@ -8,6 +8,7 @@ import numpy as np
 
 from banditlab import exact_rank
 from banditlab.claims import Check, Experiment, Shards, Table, identity, interval, lower, statistics, upper
+from banditlab.distillation_theory import on_policy_floor, population_bias
 from banditlab.exact import distillation_rounds
 from experiments.coverage.reward_distillation import runs
 from experiments.coverage.reward_distillation.figure import plot
@@ -54,6 +55,7 @@ COLUMNS = {
     "teacher": {"arm": "action that the teacher is wrong about, and whether the sampler is refreshed"},
     "learners": {"arm": "what is fitted: labels by DPO, reward differences with the labels' noise, without noise"},
 }
+Rows = Iterator[dict[str, str | int | float]]
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:
@@ -62,9 +64,6 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     parts = {"recovery": _recovery, "given_pairs": _given_pairs, "floors": _floors, "teacher": _teachers}
     parts |= {"damped": _damped, "learners": _learners, "label_floor": _label_floor}
     return {part: Table.from_rows(rows(config, shards)) for part, rows in parts.items()}
-
-
-Rows = Iterator[dict[str, str | int | float]]
 
 
 def _recovery(config: Config, shards: Shards) -> Rows:
@@ -95,11 +94,11 @@ def _floors(config: Config, shards: Shards) -> Rows:
 
 def _teachers(config: Config, shards: Shards) -> Rows:
     env, seeds = runs.ramp(*config.ramp, config.ramp_beta), config.teacher_seeds
-    rewards = {place: runs.teacher_wrong_at(env, *wrong) for place, wrong in runs.WRONG.items()}
+    rewards = {place: np.asarray(env.reward) + wrong for place, wrong in runs.WRONG.items()}
     data = shards.get("teacher", (0, seeds), partial(runs.teachers, env, rewards, config))
     for arm, (drawn, many) in data.items():
         place, sampler = arm.split()
-        path = runs.bias_path(env, rewards[place], config.teacher_rounds, sampler)
+        path = population_bias(env, rewards[place], config.teacher_rounds, on_policy=sampler == "refreshed")
         for k, bias in enumerate(path.pop("bias_kl")):
             row = {"arm": arm, "round": k + 1, "num_pairs": float(config.teacher_pairs), "seeds": seeds}
             row |= {"bias_kl": bias} | statistics.quantiles("kl", drawn[:, k])
@@ -118,19 +117,19 @@ def _damped(config: Config, shards: Shards) -> Rows:
 
 def _learners(config: Config, shards: Shards) -> Rows:
     pairs, seeds = config.learner_pairs, config.learner_seeds
-    for name in runs.LEARNERS:
-        compute = partial(runs.learner, name, pairs, config.ridge, seeds, config)
-        data = shards.get(name, (0, seeds), compute)
+    env = runs.stairs(config.start, config.beta)
+    for name, noise in runs.LEARNERS.items():
+        floor = float(on_policy_floor(env, noise)) / pairs
+        data = shards.get(name, (0, seeds), partial(runs.learner, name, pairs, config.ridge, seeds, config))
         for k, kl in enumerate([data["start"], *data["kl"].T]):
             row = {"arm": name, "round": k, "num_pairs": float(pairs), "ridge": config.ridge, "seeds": seeds}
-            yield row | {"floor_kl": runs.late_floor(name, config) / pairs} | statistics.quantiles("kl", kl)
+            yield row | {"floor_kl": floor} | statistics.quantiles("kl", kl)
 
 
 def _label_floor(config: Config, shards: Shards) -> Rows:
     """The mean of n KL of DPO at many labels, where the remainder is nothing."""
-    seeds, floor = config.label_seeds, runs.late_floor("DPO", config)
-    compute = partial(runs.learner, "DPO", runs.MANY, 0.0, seeds, config)
-    kl = shards.get("DPO, many labels", (0, seeds), compute)["kl"]
+    seeds, floor = config.label_seeds, float(on_policy_floor(runs.stairs(config.start, config.beta), None))
+    kl = shards.get("DPO, many labels", (0, seeds), partial(runs.learner, "DPO", runs.MANY, 0.0, seeds, config))["kl"]
     row = {"num_rounds": config.num_rounds, "num_pairs": runs.MANY, "seeds": seeds, "floor": floor}
     # From the third round on the sampler is pi*'s, to 1/sqrt(n).
     yield row | statistics.mean("scaled_kl", runs.MANY * kl[:, 2:].mean(axis=1))
@@ -143,17 +142,15 @@ def check(tables: dict[str, Table]) -> list[Check]:
 
 
 def _recovery_checks(tables: dict[str, Table]) -> Iterator[Check]:
-    rows, given, false_alarm = tables["recovery"], tables["given_pairs"], 1e-4
+    rows, given = tables["recovery"], tables["given_pairs"]
     for sampler in runs.SAMPLERS:
         arm = rows.where(sampler=sampler)
         law, share = arm["probability_exact"], arm["probability"]
         middle = min(int(np.sum(law < 0.5)), len(arm) - 1)  # the first round with probability 1/2
         claim = f"P(theta = theta*) after round {arm['round'][middle]}, sampler {sampler}, exact rank process"
         yield row_checks.at(claim, arm, "probability_exact", "probability", middle)
-        bound = distillation_rounds.empirical_law_bound(arm["seeds"][0], false_alarm)
-        why = f"exceeded with probability {false_alarm:g} at most"
         claim = f"1 - sup |F_N - F| of the round of recovery, sampler {sampler}"
-        yield interval(claim, 1.0, 1.0 - float(np.abs(share - law).max()), 0.0, allowance=bound, why=why)
+        yield row_checks.same_law(claim, float(np.abs(share - law).max()), arm["seeds"][0])
     claim = f"P(one batch of {given['num_pairs'][0]:g} pairs has rank d), inclusion-exclusion"
     yield row_checks.at(claim, given, "spanning_exact", "spanning")
     claim = "seed-rounds whose theta is not that of minimum change, or exact without rank d, or not exact with it"
@@ -185,22 +182,19 @@ def _teacher_checks(tables: dict[str, Table]) -> Iterator[Check]:
             if sampler == "refreshed":
                 claim = f"log coverage of the last sampler over the first's, teacher wrong at the {place}: negative"
                 yield upper(claim, 0.0, math.log(arm["coverage"][-1] / arm["coverage"][0]), why="exact")
-        expected, measured = (
-            math.log(float(arms["refreshed"][name][-1]) / float(arms["never"][name][-1]))
-            for name in ("bias_kl", "limit_kl")
-        )
-        error = math.hypot(*(arm["limit_kl_se"][-1] / arm["limit_kl"][-1] for arm in arms.values()))
+        expected = math.log(arms["refreshed"]["bias_kl"][-1] / arms["never"]["bias_kl"][-1])
+        share, error = row_checks.quotient("limit_kl", arms["refreshed"], arms["never"], place=-1)
         claim = f"log of the KL refreshed over never refreshed, teacher wrong at the {place}"
-        yield interval(claim, expected, measured, error)
-        yield bound(f"{claim}: {word}", 0.0, measured, error)
+        yield interval(claim, expected, math.log(share), error / share)
+        yield bound(f"{claim}: {word}", 0.0, math.log(share), error / share)
     claim = "||theta - theta*||^2_V* over coverage times weighted teacher error, largest"
     yield upper(claim, 1.0, tables["teacher"]["share"].max(), why="exact, population recursion")
 
 
 def _damped_checks(tables: dict[str, Table]) -> Iterator[Check]:
-    why = "rounding: units of the last place of theta over the length of the error"
-    for damping in np.unique(tables["damped"]["damping"]):
-        arm = tables["damped"].where(damping=damping)
+    rows, why = tables["damped"], "rounding: units of the last place of theta over the length of the error"
+    for damping in np.unique(rows["damping"]):
+        arm = rows.where(damping=damping)
         claim = f"1 + largest distance of theta_k from the geometric path, relative, damping {damping:g}"
         rounding = distillation_rounds.damped_rounding(damping, arm["round"].max())
         yield identity(claim, 1.0, arm["one_plus_distance"].max(), atol=rounding, why=why)
@@ -210,11 +204,9 @@ def _learner_checks(tables: dict[str, Table]) -> Iterator[Check]:
     labels, on_policy = tables["label_floor"], tables["floors"].where(arm="on-policy")
     distilled = tables["learners"].where(arm="distillation")
     price = distilled["floor_kl"][0] * distilled["num_pairs"][0]
-    measured = labels["scaled_kl"][0] / (on_policy["ratio"][0] * price)
-    columns = ((labels, "scaled_kl"), (on_policy, "ratio"))
-    error = math.hypot(*(rows[f"{name}_se"][0] / rows[name][0] for rows, name in columns))
+    measured, error = row_checks.quotient("scaled_kl", labels, on_policy, "ratio")
     claim = "floor of on-policy DPO over that of distillation with the labels' own noise, tau^2 = pi^2/3"
-    yield interval(claim, labels["floor"][0] / price, measured, measured * error)
+    yield interval(claim, labels["floor"][0] / price, measured / price, error / price)
 
 
 PRESETS = {

@@ -3,7 +3,7 @@
 import numpy as np
 
 from banditlab import plotting
-from banditlab.claims import Table
+from banditlab.claims import Table, statistics
 from experiments.coverage.reward_distillation import runs
 from experiments.shared import bands
 
@@ -21,8 +21,7 @@ def plot(tables: dict[str, Table]):
         arm = recovery.where(sampler=sampler)
         axes[0, 0].plot(arm["round"], arm["probability"], plotting.MARKERS[key], color=plotting.COLORS[key])
         plotting.theory(axes[0, 0], arm["round"], arm["probability_exact"], key)
-    looks = {"title": "(a) exact recovery", "xlabel": "round", "ylabel": r"P($\theta_k=\theta^*$)"}
-    axes[0, 0].set(ylim=(0, 1.05), **looks)
+    axes[0, 0].set(ylim=(0, 1.05), title="(a) exact recovery", xlabel="round", ylabel=r"P($\theta_k=\theta^*$)")
     _draw_floors(axes[0, 1], {"given\nthe pairs": given} | {arm: floors.where(arm=arm) for arm in runs.FLOORS})
     for ax, place, letter in zip(axes[1], runs.WRONG, "cd", strict=True):
         for sampler, (key, label) in _SAMPLERS.items():
@@ -52,8 +51,8 @@ def plot(tables: dict[str, Table]):
 def _draw_floors(ax, rows: dict[str, Table]) -> None:
     for place, (arm, row) in enumerate(rows.items()):
         key = "offline" if arm == "offline" else _KEY
-        look = {"color": plotting.COLORS[key], "markersize": 3.5, "elinewidth": 0.9}
-        ax.errorbar(row["ratio"], [-place], xerr=4 * row["ratio_se"], fmt=plotting.MARKERS[key], **look)
+        look = {"fmt": plotting.MARKERS[key], "color": plotting.COLORS[key], "markersize": 3.5, "elinewidth": 0.9}
+        ax.errorbar(row["ratio"], [-place], xerr=4 * row["ratio_se"], **look)
     plotting.theory(ax, np.ones(2), np.array([-len(rows) + 0.5, 0.5]))
     ax.set_yticks(-np.arange(len(rows)), list(rows))
     ax.set(title="(b) noise floors", xlabel="measured / predicted")
@@ -78,7 +77,7 @@ def _draw_learners(ax, rows: Table) -> None:
         line, key = rows.where(arm=arm), "on_policy" if arm == "DPO" else _KEY
         labels = line["round"] * line["num_pairs"] / 1000
         # Exact recovery is at KL = 0, below every logarithmic axis.
-        plotting.band(ax, labels, np.maximum(bands.quantiles(line), 1e-6 * lowest), key, **look)
+        plotting.band(ax, labels, np.maximum(statistics.band(line, "kl"), 1e-6 * lowest), key, **look)
         if line["floor_kl"][0] > 0:
             plotting.theory(ax, labels[3:], line["floor_kl"][3:], key)
     ax.set(yscale="log", xlabel="thousand pairs in total", title="(f) against DPO", ylim=(lowest, None))

@@ -25,7 +25,8 @@ MANY = 1e12
 
 SAMPLERS = ("refreshed", "never")
 FLOORS = ("offline", "on-policy", "damped", "pooled")
-WRONG = {"top": (5, -1.0), "bottom": (0, 1.0)}  # where a teacher errs on the ramp, and by how much
+# What a teacher adds to the rewards of the ramp: it errs about one action.
+WRONG = {"top": -np.eye(6)[5], "bottom": np.eye(6)[0]}
 LEARNERS = {"DPO": None, "distillation": LABEL_NOISE, "noiseless": 0.0}  # the noise of a reward difference
 HALF = 0.5  # the damping of the arm of FLOORS
 STEPS = (0.3, 0.4, 0.5, 0.6)
@@ -76,19 +77,9 @@ def ramp(target: float, start: float, beta: float = 1.0) -> bl.Environment:
     return bl.Environment.create(features, target_params=[target], initial_params=[start], beta=beta)
 
 
-def teacher_wrong_at(env: bl.Environment, action: int, error: float) -> np.ndarray:
-    """(1, A) the true reward but for one action."""
-    return np.asarray(env.reward) + error * np.eye(env.num_actions)[action]
-
-
-def _sampler(refreshed: Array, env: bl.Environment, log_policy: Array) -> Array:
-    """pi_k x pi_k where `refreshed` is 1, pi_0 x pi_0 where it is 0: both share one program."""
-    return jnp.where(refreshed > 0, bl.samplers.on_policy(env, log_policy), bl.samplers.initial(env, log_policy))
-
-
 def distillation(num_pairs: float, sampler: str = "refreshed", **options) -> bl.Algorithm:
-    """`bl.algorithms.reward_distillation`, with one of SAMPLERS as a number."""
-    law = Partial(_sampler, jnp.asarray(float(sampler == "refreshed")))
+    """`bl.algorithms.reward_distillation`, with one of SAMPLERS as a number: both share one program."""
+    law = Partial(bl.samplers.two_stage, jnp.asarray(float(sampler == "refreshed")))
     return bl.algorithms.reward_distillation(num_pairs, sampler=law, **options)
 
 
@@ -121,15 +112,14 @@ def given_the_pairs(config: Config) -> dict[str, np.ndarray]:
     env = stairs(0.0, config.beta)
     algorithm = bl.algorithms.reward_distillation(config.given_pairs, LABEL_NOISE, on_policy=False)
 
-    @jax.jit
-    @jax.vmap
     def ratio(key: Array) -> Array:
         state, _ = algorithm.step(key, algorithm.init(key, env), env)
         error = state.params - env.target_params
         floor = distillation_theory.noise_floor(env, state.counts, LABEL_NOISE)
         return error @ coverage.target_covariance(env) @ error / floor
 
-    ratios = np.asarray(ratio(jax.random.split(jax.random.key(config.seed), config.given_seeds)))
+    keys = jax.random.split(jax.random.key(config.seed), config.given_seeds)
+    ratios = np.asarray(jax.jit(jax.vmap(ratio))(keys))
     shown = ratios > 0  # the floor is infinite where the pairs do not span
     return {"ratio": ratios[shown]} | failures({"undetermined": ~shown})
 
@@ -162,34 +152,13 @@ def floors(config: Config) -> dict[str, np.ndarray]:
     return results
 
 
-def bias_path(env: bl.Environment, teacher: np.ndarray, num_rounds: int, sampler: str) -> dict[str, np.ndarray]:
-    """A teacher's error in the population: bias_kl of theta_1 .. theta_K (num_rounds,), and for the policies sampled
-    for them coverage C_op, weighted error E Var(b)/beta^2, and share, ||theta - theta*||^2_{V*} over their product."""
-    refreshed = sampler == "refreshed"
-    params = distillation_theory.population_recursion(env, teacher, num_rounds, on_policy=refreshed)
-    log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
-    sampling = log_policies[:-1] if refreshed else [env.log_initial] * num_rounds
-    spread, shifts = np.asarray(coverage.target_covariance(env)), params[1:] - np.asarray(env.target_params)
-    bounds = np.asarray([float(distillation_theory.bias_bound(env, teacher, each)) for each in sampling])
-    covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
-    kl = np.asarray([float(bl.metrics.kl_target(env, each)) for each in log_policies[1:]])
-    lengths = np.asarray([shift @ spread @ shift for shift in shifts])
-    return {"bias_kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
-
-
 def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Config) -> dict[str, np.ndarray]:
-    """KL (pairs, seeds, rounds) for "teacher refreshed" and "teacher never", noiseless, fresh batches.
-
-    pairs: the Config's, and MANY.
-    """
+    """KL (pairs, seeds, rounds) of "TEACHER SAMPLER", noiseless, fresh batches; pairs: the Config's, and MANY."""
     arms = {f"{name} {sampler}": (name, sampler) for name in rewards for sampler in SAMPLERS}
     num_pairs = (config.teacher_pairs, MANY)
-    done = bl.simulate_grid(
-        [distillation(n, sampler, teacher=rewards[name]) for name, sampler in arms.values() for n in num_pairs], [env],
-        num_rounds=config.teacher_rounds, num_seeds=config.teacher_seeds, seed=config.seed,
-        metrics=("kl_target",), record_params=False,
-    )  # fmt: skip
-    kl = done.metrics["kl_target"]
+    grid = [distillation(n, sampler, teacher=rewards[name]) for name, sampler in arms.values() for n in num_pairs]
+    sizes = {"num_rounds": config.teacher_rounds, "num_seeds": config.teacher_seeds, "seed": config.seed}
+    kl = bl.simulate_grid(grid, [env], metrics=("kl_target",), record_params=False, **sizes).metrics["kl_target"]
     return dict(zip(arms, kl.reshape(len(arms), len(num_pairs), *kl.shape[1:]), strict=True))
 
 
@@ -216,14 +185,6 @@ def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: C
     done = _simulate(algorithm, stairs(config.start, config.beta), config, num_seeds)
     kl = done.metrics["kl_target"]
     return {"kl": np.where(kl < EXACT**2, 0.0, kl), "start": done.initial["kl_target"]} | failures(done.failures)
-
-
-def late_floor(name: str, config: Config) -> float:
-    """n KL of a learner in late rounds, whose pairs are from pi*."""
-    env, noise = stairs(config.start, config.beta), LEARNERS[name]
-    on_policy = bl.samplers.on_policy(env, env.log_target)
-    labels = bl.theory.predicted_kl(env, on_policy, 1.0)
-    return float(labels if noise is None else distillation_theory.predicted_kl(env, on_policy, 1.0, noise))
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:

@@ -22,7 +22,7 @@ def plot(parts: Mapping[str, Table]):
     axes[0].axvline(0.0, color="#000000", linestyle=(0, (4, 2)), linewidth=0.9)
     axes[0].set_yticks(-np.arange(len(names)), list(names.values()))
     axes[0].set(title="estimate, % off", ylim=(-len(names) + 0.5, 0.5))
-    quantiles = np.stack([sets[f"ratio_{level}"] for level in statistics.BAND])
+    quantiles = statistics.band(sets, "ratio")
     plotting.band(axes[1], sets["num_samples"], np.maximum(quantiles, 1e-6), "reference", label="estimate / exact")
     plotting.theory(axes[1], sets["num_samples"], np.ones(len(sets)), label="exact, and mean")
     axes[1].axvline(1 / reference["top_prob"][0], **DOTTED)
