@@ -98,7 +98,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     }
 
 
-def _distances(policies: np.ndarray, other: np.ndarray, among: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _distances(policies: np.ndarray, other: np.ndarray, among: int) -> tuple[np.ndarray, dict]:
     """(P, N) largest log-ratios between policies (N, P, A) and another (N, A), of actions below `among`; columns."""
     distance = np.ptp((policies - other[:, None])[:, :, :among], axis=2).T
     rows = [{"worst": values.max()} | statistics.quantiles("distance", values) for values in distance]
