@@ -30,6 +30,19 @@ def test_the_information_of_labels_is_the_mean_square_of_their_scores():
     assert spread[0, 1] == pytest.approx(grounded[0, 0] + grounded[1, 1] - 2 * grounded[0, 1])
 
 
+def test_the_error_for_many_labels_is_that_of_the_distances_and_the_ridge_moves_the_fit_by_less_than_its_bound():
+    spread = label_laws.distances(REWARD, PROBS, TEMPERATURE)
+    pairs = itertools.product(range(3), repeat=2)
+    error = sum(PROBS[first] * PROBS[second] * spread[first, second] for first, second in pairs)
+    assert label_laws.error(REWARD, PROBS, TEMPERATURE) == pytest.approx(TEMPERATURE**2 * error)
+    truth = (REWARD - REWARD.mean()) / TEMPERATURE
+    for ridge in (0.01, 1.0):
+        found = label_laws.fit(1e3 * label_laws.win_law(REWARD, PROBS, TEMPERATURE)[None], ridge)[0]
+        bound = label_laws.ridge_bound(REWARD, PROBS, TEMPERATURE, 1e3, ridge)
+        # The slowest direction need not be the truth's, and the curvature halves nowhere near here.
+        assert bound / 8 < np.linalg.norm(found - truth) < bound
+
+
 def test_fits_by_numpy_are_stationary_and_agreements_and_winners_those_of_an_enumeration():
     wins = np.random.default_rng(0).poisson(4.0, (5, 3, 3)).astype(float)
     learned = label_laws.fit(wins, 0.1)

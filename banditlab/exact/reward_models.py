@@ -37,6 +37,11 @@ def distances(reward: np.ndarray, probs: np.ndarray, temperature: float) -> np.n
     return diagonal[:, None] + diagonal - 2 * inverse
 
 
+def error(reward: np.ndarray, probs: np.ndarray, temperature: float) -> float:
+    """n times the mean of `squared_error` for large n."""
+    return temperature**2 * float(probs @ distances(reward, probs, temperature) @ probs)
+
+
 def agreement(reward: np.ndarray, probs: np.ndarray, temperature: float, num_pairs: int) -> float:
     """P(the learned reward orders a pair of reference draws as R does), R's ties left out, for large n."""
     gap = np.abs(reward[:, None] - reward)
@@ -75,6 +80,17 @@ def fit(wins: np.ndarray, ridge: float) -> np.ndarray:
         largest = np.maximum(np.ptp(change, axis=1, keepdims=True), 1e-300)
         rewards = rewards - change * np.log1p(largest) / largest
     return rewards
+
+
+def ridge_bound(reward: np.ndarray, probs: np.ndarray, temperature: float, num_pairs: float, ridge: float) -> float:
+    """Largest distance that a ridge explains between the fit of expected counts and the centred rewards over T.
+
+    The ridge's gradient at the truth, over a curvature that no more than halves as long as margins move by less than
+    log 2.
+    """
+    truth = (reward - reward.mean()) / temperature
+    curvature = np.linalg.eigvalsh(laplacian(reward, probs, temperature))[1] * num_pairs
+    return float(2 * ridge * np.linalg.norm(truth) / curvature)
 
 
 def winners(learned: np.ndarray, reward: np.ndarray, probs: np.ndarray) -> np.ndarray:

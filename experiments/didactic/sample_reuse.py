@@ -16,6 +16,7 @@ from banditlab.didactic.settings import Settings
 from banditlab.exact import first_step
 from experiments.didactic.shared import tuned_tables, tuned_training
 from experiments.didactic.shared.looks import panels
+from experiments.didactic.shared.table_rows import rows_of
 from experiments.didactic.shared.tuned_tables import Cell, least_more, least_of
 from experiments.didactic.shared.tuned_training import Batches
 
@@ -148,7 +149,7 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     table = tables["runs"]
     checks = tuned_tables.sound_checks(table, tables["bandits"])
     for name, says in (("reinforce", "REINFORCE"), ("best_of_n", "Best-of-N")):
-        row = {key: values[0] for key, values in tables["first_step"].where(method=name).columns.items()}
+        (row,) = rows_of(tables["first_step"].where(method=name))
         claim = f"R2, one state, one step of Adam: mean improvement of {says} on {row['num_samples']} draws, enumerated"
         checks.append(interval(claim, row["predicted"], row["improvement"], row["predicted_error"]))
     few, most = 4, table["reuse"].max()

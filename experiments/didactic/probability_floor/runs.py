@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banditlab.didactic import data_sets, policies, training
+from banditlab.didactic import data_sets
 from banditlab.didactic.problem import problem
 from banditlab.exact.clamped_losses import LOW
-from banditlab.store import failures
-from experiments.didactic.shared.tuned_training import side_by_side
+from experiments.didactic.shared.plain_training import counted, trained
 
 if TYPE_CHECKING:
     from experiments.didactic.probability_floor.experiment import Config
@@ -27,15 +26,14 @@ def train(config: Config) -> dict[str, np.ndarray]:
         for algorithm, sampler in ARMS
         for floor in (0, 1)
     }
-    found = side_by_side(jobs)
-    return found | failures({"not finite": [found.pop(f"{name}: failed") for name in jobs]})
+    return counted(jobs)
 
 
 def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[str, np.ndarray]:
-    found = training.train(
+    return trained(
         algorithm,
-        policies.tabular(),
         problem(config.peak),
+        ["log_policy", "reward"],
         num_steps=config.num_steps,
         num_states=config.num_states,
         num_samples=config.num_samples,
@@ -47,8 +45,6 @@ def _train(config: Config, algorithm: str, sampler: str, floor: bool) -> dict[st
         record_policy=True,
         seed=config.seed,
     )
-    failed = np.asarray(training.failures(found)["nonfinite"])
-    return {"log_policy": found["log_policy"], "reward": found["reward"], "failed": failed}
 
 
 def tables(config: Config) -> dict[str, np.ndarray]:

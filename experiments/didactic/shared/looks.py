@@ -25,14 +25,24 @@ LOOKS = {
 }
 
 
+def style(key: str, **more: Any) -> dict[str, Any]:
+    """Colour and marker of a key of `plotting.COLORS`, and whatever else a line has."""
+    return {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], **more}
+
+
+def points(ax: Any, rows: Table, x: str, y: str, key: str, **more: Any) -> None:
+    """Column `y` against column `x` with bars of four standard errors."""
+    ax.errorbar(rows[x], rows[y], 4 * rows[f"{y}_se"], **style(key, **more))
+
+
 def curves(ax: Any, rows: Table, *, by: str, along: str, shortfall: bool = False) -> None:
     """Mean reward, else what it lacks to 1, and four standard errors, against a number that doubles; by algorithm."""
     for name in dict.fromkeys(rows[by].tolist()):
         one = rows.where(**{by: name})
         key, label = LOOKS[name]
-        look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "label": label}
         height = 1 - one["reward"] if shortfall else one["reward"]
-        ax.errorbar(one[along], height, 4 * one["reward_se"], linewidth=1.1, elinewidth=0.5, **look)
+        look = style(key, label=label, linewidth=1.1, elinewidth=0.5)
+        ax.errorbar(one[along], height, 4 * one["reward_se"], **look)
     ax.set_xscale("log", base=2)
     ticks = np.unique(rows[along])
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
