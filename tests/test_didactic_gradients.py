@@ -40,6 +40,44 @@ def test_pulls_are_minus_the_slopes_of_the_losses():
         assert pair_steps.pair_pull(algorithm, ratio, 0.3, 2.0) == pytest.approx(-slope, abs=1e-9)
 
 
+def test_a_pair_at_the_reference_pulls_as_its_laws_say():
+    for algorithm in ("dpo", "ipo"):
+        pull = pair_steps.pair_pull(algorithm, np.zeros(1), 0.3, 2.0)
+        assert pull == pytest.approx(pair_steps.reference_pull(algorithm, 0.3, 2.0))
+    tables = pair_steps.random_pairs(0, 7, 5)
+    actions = np.stack([tables[side] for side in ("winner", "loser", "other")])
+    assert all(len(set(column)) == 3 for column in actions.T.tolist())
+    winner, loser, ratio = pair_steps.pair_laws(tables)
+    logs = tables["logits"] - tables["log_reference"]
+    for k in range(7):
+        policy = np.exp(tables["logits"][k]) / np.exp(tables["logits"][k]).sum()
+        assert (winner[k], loser[k]) == pytest.approx((policy[actions[0, k]], policy[actions[1, k]]))
+        assert ratio[k] == pytest.approx(logs[k, actions[0, k]] - logs[k, actions[1, k]])
+
+
+def test_the_margin_of_a_single_pair_says_where_the_chosen_are():
+    reference, half = np.array([0.5, 0.2, 0.3]), np.array([0.0, 0.4, -0.9])
+    logits = np.log(reference) + half[:, None] * np.array([1.0, -1.0, 0.0])
+    moved = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    margin = (moved[:, 0] - moved[:, 1] - np.log(0.5 / 0.2))[None]
+    found = pair_steps.chosen_of_margin(np.log(reference[:1]), margin, reference[None, :2])
+    assert found[0] == pytest.approx(moved[:, 0], abs=1e-14)
+
+
+def test_net_masses_are_sums_over_actions_and_the_first_step_is_rounded_by_no_more_than_its_bound():
+    laws = {"winners": np.array([[0.5, 0.3, 0.2, 0.0]]), "losers": np.array([[0.0, 0.3, 0.7, 0.0]])}
+    net = np.sign(laws["winners"] - laws["losers"])
+    masses = pair_steps.net_masses(laws, net, np.log([[[0.4, 0.1, 0.3, 0.2], [0.7, 0.1, 0.1, 0.1]]]))
+    wanted = {"unseen_mass": [[0.2, 0.1]], "net_mass": [[0.4, 0.7]], "net_share": [[0.5, 0.5]]}
+    assert masses == {name: pytest.approx(np.array(values)) for name, values in wanted.items()}
+    log_reference, rate = np.log(np.full(4, 0.25)), 0.03
+    exact = pair_steps.adam_first_step("ipo", laws, log_reference, rate, 20.0)
+    # The second action's pulls cancel: 0.1 + 0.2 in place of 0.3 leaves one unit of the last place.
+    rounded = laws | {"winners": np.array([[0.5, 0.1 + 0.2, 0.2, 0.0]])}
+    moved = np.abs(pair_steps.adam_first_step("ipo", rounded, log_reference, rate, 20.0) - exact)
+    assert 0 < moved.max() < pair_steps.adam_rounding(rate, 20.0)
+
+
 def test_counted_data_sets_are_those_that_training_draws():
     bandit = problem(70.0)
     laws = winner_laws(bandit, 3, 2, 4, 0)

@@ -16,6 +16,7 @@ from tables import committed, failing
 
 from banditlab import mode_seeking as ms
 from banditlab.exact import population_losses as laws
+from banditlab.exact import step_remainders, two_bins
 from banditlab.exact.gaussian_mixtures import Mixture
 from banditlab.mode_seeking import mixture_fits
 from experiments.didactic import kl_directions, population_losses
@@ -151,6 +152,31 @@ def test_a_flow_ends_at_the_target(direction):
     np.testing.assert_allclose(np.exp(flow[-1]), np.exp(target), atol=1e-6)
 
 
+def test_coordinates_invert_points_and_a_zero_that_is_not_there_is_infinite():
+    ratios, covers = np.array([1.5, 40.0]), np.array([0.4, 3.0])
+    log_policies, log_targets = two_bins.points(ratios, covers, mass=0.05, num_bins=10)
+    found = two_bins.coordinates(log_policies[0], log_targets)
+    np.testing.assert_allclose(found, (ratios, covers), rtol=1e-13)
+    assert two_bins.zero(lambda at: at - 3.0, 1e-4, 100.0) == pytest.approx(3.0, rel=1e-12)
+    assert two_bins.zero(lambda at: -at, 1e-4, 100.0) == math.inf
+
+
+def test_a_third_order_bounds_the_remainders_of_steps_and_what_it_does_to_their_slope():
+    policy, gradient, group = np.array([0.2, 0.5, 0.3]), np.array([1.0, -0.4, 0.1]), np.array([True, False, True])
+    steps = np.array([0.05, 0.1])
+    bounds = steps**2 * np.ptp(gradient) ** 2 / 8
+    tilted = policy * np.exp(steps[:, None] * gradient)
+    moved = np.log(tilted[:, group].sum(1) / tilted.sum(1) / policy[group].sum())
+    laws_of = policy[group] / policy[group].sum(), policy
+    means = laws_of[0] @ gradient[group], laws_of[1] @ gradient
+    squares = laws_of[0] @ (gradient[group] - means[0]) ** 2 - laws_of[1] @ (gradient - means[1]) ** 2
+    remainders = moved - steps * (means[0] - means[1])
+    third = step_remainders.third_order(bounds)
+    assert (np.abs(remainders - steps**2 / 2 * squares) <= third).all()
+    slope, allowance = step_remainders.slope(steps, np.abs(remainders), third)
+    assert 0 < abs(slope - 2) < allowance
+
+
 # Fits
 
 
@@ -171,6 +197,14 @@ def test_the_forward_fit_matches_moments_and_the_reverse_fit_is_stationary():
     # and ends at a third minimum, which covers both modes.
     assert found[REVERSE].divergence[2] > 1.0
     np.testing.assert_allclose(found[REVERSE].divergence[:2], np.log([1 / 0.6, 1 / 0.4]), atol=1e-3)
+
+
+def test_moments_of_a_law_on_the_bins_are_sums_over_them():
+    mixture = Mixture(0.9, 0.5, 0.08)
+    found, x = mixture.moments(np.exp(mixture.log_masses)), mixture.features[:, 0]
+    assert found["mean"] == 0.0  # of a symmetric mixture, without rounding
+    assert found["second_moment"] == pytest.approx(np.exp(mixture.log_masses) @ x**2)
+    assert found["middle"] == pytest.approx(np.exp(mixture.log_masses)[np.abs(x) < 0.15].sum())
 
 
 @pytest.mark.parametrize("direction", ms.DIRECTIONS)

@@ -85,6 +85,15 @@ class Mixture:
         first, second = self.gaussians(self.modes)
         return policy @ np.logaddexp(0, np.log((1 - self.weight) / self.weight) + second - first)
 
+    def moments(self, policy: np.ndarray) -> dict[str, float]:
+        """Mass between the modes, mean and second moment of a law (A,) on the bins.
+
+        Digits of a mean that is zero are rounding, which is another number on every machine.
+        """
+        x = self.features[:, 0]
+        mean = round(float(policy @ x), 12) + 0.0
+        return {"middle": policy[self.middle].sum(), "mean": mean, "second_moment": policy @ x**2}
+
     def predictions(self, seeking: np.ndarray) -> dict[str, float]:
         """What closed forms say of the fits; `seeking` (A,) is the one of least KL(pi||q)."""
         return {

@@ -21,6 +21,11 @@ def pair_pull(algorithm: str, ratio: np.ndarray, beta: float, target: float) -> 
     return 2 * (target - ratio)
 
 
+def reference_pull(algorithm: str, beta: float, target: float) -> float:
+    """What a pair pulls with at pi_ref, in a step of size one; for Pref-FT one."""
+    return {"dpo": beta / 2, "ipo": 2 * target, "pref_ft": 1.0}[algorithm]
+
+
 def pair_move(pull: np.ndarray, winner: np.ndarray, loser: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Changes of log pi after the pair's logits moved by c and -c: first order, exact, a bound on their difference.
 
@@ -37,13 +42,65 @@ def pair_move(pull: np.ndarray, winner: np.ndarray, loser: np.ndarray) -> dict[s
     }
 
 
+def chosen_of_margin(start: np.ndarray, moved: np.ndarray, single: np.ndarray) -> np.ndarray:
+    """(seeds, R) log pi(chosen) of a single pair whose margin moved by `moved` (seeds, R).
+
+    Adam treats the two logits alike, so they move by half of it and by minus that. start (seeds,) log pi_ref of the
+    winner; single (seeds, 2) pi_ref of winner and loser.
+    """
+    winner, loser = single.T[:, :, None]
+    return start[:, None] + pair_move(moved / 2, winner, loser)["chosen"]["exact"]
+
+
+def random_pairs(seed: int, count: int, num_actions: int) -> dict[str, np.ndarray]:
+    """Policies and references far apart, and three different actions each: winner, loser and another."""
+    generator = np.random.default_rng(seed)
+    logits, reference = generator.normal(0.0, 1.5, (2, count, num_actions))
+    log_reference = reference - np.logaddexp.reduce(reference, axis=1, keepdims=True)
+    actions = generator.permuted(np.tile(np.arange(num_actions), (count, 1)), axis=1)[:, :3].T
+    names = dict(zip(("winner", "loser", "other"), actions, strict=True))
+    return {"logits": logits, "log_reference": log_reference} | names
+
+
+def pair_laws(tables: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K,) pi of the winner and of the loser of `random_pairs`, and their log(pi/pi_ref), winner less loser."""
+    log_policy = tables["logits"] - np.logaddexp.reduce(tables["logits"], axis=1, keepdims=True)
+    place = np.arange(len(log_policy))
+    winner, loser = (log_policy[place, tables[side]] for side in ("winner", "loser"))
+    reference = [tables["log_reference"][place, tables[side]] for side in ("winner", "loser")]
+    return np.exp(winner), np.exp(loser), winner - loser - (reference[0] - reference[1])
+
+
+def net_masses(laws: dict[str, np.ndarray], net: np.ndarray, log_policy: np.ndarray) -> dict[str, np.ndarray]:
+    """(seeds, R) mass of policies (seeds, R, A) on actions in no pair and on net winners, and these winners' share.
+
+    net: (seeds, A) sign of wins less losses; the share of the pairs that net winners win is no matter of the policy.
+    """
+    seen, ahead = (laws["winners"] + laws["losers"]) > 0, net > 0
+    policy = np.exp(log_policy)
+    share = (laws["winners"] * ahead).sum(1)
+    return {
+        "unseen_mass": (policy * ~seen[:, None, :]).sum(2),
+        "net_mass": (policy * ahead[:, None, :]).sum(2),
+        "net_share": np.repeat(share[:, None], log_policy.shape[1], axis=1),
+    }
+
+
+def adam_rounding(rate: float, scale: float) -> float:
+    """Largest error of Adam's first step by rounding, its arguments those of `adam_first_step`.
+
+    Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
+    """
+    return 2 * rate * 16 * 2.0**-53 * scale / EPSILON + 1e-13
+
+
 def adam_first_step(algorithm: str, laws: dict[str, np.ndarray], log_reference: np.ndarray, rate: float, scale: float):
     """(seeds, A) change of the logits in Adam's first step: rate g / (|g| + eps), g the descent direction at pi_ref.
 
-    scale: what the direction of a pair is multiplied by at pi_ref, beta/2 for DPO and twice the target for IPO.
+    scale: what the direction of a pair is multiplied by at pi_ref, `reference_pull`.
     """
     pulled = laws["winners"] - (np.exp(log_reference) if algorithm == "pref_ft" else laws["losers"])
-    direction = (1.0 if algorithm == "pref_ft" else scale) * pulled
+    direction = scale * pulled
     return rate * direction / (np.abs(direction) + EPSILON)
 
 

@@ -22,6 +22,12 @@ def points(ratios: np.ndarray, covers: np.ndarray, *, mass: float, num_bins: int
     return np.log(np.tile(policy, (len(ratios), 1))), np.log(targets)
 
 
+def coordinates(log_policy: np.ndarray, log_targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) ratios and covers, of which `points` is the inverse, of targets (N, A) and one policy (A,)."""
+    first, second = np.exp(log_targets[:, :2]).T
+    return first / second, np.exp(log_policy[0]) / np.exp(log_targets[:, :2]).mean(1)
+
+
 def twinned(reward: np.ndarray, log_reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reward and log-reference with a twin of the best action, of its mass and the last action's reward.
 
@@ -49,3 +55,9 @@ def bisected(excess: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: 
         short = excess(middle) < 0
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return np.sqrt(low * high)
+
+
+def zero(excess: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> float:
+    """The zero between `low` and `high` by `bisected`, which ends at its upper end where there is none: inf then."""
+    found = bisected(excess, np.asarray([low]), np.asarray([high]))[0]
+    return np.inf if found > 0.99 * high else float(found)

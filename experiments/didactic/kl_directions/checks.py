@@ -6,6 +6,7 @@ import numpy as np
 
 from banditlab import mode_seeking as ms
 from banditlab.claims import Check, Table, identity, interval, lower, upper
+from banditlab.exact import step_remainders
 
 FORWARD, REVERSE = ms.DIRECTIONS
 # Peak and width of the rewards; and the mass of either of the two bins under pi, in the plane.
@@ -26,9 +27,8 @@ def _step_checks(table: Table) -> list[Check]:
     for direction in ms.DIRECTIONS:
         rows = table.where(direction=direction)
         two = rows.kept(np.argsort(rows["step"])[:2])
-        slope = float(np.diff(np.log(two["remainder"]))[0] / np.diff(np.log(two["step"]))[0])
+        slope, allowance = step_remainders.slope(two["step"], two["remainder"], two["third_order"])
         why = "the third order, at most step^3 range^3/(18 sqrt 3) in each of the two remainders, over log 2"
-        allowance = float(-np.log1p(-two["third_order"] / two["remainder"]).sum() / np.log(2))
         claim = f"{direction}: slope of the remainder of log pi(group) against the step (two smallest)"
         checks.append(identity(claim, 2.0, slope, atol=allowance, why=why))
         claim = f"{direction}: largest remainder over its bound step^2 range^2/8"
@@ -93,9 +93,8 @@ def _way_checks(ways: Table, bandits: Table) -> list[Check]:
     # The step's winner need not be the way's.
     rows, bandit = ways.where(bandit="R1"), bandits.where(bandit="R1")
     sharp = rows["beta"].min()
-    row = rows.where(beta=sharp)
     claim = f"R1, beta = {sharp:g}: time to half-way, forward over reverse, is above 1"
-    checks.append(lower(claim, 1.0, row["forward_time"][0] / row["reverse_time"][0]))
+    checks.append(lower(claim, 1.0, (rows["forward_time"] / rows["reverse_time"])[rows["beta"].argmin()]))
     fastest = bandit["speed_ratio"][(bandit["beta"] > sharp / 2) & (bandit["beta"] < 2 * sharp)].max()
     claim = f"R1, beta within a factor 2 of {sharp:g}: speed of one step, reverse over forward, is below 1"
     checks.append(upper(claim, 1.0, fastest))

@@ -10,10 +10,10 @@ from banditlab import mode_seeking as ms
 from banditlab.claims import Experiment, Shards, Table
 from banditlab.didactic import kl_descent
 from banditlab.didactic.problem import problem
-from banditlab.exact import two_bins
+from banditlab.exact import step_remainders, two_bins
 from banditlab.exact.gaussian_mixtures import Mixture
 from banditlab.mode_seeking import half_way, mixture_fits
-from experiments.didactic.kl_directions.checks import BANDITS, MASS, check
+from experiments.didactic.kl_directions.checks import BANDITS, FORWARD, MASS, REVERSE, check
 from experiments.didactic.kl_directions.figure import HIGH, LOW, plot
 
 CLAIM = (
@@ -21,7 +21,74 @@ CLAIM = (
     "q2)/log(q1/q2), exactly; that step does not decide the whole way; and in a class that cannot hold two modes the "
     "minimum of reverse KL seeks one only if they are far enough apart, while a broad start ends covering both."
 )
-FORWARD, REVERSE = ms.DIRECTIONS
+COLUMNS = {
+    "*": {
+        "ratio": "q1/q2, target masses of the two bins",
+        "cover": "p/((q1 + q2)/2), mass p of either bin under pi over their mean target mass",
+        "bandit": "1-D bandit, the peak of its reward against a twin of the same mass and no reward",
+        "weight": "weight w of the larger mode of the mixture q",
+        "separation": "distance D of the modes [deviations]",
+    },
+    "step": {
+        "direction": "forward, down KL(q||pi); reverse, down KL(pi||q)",
+        "step": "step size on the logits",
+        "remainder": "distance of the change of log pi(group) from its first order, mean over random pairs [nats]",
+        "bound": "step^2 range^2/8 of the gradient, mean over random pi and q [nats]",
+        "remainder_ratio": "largest remainder over its bound",
+        "change": "change of log pi(group) by autodiff, mean over random pi and q [nats]",
+        "predicted": "change of log pi(group) in closed form, mean over random pi and q [nats]",
+        "third_order": "bound on the third order of the change, mean over random pi and q [nats]",
+        "large_step": "size of one more step",
+        "ratio_move": "way of log(pi_1/pi_2) in that step by autodiff, mean over random pi and q [nats]",
+        "predicted_ratio_move": "way of log(pi_1/pi_2) in that step in closed form, mean [nats]",
+    },
+    "plane": {
+        "winner": "direction whose step by autodiff moves log(pi_1/pi_2) further",
+        "excess": "cover less the boundary in closed form",
+        "crossing": "cover at which the winner of steps by autodiff changes, at this ratio",
+        "predicted": "cover at the boundary in closed form, at this ratio",
+    },
+    "share": {
+        "bins": "bins of a target [bins]",
+        "share": "share of targets uniform on the simplex for which reverse is faster, pi uniform",
+        "predicted": "that probability in closed form",
+        "draws": "targets drawn [targets]",
+    },
+    "bandit": {
+        "speed_ratio": "reverse over forward way of the log ratio in one step from pi_ref",
+        "mean_reward": "expected reward of pi_ref, of which above 1/2 reverse is faster at every beta [reward]",
+        "critical_beta": "temperature below which reverse is faster, by autodiff; inf where always [reward]",
+        "predicted": "that temperature in closed form [reward]",
+    },
+    "way": {
+        **{f"{d}_time": f"{d} step size times steps to half of the log ratio" for d in ms.DIRECTIONS},
+        **{f"{d}_flow": f"time to half of the log ratio along the {d} gradient flow" for d in ms.DIRECTIONS},
+        **{f"{d}_bend": f"step size times a bound on the Hessian's norm, {d}" for d in ms.DIRECTIONS},
+    },
+    "fit": {
+        "deviation": "deviation s of both modes, on [-1, 1]",
+        **{f"{d}_kl": f"least {d} KL of a discretised Gaussian [nats]" for d in ms.DIRECTIONS},
+        **{f"{d}_grid_kl": f"least {d} KL over a grid of such Gaussians [nats]" for d in ms.DIRECTIONS},
+        **{f"{d}_gradient_norm": f"largest norm of the gradient at a {d} fit, 1e-10 below it" for d in ms.DIRECTIONS},
+        **{f"{d}_middle": f"mass of the {d} fit in the middle third between the modes" for d in ms.DIRECTIONS},
+        **{f"{d}_mean": f"mean of the {d} fit" for d in ms.DIRECTIONS},
+        **{f"{d}_second_moment": f"second moment of the {d} fit" for d in ms.DIRECTIONS},
+        "middle": "mass of the mixture in the middle third between the modes",
+        "mean": "mean of the mixture",
+        "larger_mode": "place of the larger mode",
+        "second_moment": "second moment of the mixture",
+        "one_mode_kl": "log 1/w, the reverse KL of the larger mode far from the other [nats]",
+        "side_floor": "least reverse KL of any pi with the fit's mass on x > 0 [nats]",
+        "leak": "bound on KL of the reverse fit to the larger mode [nats]",
+        "broad_kl": "reverse KL where gradient flow from the mixture's moments ends [nats]",
+        "broad_mean": "mean of the Gaussian where that flow ends",
+    },
+    "shape": {
+        "x": "centre of a bin",
+        "target": "mass of the bin under the mixture q",
+        **{d: f"mass of the bin under the {d} fit" for d in ms.DIRECTIONS},
+    },
+}
 # Of random policies, and of the plane.
 _BINS = 10
 
@@ -59,7 +126,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
         "step": Table.from_rows(_steps(config)),
         "plane": _plane(config),
         "share": Table(share | {"draws": float(config.num_targets)}),
-        "bandit": _bandits(config),
+        "bandit": Table.stack(_bandits(config)),
         "way": Table.from_rows(_ways(config)),
         "fit": Table.from_rows(_fit(config, *cell) for cell in itertools.product(config.weights, config.separations)),
         "shape": _shapes(config),
@@ -83,8 +150,7 @@ def _steps(config: Config) -> Iterator[dict]:
             remainder = np.abs(change - first)
             row = {"direction": direction, "step": step, "remainder": remainder.mean(), "bound": bound.mean()}
             row |= {"remainder_ratio": (remainder / bound).max(), "change": change.mean(), "predicted": exact.mean()}
-            # |third cumulant| <= range^3/(6 sqrt 3), under the tilted laws too, over 3! and for both terms.
-            yield row | {"third_order": (2 / (36 * np.sqrt(3)) * (8 * bound) ** 1.5).mean()} | large
+            yield row | {"third_order": step_remainders.third_order(bound).mean()} | large
 
 
 def _plane(config: Config) -> Table:
@@ -103,25 +169,21 @@ def _lead(ratios: np.ndarray, covers: np.ndarray) -> np.ndarray:
     return kl_descent.speed_ratios(*two_bins.points(ratios, covers, mass=MASS, num_bins=_BINS)) - 1
 
 
-def _bandits(config: Config) -> Table:
+def _bandits(config: Config) -> Iterator[Table]:
     """Where pi_ref and pi* of the bandits lie in the plane at every temperature, and where they cross the boundary."""
-    betas, tables = np.asarray(config.curve), []
+    betas = np.asarray(config.curve)
     for name, case in BANDITS.items():
         reward, log_reference = two_bins.twinned(*problem(*case))
 
         def speeds(at: np.ndarray, reward=reward, start=log_reference) -> np.ndarray:
             return kl_descent.speed_ratios(np.tile(start, (len(at), 1)), two_bins.tilted(reward, start, at))
 
-        found = two_bins.bisected(lambda at, of=speeds: 1 - of(at), np.asarray([1e-4]), np.asarray([100.0]))[0]
-        targets = np.exp(two_bins.tilted(reward, log_reference, betas))
-        columns = {"bandit": name, "beta": betas, "speed_ratio": speeds(betas)}
-        columns["cover"] = np.exp(log_reference[0]) / targets[:, :2].mean(1)
-        columns |= {"ratio": targets[:, 0] / targets[:, 1], "mean_reward": float(np.exp(log_reference) @ reward)}
-        # Without a crossing the bisection ends at its upper end.
-        columns["critical_beta"] = np.inf if found > 99.0 else found
+        ratio, cover = two_bins.coordinates(log_reference, two_bins.tilted(reward, log_reference, betas))
+        columns = {"bandit": name, "beta": betas, "speed_ratio": speeds(betas), "cover": cover, "ratio": ratio}
+        columns["mean_reward"] = float(np.exp(log_reference) @ reward)
+        columns["critical_beta"] = two_bins.zero(lambda at, of=speeds: 1 - of(at), 1e-4, 100.0)
         critical = ms.critical_temperature(reward, log_reference, high=reward[0], low=reward[1])
-        tables.append(Table(columns | {"predicted": critical}))
-    return Table.stack(tables)
+        yield Table(columns | {"predicted": critical})
 
 
 def _ways(config: Config) -> Iterator[dict]:
@@ -143,19 +205,17 @@ def _ways(config: Config) -> Iterator[dict]:
 def _fit(config: Config, weight: float, separation: float) -> dict[str, float]:
     """The numbers of the two fits, of the descent from the mixture's moments, and what closed forms say of them."""
     mixture = Mixture(separation * config.deviation, weight, config.deviation)
-    x, row = mixture.features[:, 0], {"weight": weight, "separation": separation, "deviation": config.deviation}
+    row = {"weight": weight, "separation": separation, "deviation": config.deviation}
     for direction, found in mixture_fits.fits(mixture).items():
         best = mixture_fits.leftmost(found, mixture)
         policy = np.exp(found.log_policy[best])
         row |= {f"{direction}_kl": found.divergence[best], f"{direction}_grid_kl": mixture.least_on_grid(direction)}
-        # What is left is rounding, which is another number on every machine; so are digits of a mean.
+        # What is left is rounding, which is another number on every machine.
         row[f"{direction}_gradient_norm"] = max(float(found.gradient_norm.max()), 1e-10)
-        row[f"{direction}_middle"] = policy[mixture.middle].sum()
-        row[f"{direction}_mean"] = round(float(policy @ x), 12) + 0.0
-        row[f"{direction}_second_moment"] = policy @ x**2
+        row |= {f"{direction}_{name}": value for name, value in mixture.moments(policy).items()}
     ended = mixture_fits.descended(mixture)
     row |= mixture.predictions(policy) | {"broad_kl": float(np.exp(ended) @ (ended - mixture.log_masses))}
-    return row | {"broad_mean": round(float(np.exp(ended) @ x), 12) + 0.0}
+    return row | {"broad_mean": mixture.moments(np.exp(ended))["mean"]}
 
 
 def _shapes(config: Config) -> Table:
@@ -166,85 +226,9 @@ def _shapes(config: Config) -> Table:
     return Table(masses | {"separation": config.shown, "weight": mixture.weight})
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(num_random=8, grid=(5, 5), num_targets=4096, betas=(0.3, 1.0), separations=(2.0, 7.0, 12.0)),
-        "default": Config(),
-        "paper": Config(num_random=1024, grid=(61, 51), num_targets=1_048_576, gradient_step=0.005),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns={
-        "*": {
-            "ratio": "q1/q2, target masses of the two bins",
-            "cover": "p/((q1 + q2)/2), mass p of either bin under pi over their mean target mass",
-            "bandit": "1-D bandit, the peak of its reward against a twin of the same mass and no reward",
-            "weight": "weight w of the larger mode of the mixture q",
-            "separation": "distance D of the modes [deviations]",
-        },
-        "step": {
-            "direction": "forward, down KL(q||pi); reverse, down KL(pi||q)",
-            "step": "step size on the logits",
-            "remainder": "distance of the change of log pi(group) from its first order, mean over random pairs [nats]",
-            "bound": "step^2 range^2/8 of the gradient, mean over random pi and q [nats]",
-            "remainder_ratio": "largest remainder over its bound",
-            "change": "change of log pi(group) by autodiff, mean over random pi and q [nats]",
-            "predicted": "change of log pi(group) in closed form, mean over random pi and q [nats]",
-            "third_order": "bound on the third order of the change, mean over random pi and q [nats]",
-            "large_step": "size of one more step",
-            "ratio_move": "way of log(pi_1/pi_2) in that step by autodiff, mean over random pi and q [nats]",
-            "predicted_ratio_move": "way of log(pi_1/pi_2) in that step in closed form, mean [nats]",
-        },
-        "plane": {
-            "winner": "direction whose step by autodiff moves log(pi_1/pi_2) further",
-            "excess": "cover less the boundary in closed form",
-            "crossing": "cover at which the winner of steps by autodiff changes, at this ratio",
-            "predicted": "cover at the boundary in closed form, at this ratio",
-        },
-        "share": {
-            "bins": "bins of a target [bins]",
-            "share": "share of targets uniform on the simplex for which reverse is faster, pi uniform",
-            "predicted": "that probability in closed form",
-            "draws": "targets drawn [targets]",
-        },
-        "bandit": {
-            "speed_ratio": "reverse over forward way of the log ratio in one step from pi_ref",
-            "mean_reward": "expected reward of pi_ref, of which above 1/2 reverse is faster at every beta [reward]",
-            "critical_beta": "temperature below which reverse is faster, by autodiff; inf where always [reward]",
-            "predicted": "that temperature in closed form [reward]",
-        },
-        "way": {
-            **{f"{d}_time": f"{d} step size times steps to half of the log ratio" for d in ms.DIRECTIONS},
-            **{f"{d}_flow": f"time to half of the log ratio along the {d} gradient flow" for d in ms.DIRECTIONS},
-            **{f"{d}_bend": f"step size times a bound on the Hessian's norm, {d}" for d in ms.DIRECTIONS},
-        },
-        "fit": {
-            "deviation": "deviation s of both modes, on [-1, 1]",
-            **{f"{d}_kl": f"least {d} KL of a discretised Gaussian [nats]" for d in ms.DIRECTIONS},
-            **{f"{d}_grid_kl": f"least {d} KL over a grid of such Gaussians [nats]" for d in ms.DIRECTIONS},
-            **{
-                f"{d}_gradient_norm": f"largest norm of the gradient at a {d} fit, 1e-10 below it"
-                for d in ms.DIRECTIONS
-            },
-            **{f"{d}_middle": f"mass of the {d} fit in the middle third between the modes" for d in ms.DIRECTIONS},
-            **{f"{d}_mean": f"mean of the {d} fit" for d in ms.DIRECTIONS},
-            **{f"{d}_second_moment": f"second moment of the {d} fit" for d in ms.DIRECTIONS},
-            "middle": "mass of the mixture in the middle third between the modes",
-            "mean": "mean of the mixture",
-            "larger_mode": "place of the larger mode",
-            "second_moment": "second moment of the mixture",
-            "one_mode_kl": "log 1/w, the reverse KL of the larger mode far from the other [nats]",
-            "side_floor": "least reverse KL of any pi with the fit's mass on x > 0 [nats]",
-            "leak": "bound on KL of the reverse fit to the larger mode [nats]",
-            "broad_kl": "reverse KL where gradient flow from the mixture's moments ends [nats]",
-            "broad_mean": "mean of the Gaussian where that flow ends",
-        },
-        "shape": {
-            "x": "centre of a bin",
-            "target": "mass of the bin under the mixture q",
-            **{d: f"mass of the bin under the {d} fit" for d in ms.DIRECTIONS},
-        },
-    },
-)
+PRESETS = {
+    "smoke": Config(num_random=8, grid=(5, 5), num_targets=4096, betas=(0.3, 1.0), separations=(2.0, 7.0, 12.0)),
+    "default": Config(),
+    "paper": Config(num_random=1024, grid=(61, 51), num_targets=1_048_576, gradient_step=0.005),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

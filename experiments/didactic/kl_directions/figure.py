@@ -1,30 +1,24 @@
 """The figure of `kl_directions`: the plane, speeds against whole ways, two fits, and the mode that they keep."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from banditlab import mode_seeking as ms
 from banditlab import plotting
 from banditlab.claims import Table
+from experiments.didactic.kl_directions.checks import FORWARD, REVERSE
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-FORWARD, REVERSE = ms.DIRECTIONS
 # Of p/((q1 + q2)/2) in the plane.
 LOW, HIGH = 0.1, 6.0
-LOOKS = {FORWARD: "offline", REVERSE: "on_policy"}
-NAMES = {FORWARD: "forward, KL(q||$\\pi$)", REVERSE: "reverse, KL($\\pi$||q)"}
+LOOKS = {FORWARD: ("offline", "forward, KL(q||$\\pi$)"), REVERSE: ("on_policy", "reverse, KL($\\pi$||q)")}
 BANDIT_LOOKS = {"R1": "hybrid_mixture", "R2": "hybrid_paired", "wide": "design"}
 BANDIT_NAMES = {"R1": "$R_1$: peak 70, width 10", "R2": "$R_2$: peak 20, width 10", "wide": "peak 20, width 20"}
 # Of weights, from the smallest: markers and their names.
 _WEIGHTS = (("circles", "o"), ("triangles", "^"), ("squares", "s"), ("diamonds", "D"))
 
 
-def plot(tables: Mapping[str, Table]) -> "Figure":
+def plot(tables: Mapping[str, Table]):
     """The plane with its boundary and the bandits; speed and time ratios; two fits; the mode they keep."""
     made, axes = plotting.figure(4, 1, height=8.0)
     bandits, fits, shape = (tables[part] for part in ("bandit", "fit", "shape"))
@@ -51,10 +45,10 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
     return made
 
 
-def _draw_plane(ax: "Axes", plane: Table, bandits: Table) -> None:
-    for direction in ms.DIRECTIONS:
+def _draw_plane(ax: Any, plane: Table, bandits: Table) -> None:
+    for direction, (key, _) in LOOKS.items():
         rows = plane.where(winner=direction)
-        ax.plot(rows["ratio"], rows["cover"], "s", color=plotting.COLORS[LOOKS[direction]], alpha=0.35, ms=2.0)
+        ax.plot(rows["ratio"], rows["cover"], "s", color=plotting.COLORS[key], alpha=0.35, ms=2.0)
     ratio = np.geomspace(1.05, 400, 200)
     plotting.theory(ax, ratio, np.tanh(np.log(ratio) / 2) / (np.log(ratio) / 2))
     for name, key in BANDIT_LOOKS.items():
@@ -68,7 +62,7 @@ def _draw_plane(ax: "Axes", plane: Table, bandits: Table) -> None:
     ax.set(xlabel=r"$q_1/q_2$", ylabel=r"$p\,/\,\frac{1}{2}(q_1+q_2)$", title="a  who moves mass faster: one step")
 
 
-def _draw_ratios(ax: "Axes", all_ways: Table, bandits: Table) -> None:
+def _draw_ratios(ax: Any, all_ways: Table, bandits: Table) -> None:
     for name in ("R1", "R2"):
         key = BANDIT_LOOKS[name]
         rows, ways = (table.where(bandit=name) for table in (bandits, all_ways))
@@ -81,23 +75,22 @@ def _draw_ratios(ax: "Axes", all_ways: Table, bandits: Table) -> None:
     ax.set(ylabel="reverse / forward speed", title="b  one step (solid), half of the way (dashed)")
 
 
-def _draw_shapes(ax: "Axes", rows: Table) -> None:
+def _draw_shapes(ax: Any, rows: Table) -> None:
     ax.fill_between(rows["x"], rows["target"], step="mid", color="#BBBBBB", linewidth=0, label="target q")
-    for direction in ms.DIRECTIONS:
-        color = plotting.COLORS[LOOKS[direction]]
-        ax.plot(rows["x"], rows[direction], color=color, drawstyle="steps-mid", label=NAMES[direction])
+    for direction, (key, label) in LOOKS.items():
+        ax.plot(rows["x"], rows[direction], color=plotting.COLORS[key], drawstyle="steps-mid", label=label)
     ax.set(xlabel="x", ylabel="mass of a bin", xlim=(-1, 1), ylim=(0, None))
     ax.set_title(f"c  best of the class, D = {rows['separation'][0]:g} s, w = {rows['weight'][0]:g}")
 
 
-def _draw_means(ax: "Axes", fits: Table) -> None:
+def _draw_means(ax: Any, fits: Table) -> None:
     for weight, (_, marker) in zip(np.unique(fits["weight"]), _WEIGHTS, strict=False):
         rows = fits.where(weight=weight)
         half = rows["separation"] * rows["deviation"] / 2
-        for direction in ms.DIRECTIONS:
-            look = {"color": plotting.COLORS[LOOKS[direction]], "marker": marker, "linewidth": 1.0}
+        for direction, (key, _) in LOOKS.items():
+            look = {"color": plotting.COLORS[key], "marker": marker, "linewidth": 1.0}
             ax.plot(rows["separation"], np.abs(rows[f"{direction}_mean"]) / half, **look)
-        plotting.theory(ax, rows["separation"], np.abs(rows["mean"]) / half, LOOKS[FORWARD])
+        plotting.theory(ax, rows["separation"], np.abs(rows["mean"]) / half, LOOKS[FORWARD][0])
     look = {"color": plotting.COLORS["on_policy_pooled"], "marker": "x", "markeredgewidth": 0.8, "linewidth": 0.8}
     ax.plot(rows["separation"], np.abs(rows["broad_mean"]) / half, **look, label="reverse, broad start")
     ax.set(xlabel="separation of the modes D/s", ylabel=r"|mean of fit| / (D/2)", ylim=(-0.05, 1.08))

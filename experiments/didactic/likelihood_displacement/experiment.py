@@ -22,6 +22,69 @@ CLAIM = (
     "below the start once pi's mass on net winners exceeds their share of wins; under maximum likelihood of winners "
     "never. Where the rate earns most the chosen fall further, and the reward grows all the same."
 )
+COLUMNS = {
+    "*": {
+        "algorithm": "loss that is minimised",
+        "prompts": "prompts of a data set [prompts]",
+        "samples": "reference draws of a prompt, all pairs of which are labelled [draws]",
+        "rate": "learning rate of Adam; in tuned, pref_ft the one with the largest reward on held-out data sets",
+        "step": "steps of Adam done [steps]",
+        "data_sets": "data sets with a pair, those that means are over [data sets]",
+        "chosen": "change of log pi since the start, mean over winners of a data set and data sets [nats]",
+        "rejected": "change of log pi since the start, mean over losers of a data set and data sets [nats]",
+    },
+    "step": {
+        "side": "action whose log pi moves: chosen, rejected, any other",
+        "size": "step size of plain gradient descent on one pair",
+        "change": "size of the change of log pi, mean over random policies [nats]",
+        "predicted": "size of the exact change in closed form, mean over random policies [nats]",
+        "directed": "change of log pi in the direction of its first order, mean over random policies [nats]",
+        "first_order": "size of the first-order change in closed form, mean over random policies [nats]",
+        "remainder": "largest distance of a change from its first order, c the pull of its pair [c^2/2]",
+        "error": "largest rounding-level error of a change against the exact one [nats]",
+    },
+    "tuning": {
+        "reward": "expected reward E_pi R at the end, mean over held-out data sets [reward]",
+        "chosen": "change of log pi to the end, mean over winners of a data set and held-out data sets [nats]",
+    },
+    "tuned": {"gain": "change of the expected reward E_pi R since the start, mean over data sets [reward]"},
+    "pref_ft": {"falls": "share of data sets whose chosen are less likely than at the start"},
+    "path": {
+        "chosen_falls": "share of data sets whose chosen are less likely than at the start",
+        "rejected_falls": "share of data sets whose rejected are less likely than at the start",
+        "margin": "change of log pi of the chosen less that of the rejected, mean over data sets [nats]",
+        "reward": "expected reward E_pi R, mean over data sets [reward]",
+        "unseen_mass": "pi's mass on actions in no pair, mean over data sets",
+        "net_mass": "pi's mass on actions that win more pairs than they lose, mean over data sets",
+        "net_share": "share of the pairs that such actions win, mean over data sets",
+        "sign_path": "change of log pi of the chosen if steps move logits by rate times sign(wins - losses) [nats]",
+    },
+    "closed": {
+        "peak": "action with the largest reward",
+        "start": "log pi of the chosen at the start, mean over data sets [nats]",
+        "predicted_start": "log pi_ref of the chosen by the counted data sets, mean over data sets [nats]",
+        "start_error": "largest rounding-level error of the start [nats]",
+        "first_step": "change of log pi of the chosen in Adam's first step, mean over data sets [nats]",
+        "predicted_first_step": "that change in closed form, mean over data sets [nats]",
+        "first_step_error": "largest rounding-level error of the first step [nats]",
+        "first_step_bound": "what rounding of pulls that cancel allows of that error [nats]",
+        "first_order_error": "largest distance of the first step from its first order [rate^2/2]",
+        "end": "log pi of the chosen at the end, mean over data sets [nats]",
+        "minus_entropy": "largest log pi of the chosen that there is, minus the entropy of winners, mean [nats]",
+        "entropy_excess": "largest log pi of the chosen less minus the entropy, over data sets and records [nats]",
+        "one_winner": "data sets with a single winner [data sets]",
+        "one_winner_falls": "data sets with a single winner whose likelihood falls between records [data sets]",
+    },
+    "data_set": {
+        "winners": "different actions that win a pair of the data set [actions]",
+        "change": "change of log pi of the chosen to the end at the small rate, of one data set [nats]",
+    },
+    "single_pair": {
+        "end": "log pi of the chosen at the end, data sets of a single pair, mean over them [nats]",
+        "predicted": "that number from the margin's change alone [nats]",
+        "error": "largest rounding-level error of a record against it [nats]",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -85,19 +148,15 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
 
 def _single_steps(config: Config) -> list[dict]:
     """Largest errors of the exact and of the first-order change, over random policies and pairs."""
-    tables = runs.random_tables(config.seed, config.num_random, 12)
-    log_policy = tables["logits"] - np.logaddexp.reduce(tables["logits"], axis=1, keepdims=True)
-    place = np.arange(config.num_random)
-    winner, loser = (log_policy[place, tables[side]] for side in ("winner", "loser"))
-    reference = [tables["log_reference"][place, tables[side]] for side in ("winner", "loser")]
-    ratio = winner - loser - (reference[0] - reference[1])
+    tables = pair_steps.random_pairs(config.seed, config.num_random, 12)
+    winner, loser, ratio = pair_steps.pair_laws(tables)
     settings = Settings(beta=config.beta, ipo_target=config.ipo_target)
     rows = []
     for algorithm in NEGATIVE:
         for step_size in config.step_sizes:
             size = step_size * (10.0 if algorithm == "dpo" else 0.1)  # both pulls about one at the largest step
             pull = size * pair_steps.pair_pull(algorithm, ratio, config.beta, config.ipo_target)
-            moves = pair_steps.pair_move(pull, np.exp(winner), np.exp(loser))
+            moves = pair_steps.pair_move(pull, winner, loser)
             measured = gradient_steps(algorithm, tables, settings, size)
             for side in SIDES:
                 move, change, first = moves[side], measured[side], moves[side]["first_order"]
@@ -131,9 +190,8 @@ def _closed(config: Config, algorithm: str, data: dict[str, np.ndarray]) -> dict
     moved, predicted = chosen[:, 1] - chosen[:, 0], data["first_exact"] - data["start"]
     row |= {"first_step": moved.mean(), "predicted_first_step": predicted.mean()}
     row |= {"first_step_error": np.abs(moved - predicted).max()}
-    # Where an action's pulls cancel, their rounding (16 units of the last place) is divided by Adam's 1e-8.
-    scale = runs.pull_scale(config, algorithm)
-    row |= {"first_step_bound": 2 * config.small_rate * 16 * 2.0**-53 * scale / pair_steps.EPSILON + 1e-13}
+    scale = pair_steps.reference_pull(algorithm, config.beta, config.ipo_target)
+    row |= {"first_step_bound": pair_steps.adam_rounding(config.small_rate, scale)}
     row |= {"first_order_error": np.abs(chosen[:, 1] - data["first_order"]).max() / (config.small_rate**2 / 2)}
     row |= {"end": chosen[:, -1].mean(), "minus_entropy": data["entropy_bound"].mean()}
     row |= {"entropy_excess": (chosen - data["entropy_bound"][:, None]).max()}
@@ -152,89 +210,16 @@ def _tuned(config: Config, data: dict[str, np.ndarray], rate: float) -> Iterator
 
 
 def _single_pair(data: dict[str, np.ndarray]) -> dict:
-    """With one pair the margin's change 2 s fixes both: Adam treats the two logits alike, so they move by s and -s."""
-    half = (data["chosen"] - data["rejected"] - data["gap"][:, None]) / 2
-    winner, loser = data["single"].T[:, :, None]
-    predicted = data["start"][:, None] + pair_steps.pair_move(half, winner, loser)["chosen"]["exact"]
+    """With one pair the margin's change fixes both."""
+    moved = data["chosen"] - data["rejected"] - data["gap"][:, None]
+    predicted = pair_steps.chosen_of_margin(data["start"], moved, data["single"])
     ends = {"end": data["chosen"][:, -1].mean(), "predicted": predicted[:, -1].mean()}
     return ends | {"error": np.abs(predicted - data["chosen"]).max()}
 
 
-EXPERIMENT = Experiment(
-    claim=CLAIM,
-    presets={
-        "smoke": Config(cells=((1, 2), (100, 2)), num_seeds=32, num_random=32),
-        "default": Config(),
-        "paper": Config(num_seeds=2048, cells=tuple((p, n) for n in (2, 10) for p in (1, 8, 32, 128))),
-    },
-    run=run,
-    check=check,
-    plot=plot,
-    columns={
-        "*": {
-            "algorithm": "loss that is minimised",
-            "prompts": "prompts of a data set [prompts]",
-            "samples": "reference draws of a prompt, all pairs of which are labelled [draws]",
-            "rate": "learning rate of Adam; in tuned, pref_ft the one with the largest reward on held-out data sets",
-            "step": "steps of Adam done [steps]",
-            "data_sets": "data sets with a pair, those that means are over [data sets]",
-            "chosen": "change of log pi since the start, mean over winners of a data set and data sets [nats]",
-            "rejected": "change of log pi since the start, mean over losers of a data set and data sets [nats]",
-        },
-        "step": {
-            "side": "action whose log pi moves: chosen, rejected, any other",
-            "size": "step size of plain gradient descent on one pair",
-            "change": "size of the change of log pi, mean over random policies [nats]",
-            "predicted": "size of the exact change in closed form, mean over random policies [nats]",
-            "directed": "change of log pi in the direction of its first order, mean over random policies [nats]",
-            "first_order": "size of the first-order change in closed form, mean over random policies [nats]",
-            "remainder": "largest distance of a change from its first order, c the pull of its pair [c^2/2]",
-            "error": "largest rounding-level error of a change against the exact one [nats]",
-        },
-        "tuning": {
-            "reward": "expected reward E_pi R at the end, mean over held-out data sets [reward]",
-            "chosen": "change of log pi to the end, mean over winners of a data set and held-out data sets [nats]",
-        },
-        "tuned": {
-            "gain": "change of the expected reward E_pi R since the start, mean over data sets [reward]",
-        },
-        "pref_ft": {
-            "falls": "share of data sets whose chosen are less likely than at the start",
-        },
-        "path": {
-            "chosen_falls": "share of data sets whose chosen are less likely than at the start",
-            "rejected_falls": "share of data sets whose rejected are less likely than at the start",
-            "margin": "change of log pi of the chosen less that of the rejected, mean over data sets [nats]",
-            "reward": "expected reward E_pi R, mean over data sets [reward]",
-            "unseen_mass": "pi's mass on actions in no pair, mean over data sets",
-            "net_mass": "pi's mass on actions that win more pairs than they lose, mean over data sets",
-            "net_share": "share of the pairs that such actions win, mean over data sets",
-            "sign_path": "change of log pi of the chosen if steps move logits by rate times sign(wins - losses) [nats]",
-        },
-        "closed": {
-            "peak": "action with the largest reward",
-            "start": "log pi of the chosen at the start, mean over data sets [nats]",
-            "predicted_start": "log pi_ref of the chosen by the counted data sets, mean over data sets [nats]",
-            "start_error": "largest rounding-level error of the start [nats]",
-            "first_step": "change of log pi of the chosen in Adam's first step, mean over data sets [nats]",
-            "predicted_first_step": "that change in closed form, mean over data sets [nats]",
-            "first_step_error": "largest rounding-level error of the first step [nats]",
-            "first_step_bound": "what rounding of pulls that cancel allows of that error [nats]",
-            "first_order_error": "largest distance of the first step from its first order [rate^2/2]",
-            "end": "log pi of the chosen at the end, mean over data sets [nats]",
-            "minus_entropy": "largest log pi of the chosen that there is, minus the entropy of winners, mean [nats]",
-            "entropy_excess": "largest log pi of the chosen less minus the entropy, over data sets and records [nats]",
-            "one_winner": "data sets with a single winner [data sets]",
-            "one_winner_falls": "data sets with a single winner whose likelihood falls between records [data sets]",
-        },
-        "data_set": {
-            "winners": "different actions that win a pair of the data set [actions]",
-            "change": "change of log pi of the chosen to the end at the small rate, of one data set [nats]",
-        },
-        "single_pair": {
-            "end": "log pi of the chosen at the end, data sets of a single pair, mean over them [nats]",
-            "predicted": "that number from the margin's change alone [nats]",
-            "error": "largest rounding-level error of a record against it [nats]",
-        },
-    },
-)
+PRESETS = {
+    "smoke": Config(cells=((1, 2), (100, 2)), num_seeds=32, num_random=32),
+    "default": Config(),
+    "paper": Config(num_seeds=2048, cells=tuple((p, n) for n in (2, 10) for p in (1, 8, 32, 128))),
+}
+EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)

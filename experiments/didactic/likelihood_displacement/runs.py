@@ -22,7 +22,7 @@ SIDES = ("chosen", "rejected", "other")
 
 
 def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) -> dict[str, np.ndarray]:
-    """chosen, rejected, reward (seeds, R) at the small rate; what data sets and closed forms say: see `_predicted`.
+    """chosen, rejected, reward (seeds, R) at the small rate; what data sets and closed forms say: see `pair_steps`.
 
     Also held_out_reward, held_out_chosen (L, tuning_seeds), the last reward at every rate and the chosen's change;
     rate, the best; best_chosen, best_rejected, best_reward (seeds, R) at that rate.
@@ -40,19 +40,16 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     data = {name: found[name][0] for name in names} | {f"best_{name}": best[name][0] for name in names}
     data |= {"rate": np.asarray(rate), "held_out_reward": held_out}
     data["held_out_chosen"] = tried["chosen"][:, :, -1] - tried["chosen"][:, :, 0]
-    seen = (laws["winners"] + laws["losers"]) > 0
-    policy = np.exp(found["log_policy"][0])
-    data["unseen_mass"] = (policy * ~seen[:, None, :]).sum(2)
     net = np.sign(laws["winners"] - laws["losers"])
-    data["net_mass"] = (policy * (net > 0)[:, None, :]).sum(2)
-    data["net_share"] = np.repeat((laws["winners"] * (net > 0)).sum(1)[:, None], len(config.record_at), axis=1)
+    data |= pair_steps.net_masses(laws, net, found["log_policy"][0])
     moved = config.small_rate * np.asarray(config.record_at, float)
-    data["sign_path"] = pair_steps.sign_path(laws["winners"], net, np.asarray(bandit.log_reference), moved)
+    log_reference = np.asarray(bandit.log_reference)
+    data["sign_path"] = pair_steps.sign_path(laws["winners"], net, log_reference, moved)
     failed = {"not finite": [training.failures(runs)["nonfinite"] for runs in (tried, found, best)]}
     failed["data sets without a pair"] = laws["pairs"] == 0
     failed["best learning rate at an end of the grid"] = rate in (config.rates[0], config.rates[-1])
-    log_reference = np.asarray(bandit.log_reference)
-    shift = pair_steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, pull_scale(config, algorithm))
+    scale = pair_steps.reference_pull(algorithm, config.beta, config.ipo_target)
+    shift = pair_steps.adam_first_step(algorithm, laws, log_reference, config.small_rate, scale)
     return data | pair_steps.chosen_laws(laws, log_reference, shift) | failures(failed)
 
 
@@ -62,18 +59,3 @@ def _trained(config: Config, algorithm: str, rates: np.ndarray, **sizes: int) ->
     record = {"record_at": config.record_at, "record_policy": True}
     shared = {"num_steps": config.num_steps, "on_policy": False, "settings": settings}
     return training.train_grid(algorithm, policies.tabular(), bandits, **sizes, **shared, **record)
-
-
-def pull_scale(config: Config, algorithm: str) -> float:
-    """What a pair pulls with at pi_ref; for Pref-FT one."""
-    return {"dpo": config.beta / 2, "ipo": 2 * config.ipo_target, "pref_ft": 1.0}[algorithm]
-
-
-def random_tables(seed: int, count: int, num_actions: int) -> dict[str, np.ndarray]:
-    """Policies and references far apart, and three different actions each."""
-    generator = np.random.default_rng(seed)
-    logits, reference = generator.normal(0.0, 1.5, (2, count, num_actions))
-    log_reference = reference - np.logaddexp.reduce(reference, axis=1, keepdims=True)
-    actions = generator.permuted(np.tile(np.arange(num_actions), (count, 1)), axis=1)[:, :3].T
-    names = dict(zip(("winner", "loser", "other"), actions, strict=True))
-    return {"logits": logits, "log_reference": log_reference} | names
