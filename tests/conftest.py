@@ -28,6 +28,14 @@ def pytest_configure(config):
     jax.config.update("jax_disable_most_optimizations", not config.getoption("optimized"))
 
 
+def pytest_collection_modifyitems(items):
+    # Two workers start at the two halves: the long tests come first in each, so that neither is left with one.
+    long = [item for item in items if item.path.name == "test_smoke_presets.py"]
+    rest = [item for item in items if item.path.name != "test_smoke_presets.py"]
+    half = len(rest) // 2
+    items[:] = [*long[::2], *rest[:half], *long[1::2], *rest[half:]]
+
+
 @pytest.fixture(autouse=True)
 def _warnings_are_errors():
     with warnings.catch_warnings():

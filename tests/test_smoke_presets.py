@@ -15,10 +15,10 @@ from banditlab.command import main
 FAMILIES = registry.families()
 # The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
 QUICK = (*FAMILIES["foundation"], "reward_accuracy", "unseen_mass")
-# Of these, those that compile much are recorded, and run with a field set, by `make test-all` only.
-LONG = ("staircase", "random_features", "hybrid_two_rounds", "floor_constants")
 # In one folder, where they share references and training runs.
 TOGETHER = FAMILIES["language_model"]
+# Those that compile much are recorded, and run with a field set, by `make test-all` only.
+LONG = {*TOGETHER, "staircase", "random_features", "batch_threshold", "hybrid_two_rounds", "floor_constants"}
 ALONE = [name for name in registry.names() if name not in TOGETHER]
 GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
 # Name -> a field to set, and the column of a prediction that follows it; a file for every family.
@@ -33,8 +33,8 @@ CHANGES = {
 def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys, request):
     command = [*names, "--preset", "smoke", "--output", str(tmp_path)]
     loaded = [registry.load(name) for name in names]  # importing them is no part of the run
-    whole = request.config.getoption("--optimized")
-    with recorded() if whole or names[0] not in LONG else contextlib.nullcontext(set()) as entered:
+    whole = request.config.getoption("--optimized") or not LONG.intersection(names)
+    with recorded() if whole else contextlib.nullcontext(set()) as entered:
         assert main(["run", *command]) == 0
     # An independent way to what the results depend on: whatever ran is covered by the hash.
     assert uncovered(entered, loaded) == set()
@@ -46,7 +46,7 @@ def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys, requ
     capsys.readouterr()
     assert main(["run", *command]) == 0
     assert capsys.readouterr().out.count(" 0 shards computed, ") == len(names)
-    if whole or (len(names) == 1 and names[0] not in LONG):
+    if whole:
         for name in names:
             a_set_field_changes_tables_and_predictions(name, tmp_path)
 
