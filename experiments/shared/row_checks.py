@@ -22,7 +22,7 @@ def same_law(claim: str, distance: float, num_samples: int, told: str = "", *, f
     return interval(claim, 1.0, 1 - distance, 0.0, allowance=lattice.distance_bound(num_samples, false_alarm), why=why)
 
 
-def quotient(name: str, upper: Table, lower: Table, other: str = "", place: int = 0) -> tuple[float, float]:
+def quotient(name: str, upper: Table, lower: Table, *, other: str = "", place: int = 0) -> tuple[float, float]:
     """A column in a row of one table over it, or over another column, in one of the other; and its standard error."""
     cells = ((upper, name), (lower, other or name))
     value, divisor = (rows[column][place] for rows, column in cells)

@@ -204,7 +204,7 @@ def _learner_checks(tables: dict[str, Table]) -> Iterator[Check]:
     labels, on_policy = tables["label_floor"], tables["floors"].where(arm="on-policy")
     distilled = tables["learners"].where(arm="distillation")
     price = distilled["floor_kl"][0] * distilled["num_pairs"][0]
-    measured, error = row_checks.quotient("scaled_kl", labels, on_policy, "ratio")
+    measured, error = row_checks.quotient("scaled_kl", labels, on_policy, other="ratio")
     claim = "floor of on-policy DPO over that of distillation with the labels' own noise, tau^2 = pi^2/3"
     yield interval(claim, labels["floor"][0] / price, measured / price, error / price)
 
