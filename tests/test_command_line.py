@@ -595,3 +595,8 @@ def test_configure_sets_devices_and_cache_and_refuses_nonsense(tmp_path):
     assert not found.stderr
     found = run_python(code, BANDITLAB_DEVICES="none")
     assert "BANDITLAB_DEVICES must be a positive integer; got 'none'" in found.stderr
+
+
+def test_show_takes_one_claim_and_names_those_of_a_family(capsys):
+    assert main(["show", "foundation"]) == 2
+    assert "NAME must be one claim; foundation has staircase, random_features" in capsys.readouterr().err

@@ -174,10 +174,12 @@ def show(name: Positional[str], preset: Preset = "default", sets: Sets = (), out
       sets: Field of the configuration that was set.
       output: Folder that `run` wrote to.
     """
-    (one,) = selections((name,), preset, sets, output)
+    chosen = selections((name,), preset, sets, output)
+    if len(chosen) != 1:
+        raise CommandLineError(f"NAME must be one claim; {name} has {', '.join(one.experiment.name for one in chosen)}")
     from banditlab.claims.summary import show as verdicts
 
-    return report(verdicts(one))
+    return report(verdicts(chosen[0]))
 
 
 @app.command
