@@ -15,6 +15,10 @@ class CommandLineError(Exception):
     """
 
 
+class ClaimError(ValueError):
+    """A function of a claim does not do what `banditlab.claims.Experiment` asks of it; the command shows one line."""
+
+
 def unknown(argument: str, value: str, choices: Sequence[str], hint: str = "") -> str:
     """The message for a ``value`` that is not among the ``choices``: the nearest of these, all when they are few."""
     near = difflib.get_close_matches(value, choices, n=3)

@@ -11,8 +11,9 @@ import pytest
 
 import banditlab as bl
 from banditlab import claims as bl_claims
-from banditlab.claims import Instance
-from banditlab.claims.settings import changed
+from banditlab.claims import Instance, registry
+from banditlab.claims.selection import select
+from banditlab.claims.settings import changed, spelled
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,41 @@ def test_an_instance_is_the_librarys_or_a_saved_one(tmp_path):
     assert Instance.parse(str(path)) != chosen
     with pytest.raises(ValueError, match="instance must be the file that was chosen"):
         chosen.environment()
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings", "message"),
+    [
+        ("staircase", {"num_pairs": "0"}, "num_pairs must be at least 1; got 0"),
+        ("staircase", {"large_pairs": "-1"}, "large_pairs must be positive; got -1"),
+        ("staircase", {"beta": "0"}, "beta must be positive; got 0"),
+        ("staircase", {"ridge": "-1"}, "ridge must be at least 0; got -1"),
+        ("staircase", {"step": "inf"}, "step must be finite; got inf"),
+        ("label_scaling", {"betas": "(0, 1)"}, r"betas must be positive; got \[0,1\]"),
+        ("label_scaling", {"betas": "()"}, r"betas must be a list that is not empty; got \[\]"),
+        ("label_scaling", {"seed": "-1"}, "seed must be at least 0; got -1"),
+        ("label_scaling", {"instance": "chain()", "reward": "2"}, "reward has no effect beside instance, which"),
+        ("staircase", {"instance": "chain()", "beta": "2"}, "beta has no effect beside instance, which replaces it"),
+        ("staircase", {"instance": "staircase(num_stairs=0)"}, "is no environment: num_stairs must be a whole number"),
+    ],
+)
+def test_a_value_that_nothing_can_be_computed_with_is_refused_by_name(claim, settings, message):
+    (experiment,) = registry.load_all([claim])
+    with pytest.raises(ValueError, match=f"^--set .*{message}"):
+        select(experiment, "default", settings)
+
+
+def test_a_configuration_has_one_spelling_that_reads_back():
+    settings = {"sizes": "(3, 4)", "step": "1.20", "setup.noise": "1e0", "num_seeds": "4", "instance": "chain(start=2)"}
+    config = changed(Config(), settings)
+    texts = spelled(config, Config(), settings)
+    assert list(texts.items()) == [
+        ("step", "1.2"),
+        ("sizes", "[3,4]"),
+        ("setup.noise", "1"),
+        ("instance", "chain(start=2)"),
+    ]
+    assert changed(Config(), texts) == config
 
 
 def test_a_claim_of_ones_own_runs_from_the_wheel_alone(tmp_path):

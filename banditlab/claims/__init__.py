@@ -7,7 +7,7 @@ from banditlab.claims import statistics
 from banditlab.claims.checks import Check, above, below, identity, interval, lower, upper
 from banditlab.claims.evaluation import Outcome, evaluate
 from banditlab.claims.experiment import Experiment
-from banditlab.claims.instances import Instance
+from banditlab.claims.instances import Instance, instance_field
 from banditlab.claims.registry import Collection, register
 from banditlab.store import Shards, Table
 
@@ -23,6 +23,7 @@ __all__ = [
     "below",
     "evaluate",
     "identity",
+    "instance_field",
     "interval",
     "lower",
     "register",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from banditlab.claims.result_files import DRAWN, Result, as_json, is_float64
-from banditlab.errors import CommandLineError, require_writable
+from banditlab.errors import ClaimError, CommandLineError, require_writable
 from banditlab.store import write_atomically
 
 if TYPE_CHECKING:
@@ -35,24 +35,38 @@ def draw(selection: Selection, result: Result) -> Result:
 
     damage = result.damage()
     if damage:
-        raise CommandLineError(f"{_wanted(selection)}; {result.file('.json')} is {damage}")
+        raise CommandLineError(f"{_wanted(selection, result)}; {result.file('.json')} is {damage}")
     plotting.save(selection.experiment.figure(result.tables()), result.file(""))
     return result
 
 
-def draw_committed(selection: Selection) -> str:
-    """Draw from the committed tables, outdated ones too; a line that says so, or which part or column is lacking."""
+def draw_fresh(selection: Selection) -> str:
+    """Draw what `run` wrote, of older sources too; a line that says so. CommandLineError without readable tables."""
+    return _drawn(selection, selection.fresh)
+
+
+def draw_committed(selection: Selection) -> tuple[bool | None, str]:
+    """Draw from the committed tables, outdated ones too; whether it was done, and a line.
+
+    None where there is nothing to draw: no table, or one that lacks a part or a column; False for a damaged one.
+    """
     kept = selection.committed()
     if kept is None or not kept.exists():
-        return f"{selection.label}: nothing is committed"
+        return None, f"{selection.label}: nothing is committed"
     try:
-        draw(selection, kept)
+        return True, _drawn(selection, kept)
     except CommandLineError as error:
-        return f"{selection.label}: left as it is, {error}"
+        return False, f"{selection.label}: left as it is, {error}"
+    except ClaimError:
+        raise
     except (LookupError, ValueError) as error:
-        return f"{selection.label}: left as it is, its table lacks what the figure reads: {error}"
-    old = kept.outdated(*selection.hashes)
-    return f"{selection.label}: drawn{f' ({old})' if old else ''} -> {kept.file('.png')}"
+        return None, f"{selection.label}: left as it is, its table lacks what the figure reads: {error}"
+
+
+def _drawn(selection: Selection, result: Result) -> str:
+    draw(selection, result)
+    old = result.outdated(*selection.hashes)
+    return f"{selection.label}: drawn{f' ({old})' if old else ''} -> {result.file('.png')}"
 
 
 def update(selection: Selection) -> str:
@@ -68,11 +82,11 @@ def update(selection: Selection) -> str:
         raise CommandLineError(f"--update must come with --preset default or paper and no --set; got {selection.label}")
     problem = result.problem(*selection.hashes)
     if problem:
-        raise CommandLineError(f"{_wanted(selection)}; got one that is {problem}")
+        raise CommandLineError(f"{_wanted(selection, result)}; got one that is {problem}")
     fresh = result.record()
     if not is_float64(fresh):
         raise CommandLineError(f"--update must be of float64 results; got {fresh.get('dtype')}")
-    require_writable("--update", target.folder)
+    require_writable("the folder of committed results", target.folder)
     same = target.damage() is None and target.contents() == result.contents()
     record = fresh
     if same:
@@ -93,5 +107,7 @@ def _replace(path: Path, content: bytes) -> None:
         write_atomically(path, content)
 
 
-def _wanted(selection: Selection) -> str:
+def _wanted(selection: Selection, result: Result) -> str:
+    if result == selection.committed():
+        return f"NAME {selection.label} must have a whole committed table"
     return f"NAME {selection.label} must have a table of the present sources (`{selection.command('run')}`)"

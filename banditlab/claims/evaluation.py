@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from banditlab.claims import registry, running
 from banditlab.claims.experiment import Experiment, Tables
+from banditlab.claims.instances import Instance
 from banditlab.claims.selection import Selection, select
 from banditlab.errors import CommandLineError
 
@@ -54,18 +57,26 @@ def evaluate(
       fresh: compute every shard again.
       settings: fields of the configuration by name, as values or as the texts that ``--set`` takes.
 
-    Raises ValueError for an unknown claim, preset or field, and for a value of the wrong type.
+    Raises ValueError for an unknown claim, preset or field, for a value of the wrong type or that the claim cannot be
+    computed with, and for a claim whose functions return something else than `Experiment` asks for.
 
     Example:
       >>> found = banditlab.claims.evaluate("staircase", "smoke", num_pairs=400)
       >>> all(check.passed for check in found.checks)
     """
     experiment = claim if isinstance(claim, Experiment) else _found(str(claim))
-    texts = {name: value if isinstance(value, str) else repr(value) for name, value in settings.items()}
+    texts = {name: _as_typed(value) for name, value in settings.items()}
     selection = select(experiment, preset, texts, output)
     running.run(selection, fresh=fresh)
     tables = selection.fresh.tables()
-    return Outcome(selection, tables, experiment.check(tables), selection.fresh.record())
+    return Outcome(selection, tables, experiment.checked(tables), selection.fresh.record())
+
+
+def _as_typed(value: Any) -> str:
+    """A value as ``--set`` takes it; NumPy's scalars and arrays as Python's."""
+    if isinstance(value, (str, Instance)):
+        return str(value)
+    return repr(value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value)
 
 
 def _found(claim: str) -> Experiment:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import site
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from banditlab.claims.columns import Columns, described
+from banditlab.errors import ClaimError
 from banditlab.store import Shards, Table, source_hash
 
 if TYPE_CHECKING:
@@ -86,20 +88,65 @@ class Experiment(Generic[Config]):
         """What the command finds it by: its name, or its file when that is no part of a package."""
         return self.name if "." in self.run.__module__ else Path(self._file).name
 
+    def measured(self, config: Config, shards: Shards) -> Tables:
+        """What ``run`` returns; ClaimError when that is no table and no mapping of tables, or for a ValueError in it.
+
+        A table refuses nan, unequal columns and no rows by such an error.
+        """
+        try:
+            tables = self.run(config, shards)
+        except ValueError as error:
+            raise ClaimError(f"{self.name}: run failed, {self._line(error)}{error}") from error
+        parts = tables.values() if isinstance(tables, Mapping) else [tables]
+        if not parts or not all(isinstance(table, Table) for table in parts):
+            raise self._returned("run", "a Table, or {part: Table}", tables)
+        return tables
+
+    def checked(self, tables: Tables) -> list[Check]:
+        """What ``check`` returns; ClaimError when that is no list of checks."""
+        from banditlab.claims.checks import Check
+
+        found = self.check(tables)
+        if not isinstance(found, (list, tuple)) or not all(isinstance(check, Check) for check in found):
+            raise self._returned("check", "a list of Check", found)
+        return list(found)
+
     def figure(self, tables: Tables) -> Figure:
-        """``plot`` in the project's style."""
+        """``plot`` in the project's style; ClaimError when it returns no figure."""
+        from matplotlib.figure import Figure
+
         from banditlab import plotting
 
         with plotting.style():
-            return self.plot(tables)
+            found = self.plot(tables)
+        if not isinstance(found, Figure):
+            raise self._returned("plot", "a matplotlib Figure", found)
+        return found
 
     def source_hash(self) -> str:
         """Hash of what the tables depend on: ``run``, the configuration class and all they use, as first read."""
         return source_hash(self.run, self.config_type)
 
     def dictionary(self, tables: Mapping[str, Table]) -> dict[str, dict[str, dict[str, str]]]:
-        """{part: {column: {"meaning", "unit"}}}; ValueError for a column of ``tables`` that is not described."""
-        return {part: described(self.columns, part, list(table.columns)) for part, table in tables.items()}
+        """{part: {column: {"meaning", "unit"}}}; ClaimError for a column of ``tables`` that is not described."""
+        try:
+            return {part: described(self.columns, part, list(table.columns)) for part, table in tables.items()}
+        except ValueError as error:
+            raise ClaimError(f"{self.name}: {error}") from error
+
+    def _returned(self, role: str, wanted: str, got: object) -> ClaimError:
+        function = getattr(self, role)
+        place = f"{Path(self._file).name}, " if function.__module__ == self.run.__module__ else ""
+        return ClaimError(f"{self.name}: {role} ({place}{function.__name__}) must return {wanted}; got {_kind(got)}")
+
+    def _line(self, error: Exception) -> str:
+        """Where in the claim's own files an error came up, the innermost place."""
+        own = [step for step in traceback.extract_tb(error.__traceback__) if Path(step.filename).parent == self._folder]
+        return f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._file).parent
 
     @property
     def _file(self) -> str:
@@ -108,6 +155,13 @@ class Experiment(Generic[Config]):
 
 # The roles of the files of a package; a module of one of these names is no experiment by itself.
 PARTS = ("experiment", "runs", "checks", "figure", "laws")
+
+
+def _kind(value: object) -> str:
+    """The type of a value, and of what it holds."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    of = ", ".join(sorted({type(item).__name__ for item in inner}))
+    return f"{type(value).__name__}{f' of {of}' if of else ''}"
 
 
 def by_part(tables: Tables) -> dict[str, Table]:

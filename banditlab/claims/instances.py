@@ -7,10 +7,22 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from banditlab import instances
 from banditlab.environment import Environment
 from banditlab.store import sha256_of_bytes
+
+# Key of a field's metadata: the fields that the instance replaces.
+REPLACES = "replaces"
+
+
+def instance_field(*replaces: str) -> Any:
+    """The field ``instance: Instance | None`` of a configuration, None by default.
+
+    An instance that is chosen takes the place of the fields ``replaces``, by name; setting one beside it is an error.
+    """
+    return field(default=None, metadata={REPLACES: replaces})
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,11 @@ class Instance:
         if positional or not numbers or not set(arguments) <= set(known[name]):
             raise ValueError(f"{name} takes numbers by keyword: {', '.join(known[name])}")
         return cls(name, arguments)
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return self.name if self.sha256 else f"{self.name}({arguments})"
 
     def environment(self) -> Environment:
         """The environment; ValueError for arguments or a file that `Environment.create` refuses."""

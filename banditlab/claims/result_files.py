@@ -38,7 +38,7 @@ class Result:
     def record(self) -> dict[str, Any]:
         """The provenance record; ValueError when the file does not hold one."""
         record = json.loads(self.file(".json").read_bytes())
-        if not isinstance(record, dict) or not isinstance(record.get("tables"), dict) or not record["tables"]:
+        if not _is_record(record):
             raise ValueError(f"{self.file('.json')} must be a record with its tables")
         return record
 
@@ -95,6 +95,26 @@ class Result:
     def problem(self, source_hash: str, config_hash: str) -> str | None:
         """Why the files cannot stand for the present sources, or None when they can."""
         return self.damage() or self.outdated(source_hash, config_hash)
+
+
+def _is_record(found: Any) -> bool:
+    """Whether JSON data has the shape of a record, as far as anything here reads it."""
+    if not (_maps(found, "tables") and found["tables"] and _maps(found["tables"])):
+        return False
+    parts, samples, cost = found["tables"].values(), found.get("confirmed", []), found.get("cost", {})
+    columns = [part.get("columns", {}) if _maps(part) else None for part in parts]
+    return (
+        all(_maps(entries) and all(map(_maps, entries.values())) for entries in columns)
+        and isinstance(samples, list)
+        and all(_maps(sample, "source_hash", "sampled", "of", "commit") for sample in samples)
+        and (not cost or _maps(cost, "wall_seconds"))
+        and all(_maps(found.get(name, {})) for name in ("machine", "failures"))
+    )
+
+
+def _maps(value: Any, *keys: str) -> bool:
+    """Whether ``value`` is a JSON object with these keys."""
+    return isinstance(value, dict) and set(keys) <= set(value)
 
 
 def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

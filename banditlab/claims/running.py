@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from banditlab.claims import jax_settings
-from banditlab.claims.experiment import by_part
+from banditlab.claims.experiment import Tables, by_part
 from banditlab.claims.progress import progress
 from banditlab.claims.result_files import table_entries
+from banditlab.errors import ClaimError, CommandLineError
 from banditlab.store import Shards, origin_record
 
 if TYPE_CHECKING:
@@ -40,14 +41,15 @@ def run_all(selections: Sequence[Selection], *, fresh: bool) -> Iterator[str]:
 def run(selection: Selection, *, fresh: bool = False) -> str:
     """Run one experiment, reusing finished shards unless ``fresh``; returns a line to print.
 
-    Raises ValueError for a column that the experiment does not describe; then no table is written.
+    Raises ClaimError for what `Experiment.measured` and `Experiment.dictionary` refuse, and, where fields were set, for
+    any error of the computation; then no table is written.
     """
     started = time.perf_counter()
     experiment = selection.experiment
     with progress(selection.name) as listener:
         shards = shards_of(selection, fresh=fresh, listener=listener)
         _, others = shards.waiting()
-        tables = experiment.run(selection.config, shards)
+        tables = _measured(selection, shards)
     seconds = time.perf_counter() - started
     dictionary = experiment.dictionary(by_part(tables))
     record = origin_record(
@@ -76,6 +78,20 @@ def run(selection: Selection, *, fresh: bool = False) -> str:
     parts = by_part(tables)
     size = f"{sum(map(len, parts.values()))} rows" + (f" in {len(parts)} tables" if len(parts) > 1 else "")
     return f"{selection.label}: {seconds:.1f} s, {reuse}, {size} -> {selection.fresh.file('.json')}"
+
+
+def _measured(selection: Selection, shards: Shards) -> Tables:
+    """The tables; where fields were set, an error says which: the values are the likely cause."""
+    try:
+        return selection.experiment.measured(selection.config, shards)
+    except (CommandLineError, OSError):
+        raise
+    except Exception as error:
+        if not selection.is_set:
+            raise
+        chosen = ", ".join(f"{name}={text}" for name, text in selection.settings.items())
+        what = str(error) if isinstance(error, ClaimError) else f"{selection.name}: run failed, {type(error).__name__}: {error}"
+        raise ClaimError(f"{what} (set: {chosen})") from error
 
 
 def shards_of(selection: Selection, **options: Any) -> Shards:

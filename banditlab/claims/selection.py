@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banditlab.claims.experiment import PRESETS, Experiment
+from banditlab.claims.ranges import require_sensible
 from banditlab.claims.result_files import Result
-from banditlab.claims.settings import changed
+from banditlab.claims.settings import changed, spelled
 from banditlab.store import config_hash
 
 _LONGEST = 80  # characters of a folder's name
@@ -22,7 +23,8 @@ class Selection:
     """An experiment at one configuration.
 
     Attributes:
-      settings: the text of every field that was set, by its name; the folder of the results is named by them.
+      settings: the text of every field that was set to another value than the preset's, by its name; the folder of
+        the results is named by them.
       output: folder of results; None for ``results`` in the claim's home.
     """
 
@@ -81,7 +83,8 @@ class Selection:
     def command(self, verb: str) -> str:
         """How this is asked for on the command line."""
         sets = "".join(f" --set {shlex.quote(f'{key}={text}')}" for key, text in self.settings.items())
-        return f"banditlab {verb} {self.experiment.address} --preset {self.preset}{sets}"
+        folder = "" if self.output is None else f" --output {shlex.quote(str(self.output))}"
+        return f"banditlab {verb} {self.experiment.address} --preset {self.preset}{sets}{folder}"
 
 
 def select(
@@ -92,14 +95,16 @@ def select(
 ) -> Selection:
     """``experiment`` at ``preset`` with the fields in ``settings`` set from their texts.
 
-    Raises ValueError naming the preset or the field that there is not, or the text that does not read as its type.
+    Raises ValueError naming the preset or the field that there is not, the text that does not read as its type, or the
+    value that nothing can be computed with.
     """
     if preset not in experiment.presets:
         known = ", ".join(name for name in PRESETS if name in experiment.presets)
         raise ValueError(f"--preset must be one of {known} for {experiment.name}; got {preset!r}")
-    config = experiment.presets[preset]
-    settings = dict(settings or {})
-    return Selection(experiment, preset, changed(config, settings), settings, output)
+    usual = experiment.presets[preset]
+    config = changed(usual, settings or {})
+    require_sensible(config, experiment.presets.values(), settings or ())
+    return Selection(experiment, preset, config, spelled(config, usual, settings or ()), output)
 
 
 def with_paper(selection: Selection) -> Selection:

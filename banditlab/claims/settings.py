@@ -7,7 +7,8 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 from banditlab.claims.instances import Instance
@@ -23,6 +24,48 @@ def changed(config: Any, settings: Mapping[str, str]) -> Any:
     for name, text in settings.items():
         config = _replaced(config, name, name.split("."), text)
     return config
+
+
+def spelled(config: Any, base: Any, names: Iterable[str]) -> dict[str, str]:
+    """Name -> text of the fields ``names`` of ``config`` whose values are not those of ``base``.
+
+    One configuration has one spelling: fields come in their order in the class, numbers in their shortest form.
+    """
+    places = {name: tuple(_places(config, name)) for name in names}
+    values = {name: value_of(config, name) for name in sorted(places, key=lambda name: places[name])}
+    return {name: text_of(value) for name, value in values.items() if value != value_of(base, name)}
+
+
+def fields_of(config: Any, within: str = "") -> Iterator[tuple[str, str]]:
+    """Name and type of every field that can be set; those of a configuration inside it by a dotted name."""
+    kinds = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{within}{field.name}"
+        if dataclasses.is_dataclass(value) and not isinstance(value, Instance):
+            yield from fields_of(value, f"{name}.")
+        else:
+            yield name, _spelled(kinds[field.name])
+
+
+def value_of(config: Any, name: str) -> Any:
+    """The value of a field by its dotted name."""
+    return reduce(getattr, name.split("."), config)
+
+
+def _places(config: Any, name: str) -> Iterator[int]:
+    """Where each part of a dotted name stands in its class."""
+    for part in name.split("."):
+        yield [field.name for field in dataclasses.fields(config)].index(part)
+        config = getattr(config, part)
+
+
+def text_of(value: Any) -> str:
+    """A value as it is typed; `changed` reads it back."""
+    if isinstance(value, (tuple, list)):
+        return f"[{','.join(repr(item) if isinstance(item, str) else text_of(item) for item in value)}]"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _replaced(config: Any, name: str, path: list[str], text: str) -> Any:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from banditlab.claims.experiment import Tables, by_part
+from banditlab.claims.settings import fields_of, text_of, value_of
 from banditlab.claims.verification import Verdict, checks, state
 from banditlab.errors import CommandLineError
 
@@ -23,15 +24,14 @@ _ROWS = 4
 
 
 def found(selection: Selection) -> Result:
-    """The fresh result of a selection, or else the committed one; CommandLineError when neither is whole."""
-    candidates = [result for result in (selection.fresh, selection.committed()) if result is not None]
-    damage = {result: result.damage() for result in candidates}
-    for result, problem in damage.items():
-        if problem is None:
-            return result
-    worst = next((problem for problem in damage.values() if problem != "missing"), "missing")
+    """The fresh result of a selection or, where there is none, the committed one; CommandLineError for a damaged one."""
+    kept = selection.committed()
+    result = kept if kept is not None and kept.exists() and not selection.fresh.exists() else selection.fresh
+    problem = result.damage()
+    if problem is None:
+        return result
     raise CommandLineError(
-        f"NAME {selection.label} must have results in '{selection.results}'; they are {worst} "
+        f"NAME {selection.label} must have results in '{result.folder}'; they are {problem} "
         f"(`{selection.command('run')}`)"
     )
 
@@ -57,7 +57,8 @@ def status(selections: Sequence[Selection]) -> None:
     for family, members in groupby(selections, key=lambda selection: selection.experiment.family):
         states = {selection.label: state(selection) for selection in members}
         counts = [sum(words[place] == "present" for words in states.values()) for place in (0, 1)]
-        console.print(f"{family}: {len(states)} claims, {counts[0]} computed here, {counts[1]} committed and current")
+        claims = f"{len(states)} claim{'s' if len(states) > 1 else ''}"
+        console.print(f"{family}: {claims}, {counts[0]} computed here, {counts[1]} committed and current")
         unlike: dict[str, list[str]] = {}  # what is wrong -> of which
         for label, (fresh, committed) in states.items():
             words = [f"committed {committed}"] if committed not in ("present", "-") else []
@@ -77,6 +78,19 @@ def listing(experiments: Sequence[Experiment], seconds: dict[str, float]) -> Non
         for one in names:
             cost = f"{max(seconds[one.name], 1):4.0f} s" if one.name in seconds else "     -"
             console.print(f"  {one.name:24} {cost}  {one.claim}")
+
+
+def fields(experiment: Experiment) -> None:
+    """Print a claim and the fields of its configuration: name, type, and value at every preset."""
+    console = Console(highlight=False, markup=False)
+    console.print(f"{experiment.name}: {experiment.claim}", soft_wrap=True)
+    grid = Grid("field", "type")
+    for preset in experiment.presets:
+        grid.add_column(preset, overflow="fold")
+    for name, kind in fields_of(experiment.presets["default"]):
+        values = [text_of(value_of(config, name)) for config in experiment.presets.values()]
+        grid.add_row(name, kind, *values)
+    console.print(grid)
 
 
 def _asked(selection: Selection, tables: Tables) -> Iterator[Verdict]:

@@ -59,7 +59,7 @@ def checks(selection: Selection, tables: Tables) -> Iterator[Verdict]:
 
     Where a field was set, or at the smoke preset, a check may be too weak to tell: that is no failure.
     """
-    found = selection.experiment.check(tables)
+    found = selection.experiment.checked(tables)
     if not found:
         yield Verdict("FAIL", f"{selection.label}: no checks; a claim without one is not finished")
     other_size = selection.is_set or selection.preset == "smoke"
@@ -73,7 +73,8 @@ def checks(selection: Selection, tables: Tables) -> Iterator[Verdict]:
 
 def describe(check: Check) -> str:
     """Claim, prediction, measurement, interval, power and the source of the tolerance, in one line."""
-    power = f"an error of {check.power:.2%}" if check.predicted else "no relative error, 0 being predicted"
+    share = f"{check.power:.2%}" if check.power < 1 else f"{check.power:.3g} times the prediction"
+    power = f"an error of {share}" if check.predicted else "no relative error, 0 being predicted"
     return (
         f"{check.claim}: predicted {check.predicted:.6g}, measured {check.measured:.6g}, "
         f"interval [{check.low:.6g}, {check.high:.6g}] ({check.tolerance_source}), "
@@ -153,7 +154,7 @@ def _unrepeated(selection: Selection, kept: Result) -> Iterator[Verdict]:
     commit = str(kept.record().get("commit"))[:12]
     yield Verdict("outdated", f"{label}: committed table, outdated since {commit}: its sources have changed")
     try:
-        found = selection.experiment.check(tables)
+        found = selection.experiment.checked(tables)
     except (LookupError, ValueError) as error:  # it lacks a part, a column or a row that the present checks read
         yield Verdict("outdated", f"{label}: its checks cannot be asked: {error}")
         return

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from banditlab.command.parsing import parsed
 from banditlab.command.verbs import app
-from banditlab.errors import CommandLineError
+from banditlab.errors import ClaimError, CommandLineError
 
 DESCRIPTION = """Run, draw and verify claims on preference learning, banditlab's own and yours.
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if words[:1] == ["llm"]:
             return _llm(words[1:])
         return parsed(app, words, program(), DESCRIPTION)()
-    except CommandLineError as error:
+    except (ClaimError, CommandLineError) as error:
         errors.print(f"error: {error}")
         return 2
     except OSError as error:

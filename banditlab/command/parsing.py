@@ -2,13 +2,18 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
 from tyro.extras import SubcommandApp
 
-from banditlab.errors import CommandLineError
+from banditlab.errors import CommandLineError, unknown
+
+
+# A line that names an argument: "--data PATH", "NAME".
+_NAMED = re.compile(r"(--[a-z-]+ )?[A-Z]+")
 
 
 def deferred(function: Callable[..., int]) -> Callable[..., Any]:
@@ -26,6 +31,9 @@ def parsed(app: SubcommandApp, arguments: Sequence[str], prog: str, description:
 
     Raises SystemExit after printing a help text or a completion script.
     """
+    verbs = tuple(app._subcommands)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in verbs:
+        raise CommandLineError(unknown("VERB", arguments[0], verbs, f" (`{prog} --help`)"))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -46,8 +54,10 @@ def _sentence(box: str) -> str:
     if rules[0] == 0:  # a rule under the title
         inside, rules = inside[1:], [place - 1 for place in rules[1:]] or [len(inside) - 1]
     said = inside[: rules[0]]
-    if said and said[0].startswith("Missing from"):  # then a name and its help text by turns
-        said[1:] = said[1::2]
+    if said and said[0].startswith("Missing from"):  # then names, each with the lines of its help text
+        said[1:] = [line for line in said[1:] if _NAMED.fullmatch(line)]
+    if said and said[0].startswith("Unrecognized options: -"):  # the values that follow are no options
+        said[0] = said[0].split(",")[0]
     text = " ".join(said).rstrip(".") or "the words are not understood"
     below = inside[rules[0] + 1 :]
     near = below[1].split()[0] if below[:1] == ["Perhaps you meant:"] and len(below) > 1 else ""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from banditlab.claims.selection import Selection
     from banditlab.claims.verification import Verdict
 
-Names = Positional[tuple[str, ...]]
+Name = Annotated[Positional[str], arg(metavar="NAME")]
+Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]
+Folder = Annotated[Path | None, arg(metavar="FOLDER")]
 Preset = Annotated[str, one_of("--preset", ("smoke", "default", "paper"))]
 Sets = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="FIELD=VALUE")]
 NONE = "no claims are registered; `banditlab run FILE.py` runs a claim of your own (docs/example_claim.py is one)"
@@ -30,15 +32,23 @@ app = SubcommandApp()
 
 @app.command(name="list")
 @deferred
-def list_claims() -> int:
-    """List the claims by family: name, seconds of the committed computation, claim."""
-    experiments = load(())
+def list_claims(names: Names = ()) -> int:
+    """List the claims by family: name, seconds of the committed computation, claim.
+
+    Args:
+      names: Claims whose fields to list, with their values at every preset; `--set` sets them.
+    """
+    experiments = load(names)
     if not experiments:
         say(NONE)
         return 0
     from banditlab.claims.selection import select
-    from banditlab.claims.summary import listing
+    from banditlab.claims.summary import fields, listing
 
+    if names:
+        for one in experiments:
+            fields(one)
+        return 0
     kept = {one.name: select(one).committed() for one in experiments}
     costs = {name: result.record().get("cost") for name, result in kept.items() if result and result.damage() is None}
     listing(experiments, {name: cost["wall_seconds"] for name, cost in costs.items() if cost})
@@ -51,7 +61,7 @@ def run(
     names: Names = (),
     preset: Preset = "default",
     sets: Sets = (),
-    output: Path | None = None,
+    output: Folder = None,
     fresh: bool = False,
 ) -> int:
     """Run experiments and save their tables.
@@ -79,7 +89,7 @@ def figures(
     names: Names = (),
     preset: Preset = "default",
     sets: Sets = (),
-    output: Path | None = None,
+    output: Folder = None,
     update: bool = False,
     committed: bool = False,
 ) -> int:
@@ -98,20 +108,23 @@ def figures(
 
     if committed and update:
         raise CommandLineError("--committed and --update exclude each other")
+    done: list[bool | None] = []
     for one in chosen:
         if committed:
-            say(drawing.draw_committed(one))
+            drawn, line = drawing.draw_committed(one)
+            done.append(drawn)
+            say(line)
             continue
         require_writable("--output", one.results)
-        say(f"{one.label}: drawn -> {drawing.draw(one, one.fresh).file('.png')}")
+        say(drawing.draw_fresh(one))
         if update:
             say(drawing.update(one))
-    return 0
+    return 0 if not committed or (any(done) and False not in done) else 1
 
 
 @app.command
 @deferred
-def verify(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+def verify(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Folder = None) -> int:
     """Check claims against saved tables, and those against the committed ones; nothing is written.
 
     Args:
@@ -131,7 +144,7 @@ def confirm(
     names: Names,
     preset: Preset = "default",
     arms: Annotated[int, count("--arms", 1_000_000)] = 2,
-    output: Path | None = None,
+    output: Folder = None,
 ) -> int:
     """Compute a sample of the committed tables' shards again, and note in the records that they are equal.
 
@@ -143,12 +156,14 @@ def confirm(
     """
     from banditlab.claims.confirmation import confirm as sampled
 
+    if not names:
+        raise CommandLineError("NAME must say what to confirm")
     return report(sampled(one, arms=arms) for one in selections(names, preset, (), output))
 
 
 @app.command
 @deferred
-def status(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+def status(names: Names = (), preset: Preset = "default", sets: Sets = (), output: Folder = None) -> int:
     """Say which results exist, and which are not those of the present sources.
 
     Args:
@@ -165,7 +180,7 @@ def status(names: Names = (), preset: Preset = "default", sets: Sets = (), outpu
 
 @app.command
 @deferred
-def show(name: Positional[str], preset: Preset = "default", sets: Sets = (), output: Path | None = None) -> int:
+def show(name: Name, preset: Preset = "default", sets: Sets = (), output: Folder = None) -> int:
     """Show a saved table: its checks, its failures, its first rows.
 
     Args:
@@ -185,8 +200,8 @@ def show(name: Positional[str], preset: Preset = "default", sets: Sets = (), out
 @app.command
 @deferred
 def plan(
-    data: Path,
-    features: Path | None = None,
+    data: Annotated[Path, arg(metavar="FILE")],
+    features: Annotated[Path | None, arg(metavar="FILE")] = None,
     kl: Annotated[float, real("--kl")] = 0.01,
     num_next: Annotated[int, count("--next", 1_000_000), arg(name="next")] = 100,
     beta: Annotated[float, real("--beta")] = 1.0,
@@ -237,8 +252,10 @@ def selections(names: Iterable[str], preset: str, sets: Iterable[str], output: P
     """What the words select; CommandLineError for a field that one of the claims does not have."""
     from banditlab.claims.selection import select
 
-    fields = settings(tuple(sets))
-    experiments = load(tuple(names))
+    fields, names = settings(tuple(sets)), tuple(names)
+    if fields and not names:
+        raise CommandLineError(f"--set {next(iter(fields))} must come with the NAME of a claim that has such a field")
+    experiments = load(names)
     if not experiments:
         raise CommandLineError(NONE)
     found = []

@@ -7,7 +7,7 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import plotting
-from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics
+from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, interval, statistics
 from banditlab.store import failures
 from experiments.shared import bands, chosen_instance, predictors, row_checks
 
@@ -30,7 +30,7 @@ class Config:
     step: float = 0.5
     start: float = 2.0
     beta: float = 1.0
-    instance: Instance | None = None
+    instance: Instance | None = instance_field("num_stairs", "step", "start", "beta")
     memories: tuple[float, ...] = (0.0, 0.5, 0.8, 1.0)
     num_rounds: int = 12
     num_pairs: int = 800

@@ -11,7 +11,7 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import coverage, linalg, plotting
-from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval
+from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, interval
 from banditlab.exact import chi_squares, sample_estimates
 from banditlab.store import failures
 from experiments.shared import bands, chosen_instance, equal_labels
@@ -55,7 +55,7 @@ class Config:
     num_stairs: int = 4
     step: float = 0.5
     beta: float = 1.0
-    instance: Instance | None = None
+    instance: Instance | None = instance_field("num_stairs", "step", "beta")
     starts: tuple[float, ...] = (0.5, 1.5, 2.5, 3.5)
     targets: tuple[float, ...] = (1e-2, 1e-4, 1e-6, 1e-9)
     arms: tuple[str, ...] = tuple(ARMS)

@@ -10,7 +10,7 @@ import numpy as np
 
 import banditlab as bl
 from banditlab import coverage, plotting
-from banditlab.claims import Check, Experiment, Instance, Shards, Table, interval, statistics, upper
+from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, interval, statistics, upper
 from banditlab.store import failures
 from experiments.shared import chosen_instance
 from experiments.shared.chosen_instance import choose, words
@@ -37,7 +37,7 @@ class Config:
     large_batch: float = 1e14
     large_seeds: int = 16384
     beta: float = 1.0
-    instance: Instance | None = None
+    instance: Instance | None = instance_field("num_stairs", "step", "start", "beta")
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:

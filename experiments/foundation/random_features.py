@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import banditlab as bl
-from banditlab.claims import Check, Experiment, Shards, Table, upper
+from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, upper
 from experiments.shared import equal_labels
 
 CLAIM = (
@@ -24,6 +24,7 @@ class Config(equal_labels.Budget):
     num_features: int = 4
     large_pairs: float = 1e8
     large_seeds: int = 32768
+    instance: Instance | None = instance_field("num_contexts", "num_actions", "num_features", "beta")
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import banditlab as bl
-from banditlab.claims import Experiment, Shards, Table
+from banditlab.claims import Experiment, Instance, Shards, Table, instance_field
 from experiments.shared import equal_labels
 
 CLAIM = (
@@ -20,6 +20,7 @@ class Config(equal_labels.Budget):
     num_stairs: int = 6
     step: float = 0.5
     start: float = 3.0
+    instance: Instance | None = instance_field("num_stairs", "step", "start", "beta")
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:

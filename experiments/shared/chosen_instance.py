@@ -18,7 +18,7 @@ def choose(
     instance: Instance | None, usual: str, make: Callable[[], bl.Environment]
 ) -> tuple[bl.Environment, dict[str, Any]]:
     """The environment ``instance``, or what ``make`` returns, called ``usual``; and a row that describes it."""
-    env, name = (make(), usual) if instance is None else (instance.environment(), _spelled(instance))
+    env, name = (make(), usual) if instance is None else (instance.environment(), str(instance))
     sizes = {"num_contexts": env.num_contexts, "num_actions": env.num_actions, "rank": env.rank}
     return env, {"instance": name, **sizes, "beta": float(env.beta)}
 
@@ -34,8 +34,3 @@ def words(environment: Table) -> str:
     contexts = f"{row['num_contexts']} contexts, " if row["num_contexts"] > 1 else ""
     sizes = f"{contexts}{row['num_actions']} actions, d = {row['rank']}, beta = {row['beta']:g}"
     return f"Linear softmax, {row['instance']} ({sizes})"
-
-
-def _spelled(instance: Instance) -> str:
-    arguments = ", ".join(f"{name}={value}" for name, value in instance.arguments.items())
-    return instance.name if instance.sha256 else f"{instance.name}({arguments})"

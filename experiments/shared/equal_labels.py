@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting
-from banditlab.claims import Check, Instance, Shards, Table, interval, statistics
+from banditlab.claims import Check, Instance, Shards, Table, instance_field, interval, statistics
 from banditlab.store import failures
 from experiments.shared import chosen_instance, predictors, row_checks
 from experiments.shared.chosen_instance import choose, words
@@ -47,7 +47,7 @@ class Budget:
     large_rounds: int = 2
     large_seeds: int = 65536
     beta: float = 1.0
-    instance: Instance | None = None
+    instance: Instance | None = instance_field("beta")
 
 
 COMPONENTS = ("initial", "uniform", "on_policy", "designed", "paired")

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from banditlab.claims import Experiment, Instance, Shards, Table, statistics
+from banditlab.claims import Experiment, Instance, Shards, Table, instance_field, statistics
 from banditlab.exact.rare_action import rare_limit
 from experiments.partial_coverage.label_scaling.checks import check
 from experiments.partial_coverage.label_scaling.figure import plot
@@ -55,7 +55,7 @@ class Config:
     tiny: float = 1e-9
     rate_seeds: int = 32768
     seed: int = 0
-    instance: Instance | None = None
+    instance: Instance | None = instance_field("masses", "betas", "reward", "rates", "tiny", "rate_seeds")
 
 
 def run(config: Config, shards: Shards) -> dict[str, Table]:
