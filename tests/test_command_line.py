@@ -567,8 +567,16 @@ def test_a_table_without_a_meaning_for_every_column_is_refused(toy, tmp_path, ca
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("return Table.stack(tables)", "return tables", "run (toy.py, run) must return a Table, or {part: Table}; got list of"),
-        ("return Table.stack(tables)", "return {'a': 1.0}", "run (toy.py, run) must return a Table, or {part: Table}; got"),
+        (
+            "return Table.stack(tables)",
+            "return tables",
+            "run (toy.py, run) must return a Table, or {part: Table}; got list of",
+        ),
+        (
+            "return Table.stack(tables)",
+            "return {'a': 1.0}",
+            "run (toy.py, run) must return a Table, or {part: Table}; got",
+        ),
         ("[mean.mean()]", "[np.nan]", "run failed, toy.py, line 31: column mean must hold no nan; got one in row 0"),
         ("return [interval(", "[interval(", "check (toy.py, check) must return a list of Check; got NoneType"),
         ("    return figure", "", "plot (toy.py, plot) must return a matplotlib Figure; got NoneType"),

@@ -170,7 +170,7 @@ def word_case(message, *words):
         word_case("--features must go with a CSV; got it with", "--features", __file__),
         word_case("--features must be a file; got 'none.csv', which is none", "--features", "none.csv"),
         word_case("--data must be a file; got 'none.npz', which is none", "--data", "none.npz"),
-        word_case("--features must give the features of the CSV", "--data", __file__),
+        word_case("--data must be FILE.npz, or a CSV that comes with --features", "--data", __file__),
         word_case("--kl must be a finite number, positive; got '0'", "--kl", "0"),
         word_case("--kl must be a finite number, positive; got 'small'", "--kl", "small"),
         word_case("--kl: kl must be reachable within 2^53 labels; got 1e-30, for which", "--kl", "1e-30"),
@@ -192,7 +192,7 @@ def test_bad_input_is_one_line_that_names_the_argument_and_leaves_nothing(tmp_pa
 def test_a_file_that_is_no_npz_is_refused(tmp_path, capsys):
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not really")
     assert command(tmp_path, "--data", tmp_path / "bad.npz") == 2
-    assert capsys.readouterr().err.startswith("error: --data must be an npz of plain arrays; got ")
+    assert capsys.readouterr().err.startswith("error: --data must be an npz of plain arrays; ")
 
 
 def test_an_interrupted_write_leaves_no_half_written_file(tmp_path, capsys, monkeypatch):

@@ -31,6 +31,12 @@ COMMON: Meanings = {
     "round": "rounds done; 0 is the starting policy [rounds]",
     "seeds": "independent runs that the row summarises [runs]",
 }
+# The same where a standard error stands beside it: the row is of many runs then.
+AVERAGED: Meanings = {
+    "gap": "J(pi*) - J(pi), mean over contexts and seeds [reward]",
+    "kl": "KL(pi*||pi), mean over contexts and seeds [nats]",
+}
+_MEAN = ", mean over seeds"
 _UNIT = re.compile(r"^(.*?)(?:\s*\[([^\]]+)\])?$", re.DOTALL)
 
 
@@ -43,8 +49,10 @@ def meanings(columns: Columns, part: str) -> Meanings:
 
 def described(columns: Columns, part: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
     """{column: {"meaning": ..., "unit": ...}}, the unit where it has one; ValueError for a column without a meaning."""
-    entries = meanings(columns, part)
-    found = {name: _describe(entries, name) for name in names}
+    of_one = meanings(columns, part)
+    summarised = {name for name in AVERAGED if of_one[name] == COMMON[name] and f"{name}_se" in names}
+    entries = {**of_one, **{name: AVERAGED[name] for name in summarised}}
+    found = {name: _describe(entries, of_one, name) for name in names}
     missing = [name for name, text in found.items() if text is None]
     if missing:
         where = f" of part {part!r}" if part else ""
@@ -57,9 +65,14 @@ def described(columns: Columns, part: str, names: Sequence[str]) -> dict[str, di
     }
 
 
-def _describe(entries: Meanings, name: str) -> str | None:
+def _describe(entries: Meanings, of_one: Meanings, name: str) -> str | None:
+    """The meaning of a column; a quantile over seeds is of what one run gives, ``of_one``, and of no mean."""
     if name in entries:
         return entries[name]
     base, _, suffix = name.rpartition("_")
-    inner = _describe(entries, base) if base and suffix in SUMMARIES else None
+    if not base or suffix not in SUMMARIES:
+        return None
+    inner = _describe(entries if suffix == "se" else of_one, of_one, base)
+    if inner is not None and suffix != "se":
+        inner = inner.replace(_MEAN, "")
     return None if inner is None else SUMMARIES[suffix].format(inner)

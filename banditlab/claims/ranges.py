@@ -33,7 +33,9 @@ def require_sensible(config: Any, presets: Iterable[Any], names: Iterable[str]) 
     for field in dataclasses.fields(config):
         replaced = sorted(set(field.metadata.get(REPLACES, ())) & set(names))
         if replaced and getattr(config, field.name) is not None:
-            raise ValueError(f"--set {replaced[0]} has no effect beside {field.name}, which replaces it: set one of them")
+            raise ValueError(
+                f"--set {replaced[0]} has no effect beside {field.name}, which replaces it: set one of them"
+            )
 
 
 def _require_environment(name: str, instance: Instance) -> None:

@@ -81,7 +81,8 @@ def load(name: str) -> Experiment:
         for family, members in collection.families.items():
             if name in members:
                 return _experiment(f"{collection.package}.{family}.{name}", name, family)
-    raise CommandLineError(unknown("NAME", name, (*names(), *families()), _HINT))
+    hint = f"; there is a file '{name}.py'" if Path(f"{name}.py").is_file() else _HINT
+    raise CommandLineError(unknown("NAME", name, (*names(), *families()), hint))
 
 
 def load_all(wanted: Sequence[str] = ()) -> list[Experiment]:

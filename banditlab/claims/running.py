@@ -90,7 +90,11 @@ def _measured(selection: Selection, shards: Shards) -> Tables:
         if not selection.is_set:
             raise
         chosen = ", ".join(f"{name}={text}" for name, text in selection.settings.items())
-        what = str(error) if isinstance(error, ClaimError) else f"{selection.name}: run failed, {type(error).__name__}: {error}"
+        what = (
+            str(error)
+            if isinstance(error, ClaimError)
+            else f"{selection.name}: run failed, {type(error).__name__}: {error}"
+        )
         raise ClaimError(f"{what} (set: {chosen})") from error
 
 

@@ -24,7 +24,7 @@ _ROWS = 4
 
 
 def found(selection: Selection) -> Result:
-    """The fresh result of a selection or, where there is none, the committed one; CommandLineError for a damaged one."""
+    """The fresh result of a selection or, where there is none, the committed one; CommandLineError for damage."""
     kept = selection.committed()
     result = kept if kept is not None and kept.exists() and not selection.fresh.exists() else selection.fresh
     problem = result.damage()

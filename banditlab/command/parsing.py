@@ -11,7 +11,6 @@ from tyro.extras import SubcommandApp
 
 from banditlab.errors import CommandLineError, unknown
 
-
 # A line that names an argument: "--data PATH", "NAME".
 _NAMED = re.compile(r"(--[a-z-]+ )?[A-Z]+")
 

@@ -36,7 +36,7 @@ COLUMNS = {
     "rounds": "rounds that the arm divides its labels into [rounds]",
     "start": "minus every coordinate of theta_0, the parameter of pi_0",
     "target": "KL(pi*||pi) that the median run must reach in its last round [nats]",
-    "price": "C_F(pi_0), label price of pairs from pi_0",
+    "price": "C_F(pi_0), label price of pairs from pi_0 [labels x nats]",
     "remainder": "4 G* target, G* the leverage of pi*: relative error of the prediction, at most",
     "predicted": "labels at which the median KL is the target, many labels: a median of chi-squares [labels]",
     "labels": "labels at which the median KL is the target, by bisection; inf where not reached [labels]",

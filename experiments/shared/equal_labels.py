@@ -185,8 +185,8 @@ PREDICTED = {
 COLUMNS = {
     "environment": {
         **chosen_instance.COLUMNS,
-        "price_start": "C_F(pi_0) = tr(V* H^-1), limit of 2 n KL for n pairs from the start pi_0 [nats x labels]",
-        "price_target": "C_F(pi*), the same limit for pairs from the target pi* [nats x labels]",
+        "price_start": "C_F(pi_0) = tr(V* H^-1), limit of 2 n KL for n pairs from the start pi_0 [labels x nats]",
+        "price_target": "C_F(pi*), the same limit for pairs from the target pi* [labels x nats]",
     },
     "*": {**PREDICTED, "round": "rounds done; 0 is pi_0, whose KL is its own prediction [rounds]"},
 }

@@ -47,7 +47,7 @@ def read(data: Path, features: Path | None) -> PlanData:
             raise CommandLineError(f"--features must go with a CSV; got it with '{data}', which holds its own features")
         return _read_npz(data)
     if features is None:
-        raise CommandLineError(f"--features must give the features of the CSV '{data}'; got none")
+        raise CommandLineError(f"--data must be FILE.npz, or a CSV that comes with --features; got '{data}' alone")
     return _read_csv(data, features)
 
 
@@ -55,8 +55,8 @@ def _read_npz(path: Path) -> PlanData:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CommandLineError(f"--data must be an npz of plain arrays; got '{path}' ({error})") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:  # NumPy's words speak of pickles
+        raise CommandLineError(f"--data must be an npz of plain arrays; '{path}' is none") from error
     if missing := [name for name in NPZ_REQUIRED if name not in arrays]:
         raise CommandLineError(f"--data must hold {', '.join(NPZ_REQUIRED)}; got none called {', '.join(missing)}")
     arrays = {name: value for name, value in arrays.items() if name in NPZ_REQUIRED + NPZ_OPTIONAL}

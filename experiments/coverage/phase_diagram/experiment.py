@@ -121,7 +121,7 @@ EXPERIMENT = Experiment(
             "instance": "environment, by the name of its factory",
             "regulariser": "what holds the fit back: none, a ridge at the last iterate, one at the reference, a cap",
             "dial": "initial coverage: -theta_0 of the chain, -log10 of the needles' mass, start of the staircase",
-            "success": "share of runs that end within factor times the floor C_F(pi*)/(2 num_pairs)",
+            "success": "share of runs that end within the configuration's factor times C_F(pi*)/(2n), the floor",
             "absorbed": "share of runs whose last policy expects less than one informative pair in its next batch",
         },
         "cells": {
@@ -136,7 +136,7 @@ EXPERIMENT = Experiment(
         },
         "starts": {
             "threshold": "batch threshold of Proposition 4's recursion at pi_0 [labels]",
-            "price": "C_F(pi_0), label price of pairs from pi_0",
+            "price": "C_F(pi_0), label price of pairs from pi_0 [labels x nats]",
             "coverage": "C_op(pi_0), operator coverage of pi_0",
             "leverage": "G(pi_0), largest leverage of a pair under pairs from pi_0",
         },

@@ -37,10 +37,11 @@ COLUMNS = {
         "side": "action whose log pi moves: chosen, rejected, any other",
         "size": "step size of plain gradient descent on one pair",
         "change": "size of the change of log pi, mean over random policies [nats]",
-        "predicted": "size of the exact change in closed form, mean over random policies [nats]",
+        "predicted": "size of the change in closed form, mean over random policies [nats]",
         "directed": "change of log pi in the direction of its first order, mean over random policies [nats]",
         "first_order": "size of the first-order change in closed form, mean over random policies [nats]",
-        "remainder": "largest distance of a change from its first order, c the pull of its pair [c^2/2]",
+        "remainder": "largest distance of a change from its first order, over c^2/2, c half the step times the "
+        "range of the gradient over actions",
         "error": "largest rounding-level error of a change against the exact one [nats]",
     },
     "tuning": {

@@ -21,7 +21,7 @@ COLUMNS = {
         "num_queries": "draws whose reward is asked for in all [draws]",
         "start_kl": "KL(pi||pi_ref) before training, largest over seeds, rounded up to six decimals [nats]",
         "start": "E_pi R before training, mean over seeds [reward]",
-        "reward": "E_pi R after training, over seeds [reward]",
+        "reward": "E_pi R after training, mean over seeds [reward]",
         "kl": "KL(pi||pi_ref) after training, mean over seeds [nats]",
         "above_frontier": "runs above the exact reward-KL frontier by more than rounding of sums over actions [runs]",
         "learning_rate": "of Adam; the best of the grid on held-out seeds",

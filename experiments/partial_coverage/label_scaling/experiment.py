@@ -20,7 +20,7 @@ COLUMNS = {
     "*": {
         "regime": "fixed: one reward of the rare action; lifted: the reward that makes pi* even; else an instance",
         "mass": "smallest probability p of an action under pi_ref",
-        "price": "label price C_F of pairs from pi_ref at pi* [labels]",
+        "price": "label price C_F of pairs from pi_ref at pi* [labels x nats]",
         "remainder": "(rad lam)^2 of Proposition 3, one over the information of the labels: relative error of C_F/n",
         "reward": "reward of the rare action [reward]",
         "margin": "cap of the estimates' norm beyond that of theta*",
