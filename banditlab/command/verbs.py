@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from rich.console import Console
 from tyro.conf import Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from banditlab.command.arguments import count, one_of, real, settings
+from banditlab.command.arguments import count, one_of, real
+from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
+from banditlab.command.reporting import report, say
 from banditlab.errors import CommandLineError, require_writable
-
-if TYPE_CHECKING:
-    from banditlab.claims.experiment import Experiment
-    from banditlab.claims.selection import Selection
-    from banditlab.claims.verification import Verdict
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]
 Folder = Annotated[Path | None, arg(metavar="FOLDER")]
 Preset = Annotated[str, one_of("--preset", ("smoke", "default", "paper"))]
 Sets = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="FIELD=VALUE")]
-NONE = "no claims are registered; `banditlab run FILE.py` runs a claim of your own (docs/example_claim.py is one)"
-STYLES = {"pass": "green", "FAIL": "bold red"}
 
 app = SubcommandApp()
 
@@ -246,62 +239,3 @@ def doctor(output: Path = Path("results")) -> int:
     from banditlab.claims.doctor import examine
 
     return report(examine(output))
-
-
-def selections(names: Iterable[str], preset: str, sets: Iterable[str], output: Path | None) -> list[Selection]:
-    """What the words select; CommandLineError for a field that one of the claims does not have."""
-    from banditlab.claims.selection import select
-
-    fields, names = settings(tuple(sets)), tuple(names)
-    if fields and not names:
-        raise CommandLineError(f"--set {next(iter(fields))} must come with the NAME of a claim that has such a field")
-    experiments = load(names)
-    if not experiments:
-        raise CommandLineError(NONE)
-    found = []
-    for experiment in experiments:
-        try:
-            found.append(select(experiment, preset, fields, output))
-        except ValueError as error:
-            of = f"{experiment.name}: " if len(experiments) > 1 else ""
-            raise CommandLineError(f"{of}{error}") from error
-    return found
-
-
-def load(names: tuple[str, ...]) -> list[Experiment]:
-    """The claims named, or all registered ones, with the process's settings made first."""
-    from banditlab.claims import registry
-
-    folder = registry.checkout()
-    foreign = any(name.endswith(".py") for name in names)
-    configure(folder / ".jax_cache" if folder and not foreign else None)
-    return registry.load_all(names)
-
-
-def configure(cache: Path | None = None) -> None:
-    """The process's settings; CommandLineError for an environment variable that makes no sense."""
-    from banditlab.claims.jax_settings import configure as set_all
-
-    try:
-        set_all(cache)
-    except ValueError as error:
-        raise CommandLineError(str(error)) from error
-
-
-def report(verdicts: Iterable[Verdict]) -> int:
-    """Print verdicts and their counts; the exit code."""
-    counts = {"pass": 0, "FAIL": 0}
-    for verdict in verdicts:
-        counts[verdict.word] = counts.get(verdict.word, 0) + 1
-        say(verdict.text, verdict.word)
-    passed, failed = counts.pop("pass"), counts.pop("FAIL")
-    say(", ".join([f"{passed} passed, {failed} failed", *(f"{count} {word}" for word, count in counts.items())]))
-    return 1 if failed or not (passed or counts) else 0
-
-
-def say(text: str, word: str = "") -> None:
-    """Print one line, never broken, after a coloured word."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if word:
-        console.print(word, style=STYLES.get(word, "yellow"), end="  ")
-    console.print(text)
