@@ -41,7 +41,12 @@ def sharp(reward_gap: float, constant: float) -> Case:
 
 
 def sharp_shortfall(reward_gap: float) -> float:
-    """Of 1 - ratio in `sharp`, at most: gap >= L (1 - 1/L) - 1 - log 2 or so, the bound is at most L + log L."""
+    """Of 1 - ratio in `sharp`, at most, for L >= 1: (log L + 3)/L.
+
+    With s = sqrt(L) e^(-L/2) <= e^(-1/2) and W = 1 + L + s the gap is at least L - L/W - log(W/L) - (1 + s) log(L)/W -
+    s L/(2W), where L/W <= 1, log(W/L) <= log(1 + 1.61), log(L)/W <= 1/e and s L <= (3/e)^(3/2), W >= 2: at least L - 3.
+    The bound is at most L + log L.
+    """
     return float((np.log(reward_gap) + 3) / reward_gap)
 
 
