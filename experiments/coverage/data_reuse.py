@@ -106,7 +106,7 @@ def check(table: Table) -> list[Check]:
             early, late = (large.where(memory=memory, round=k) for k in (last // 2, last))
             claim = f"{name}: KL after {last} rounds over KL after {last // 2}"
             predicted = late["ideal"][0] / early["ideal"][0]
-            # Errors of the same runs count as independent: pooled ones go together, so the interval is too wide, if at all.
+            # The same runs, taken as independent: pooled ones go together, which can only make the interval too wide.
             checks.append(interval(claim, predicted, *row_checks.quotient("kl_mean", late, early)))
     return checks
 
