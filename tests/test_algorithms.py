@@ -24,7 +24,11 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize("name", TABLE)
+# By `make test-all`: their code is that of others here.
+LONG = ("capped_flipped_labels", "unregularised", "uniform_many", "hybrid_mixture")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in TABLE])
 def test_contract(name):
     testing.check_algorithm(TABLE[name](), ENV)
 

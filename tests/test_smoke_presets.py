@@ -1,6 +1,5 @@
 """Every experiment through the command line at its smallest size: run, draw, reuse, and run with a field set."""
 
-import contextlib
 import importlib
 from pathlib import Path
 
@@ -12,15 +11,23 @@ from banditlab.claims.experiment import by_part
 from banditlab.claims.selection import select
 from banditlab.command import main
 
-FAMILIES = registry.families()
-# The foundation's, those that compile little and the language model's, with every test run; others by `make test-all`.
-QUICK = (*FAMILIES["foundation"], "reward_accuracy", "unseen_mass")
-# In one folder, where they share references and training runs.
-TOGETHER = FAMILIES["language_model"]
-# Those that compile much are recorded, and run with a field set, by `make test-all` only.
-LONG = {*TOGETHER, "staircase", "random_features", "batch_threshold", "hybrid_two_rounds", "floor_constants"}
+# One or two of every family that compile little, with every test run; the others by `make test-all`.
+QUICK = (
+    "batch_threshold",
+    "exact_gradient_dynamics",
+    "reward_accuracy",
+    "unseen_mass",
+    "kl_directions",
+    "llm_estimates",
+)
+# The language model's in one folder, where they share references and training runs.
+TOGETHER = registry.families()["language_model"]
 ALONE = [name for name in registry.names() if name not in TOGETHER]
-GROUPS = [pytest.param([name], marks=() if name in QUICK else pytest.mark.slow, id=name) for name in ALONE]
+GROUPS = [
+    *(pytest.param([name], id=name) for name in QUICK),
+    *(pytest.param([name], id=name, marks=pytest.mark.slow) for name in ALONE if name not in QUICK),
+    pytest.param(list(TOGETHER), id="language_model", marks=pytest.mark.slow),
+]
 # Name -> a field to set, and the column of a prediction that follows it; a file for every family.
 CHANGES = {
     name: change
@@ -29,18 +36,16 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("names", [*GROUPS, pytest.param(list(TOGETHER), id="language_model")])
-def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys, request):
+@pytest.mark.parametrize("names", GROUPS)
+def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys):
     command = [*names, "--preset", "smoke", "--output", str(tmp_path)]
     loaded = [registry.load(name) for name in names]  # importing them is no part of the run
-    whole = request.config.getoption("--optimized") or not LONG.intersection(names)
-    with recorded() if whole else contextlib.nullcontext(set()) as entered:
+    with recorded() as entered:
         assert main(["run", *command]) == 0
-    if whole:
-        # An independent way to what the results depend on: whatever ran is covered by the hash.
-        codes = {(one.run.__code__.co_filename, one.run.__code__.co_firstlineno) for one in loaded}
-        assert codes <= entered, "nothing was recorded"
-        assert uncovered(entered, loaded) == set()
+    # An independent way to what the results depend on: whatever ran is covered by the hash.
+    codes = {(one.run.__code__.co_filename, one.run.__code__.co_firstlineno) for one in loaded}
+    assert codes <= entered, "nothing was recorded"
+    assert uncovered(entered, loaded) == set()
     assert main(["figures", *command]) == 0
     for name in names:
         suffixes = {path.name.removeprefix(name) for path in (tmp_path / "smoke").glob(f"{name}.*")}
@@ -49,9 +54,8 @@ def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys, requ
     capsys.readouterr()
     assert main(["run", *command]) == 0
     assert capsys.readouterr().out.count(" 0 shards computed, ") == len(names)
-    if whole:
-        for name in names:
-            a_set_field_changes_tables_and_predictions(name, tmp_path)
+    for name in names:
+        a_set_field_changes_tables_and_predictions(name, tmp_path)
 
 
 def a_set_field_changes_tables_and_predictions(name, output):
