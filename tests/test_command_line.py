@@ -256,7 +256,33 @@ def test_a_committed_record_of_a_dirty_tree_or_of_the_older_rule_is_known(toy, t
     assert "committed table: made from a tree that differed from its commit" in capsys.readouterr().out
     edit_record(path, dirty=False, source_hash="c0cb193d" * 8)
     assert toy("verify") == 0
-    assert "stamped by the rule of an older version, the numbers have not" in capsys.readouterr().out
+    assert "a version that hashed them by module, the numbers have not" in capsys.readouterr().out
+
+
+def test_agreement_on_another_processor_renews_the_stamp_and_keeps_the_numbers(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    table, record = tmp_path / "figures/toy.csv", tmp_path / "figures/toy.json"
+    kept = Table.read(table)
+    Table({**kept.columns, "mean": kept["mean"] * (1 + 1e-14)}).write(table)
+    content = table.read_bytes()
+    tables = json.loads(record.read_text())["tables"]
+    tables[""]["sha256"] = sha256_of_bytes(content)
+    edit_record(
+        record, tables=tables, machine={"cpu": "another"}, source_hash="c0cb193d" * 8, config_hash="an older rule's"
+    )
+    assert toy("run --fresh") == 0
+    capsys.readouterr()
+    assert toy("figures --update") == 0
+    assert "toy [default]: agrees (within tolerance), stamp renewed -> " in capsys.readouterr().out
+    assert table.read_bytes() == content
+    assert toy("verify") == 0
+    assert "; computed elsewhere at None: within tolerance (mean by " in capsys.readouterr().out
+    assert toy("status") == 0
+    assert "1 committed and current" in capsys.readouterr().out
+    change(tmp_path, "HEADS = 0.5", "HEADS = 0.5 + 0.0")
+    assert toy("status") == 0
+    assert "0 committed and current" in capsys.readouterr().out
 
 
 def test_a_table_of_another_processor_is_counted_apart_and_one_of_this_is_a_failure(toy, tmp_path, capsys):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from banditlab.claims.result_files import DRAWN, Result, as_json, is_float64
+from banditlab.claims.comparison import Comparison, compare
+from banditlab.claims.result_files import DRAWN, Result, as_json, confirmations, elsewhere, is_float64
 from banditlab.errors import ClaimError, CommandLineError, require_writable
 from banditlab.store import write_atomically
 
@@ -73,7 +74,8 @@ def update(selection: Selection) -> str:
     """Make the fresh results the committed ones; a line that says what was written.
 
     Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the cost and the
-    machine of the computation that it is about, and figures that come out the same stay as they are.
+    machine of the computation that it is about, and figures that come out the same stay as they are. Where they agree
+    as `compare` allows, and another processor or release computed them, they stay: the record notes the agreement.
 
     Raises CommandLineError for stale or float32 results, for the smoke preset, and where fields were set.
     """
@@ -87,7 +89,15 @@ def update(selection: Selection) -> str:
     if not is_float64(fresh):
         raise CommandLineError(f"--update must be of float64 results; got {fresh.get('dtype')}")
     require_writable("the folder of committed results", target.folder)
-    same = target.damage() is None and target.contents() == result.contents()
+    whole = target.damage() is None
+    if whole and elsewhere(fresh, target.record()) and is_float64(target.record()):
+        agreement = compare(result.tables(), target.tables())
+        if agreement.kind in ("within tolerance", "statistical"):
+            if fresh.get("dirty"):
+                raise CommandLineError(f"NAME {selection.label} must be computed on a committed tree; files differed")
+            write_atomically(target.file(".json"), as_json(confirmed(target.record(), fresh, agreement)))
+            return f"{selection.label}: agrees ({agreement.kind}), stamp renewed -> {target.file('.json')}"
+    same = whole and target.contents() == result.contents()
     record = fresh
     if same:
         kept = target.record()
@@ -100,6 +110,16 @@ def update(selection: Selection) -> str:
     _replace(target.file(".json"), as_json(record))
     target.remove_parts_but(record["tables"])
     return f"{selection.label}: {'stamp renewed' if same else 'committed'} -> {target.file('.json')}"
+
+
+def confirmed(kept: dict[str, Any], fresh: dict[str, Any], agreement: Comparison) -> dict[str, Any]:
+    """A record with the note that a whole computation elsewhere, at the present sources, agrees with its tables."""
+    named = ("source_hash", "config_hash", "commit", "dirty", "created", "machine", "circumstances")
+    count = len(fresh["shards"])
+    note = {name: fresh[name] for name in named} | {"sampled": count, "of": count}
+    note["agreement"] = f"{agreement.kind} ({agreement.detail})"
+    others = [one for one in confirmations(kept) if one["source_hash"] != fresh["source_hash"]]
+    return kept | {"confirmed": [*others, note]}
 
 
 def _replace(path: Path, content: bytes) -> None:

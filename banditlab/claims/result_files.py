@@ -83,14 +83,16 @@ class Result:
     def outdated(self, source_hash: str, config_hash: str) -> str | None:
         """Why the stamp of an undamaged result is not that of the present sources, or None when it is."""
         record = self.record()
-        stamp = str(record.get("source_hash"))
-        if ":" not in stamp:
-            return "stale: stamped by the rule of an older version"
-        if source_hash not in (stamp, *(sample["source_hash"] for sample in confirmations(record))):
-            return "stale: its sources have changed"
-        if record.get("config_hash") != config_hash:
+        # A confirmation is of the record's own configuration, unless it says of which.
+        stamps = [record, *({"config_hash": record.get("config_hash")} | one for one in confirmations(record))]
+        of_sources = [stamp for stamp in stamps if stamp.get("source_hash") == source_hash]
+        if any(stamp.get("config_hash") == config_hash for stamp in of_sources):
+            return None
+        if of_sources:
             return "stale: its configuration has changed"
-        return None
+        if ":" not in str(record.get("source_hash")):
+            return "stale: its sources are not those of a version that hashed them by module"
+        return "stale: its sources have changed"
 
     def problem(self, source_hash: str, config_hash: str) -> str | None:
         """Why the files cannot stand for the present sources, or None when they can."""
@@ -123,6 +125,12 @@ def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, object]]
         part: {"sha256": sha256_of_bytes(table.to_csv()), "rows": len(table), "columns": dictionary[part]}
         for part, table in by_part(tables).items()
     }
+
+
+def elsewhere(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results come from processors or releases that round differently, so that long iterations part."""
+    cpus = [record.get("machine", {}).get("cpu") for record in (one, other)]
+    return one.get("circumstances") != other.get("circumstances") or cpus[0] != cpus[1]
 
 
 def confirmations(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from banditlab.claims.comparison import compare
-from banditlab.claims.result_files import Result, confirmations, is_float64
+from banditlab.claims.result_files import Result, confirmations, elsewhere, is_float64
 from banditlab.claims.selection import Selection, with_paper
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _compared(selection: Selection, kept: Result) -> Verdict:
         return Verdict("not compared", f"{label}: float32 results are not compared with float64 ones")
     found = compare(selection.fresh.tables(), kept.tables())
     old = kept.outdated(*selection.hashes)
-    if found.kind == "different" and _elsewhere(selection.fresh.record(), kept.record()):
+    if found.kind == "different" and elsewhere(selection.fresh.record(), kept.record()):
         return Verdict("elsewhere", f"{label}: computed on another processor or release, {found.detail}")
     if found.kind == "different":
         reason = f"; {old}" if old else ""
@@ -121,19 +121,12 @@ def _compared(selection: Selection, kept: Result) -> Verdict:
     return Verdict("pass", f"{label}: {found.kind} ({found.detail}){note}")
 
 
-def _elsewhere(fresh: dict[str, Any], kept: dict[str, Any]) -> bool:
-    """Whether two results come from processors or releases that round differently, so that long iterations part."""
-    return fresh.get("circumstances") != kept.get("circumstances") or _cpu(fresh) != _cpu(kept)
-
-
-def _cpu(record: dict[str, Any]) -> object:
-    return record.get("machine", {}).get("cpu")
-
-
 def _sampled(selection: Selection, kept: Result) -> str:
-    """Words on a stamp that rests on a sample of the shards."""
+    """Words on a stamp that rests on a sample of the shards, or on a computation elsewhere."""
     for sample in confirmations(kept.record()):
         if sample["source_hash"] == selection.hashes[0]:
+            if "agreement" in sample:
+                return f"; computed elsewhere at {str(sample['commit'])[:12]}: {sample['agreement']}"
             return f"; sampled {sample['sampled']} of {sample['of']} arms at {str(sample['commit'])[:12]}"
     return ""
 
