@@ -256,7 +256,7 @@ def test_a_committed_record_of_a_dirty_tree_or_of_the_older_rule_is_known(toy, t
     assert "committed table: made from a tree that differed from its commit" in capsys.readouterr().out
     edit_record(path, dirty=False, source_hash="c0cb193d" * 8)
     assert toy("verify") == 0
-    assert "a version that hashed them by module, the numbers have not" in capsys.readouterr().out
+    assert "since they were hashed by module, the numbers have not" in capsys.readouterr().out
 
 
 def test_agreement_on_another_processor_renews_the_stamp_and_keeps_the_numbers(toy, tmp_path, capsys):
@@ -283,6 +283,18 @@ def test_agreement_on_another_processor_renews_the_stamp_and_keeps_the_numbers(t
     change(tmp_path, "HEADS = 0.5", "HEADS = 0.5 + 0.0")
     assert toy("status") == 0
     assert "0 committed and current" in capsys.readouterr().out
+
+
+def test_other_draws_are_committed_anew_on_another_processor_too(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    edit_record(tmp_path / "figures/toy.json", machine={"cpu": "another"})
+    change(tmp_path, "default_rng(size)", "default_rng(size + 7)")
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("figures --update") == 0
+    assert "toy [default]: committed -> " in capsys.readouterr().out
+    assert (tmp_path / "figures/toy.csv").read_bytes() == (tmp_path / "results/default/toy.csv").read_bytes()
 
 
 def test_a_table_of_another_processor_is_counted_apart_and_one_of_this_is_a_failure(toy, tmp_path, capsys):

@@ -74,8 +74,9 @@ def update(selection: Selection) -> str:
     """Make the fresh results the committed ones; a line that says what was written.
 
     Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the cost and the
-    machine of the computation that it is about, and figures that come out the same stay as they are. Where they agree
-    as `compare` allows, and another processor or release computed them, they stay: the record notes the agreement.
+    machine of the computation that it is about, and figures that come out the same stay as they are. Where they are
+    those of another processor or release up to rounding, they stay: the record notes the agreement. Tables of other
+    draws, which `compare` may call statistical too, are replaced.
 
     Raises CommandLineError for stale or float32 results, for the smoke preset, and where fields were set.
     """
@@ -92,7 +93,7 @@ def update(selection: Selection) -> str:
     whole = target.damage() is None
     if whole and elsewhere(fresh, target.record()) and is_float64(target.record()):
         agreement = compare(result.tables(), target.tables())
-        if agreement.kind in ("within tolerance", "statistical"):
+        if agreement.kind != "bitwise" and agreement.same_draws:
             if fresh.get("dirty"):
                 raise CommandLineError(f"NAME {selection.label} must be computed on a committed tree; files differed")
             write_atomically(target.file(".json"), as_json(confirmed(target.record(), fresh, agreement)))

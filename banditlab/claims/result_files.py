@@ -91,7 +91,7 @@ class Result:
         if of_sources:
             return "stale: its configuration has changed"
         if ":" not in str(record.get("source_hash")):
-            return "stale: its sources are not those of a version that hashed them by module"
+            return "stale: its sources have changed since they were hashed by module"
         return "stale: its sources have changed"
 
     def problem(self, source_hash: str, config_hash: str) -> str | None:
