@@ -116,7 +116,9 @@ def _compared(selection: Selection, kept: Result) -> Verdict:
         reason = f"; {old}" if old else ""
         return Verdict("FAIL", f"{label}: {found.kind} ({found.detail}){reason}{_hint(selection)}")
     note = _sampled(selection, kept)
-    if old:
+    if old and not found.same_draws:
+        note = f"; {old}{_hint(selection)}"
+    elif old:
         note = f"; {old}, the numbers have not: `{selection.command('figures')} --update` renews the stamp"
     return Verdict("pass", f"{label}: {found.kind} ({found.detail}){note}")
 
