@@ -1,42 +1,43 @@
 """banditlab: a theory-validation simulator for preference learning in contextual bandits.
 
-Importing sets `jax_enable_x64`, unless BANDITLAB_PRECISION=float32; there is no other global state.
+Importing sets `jax_enable_x64`, unless BANDITLAB_PRECISION=float32; there is no other global state. `claims`,
+`didactic`, `llm`, `plotting` and `store` are imported when they are first asked for.
 """
 
-import os as _os
+from typing import TYPE_CHECKING
 
-import jax as _jax
+from banditlab import precision as _precision  # noqa: F401  (before anything is traced)
 
-_precision = _os.environ.get("BANDITLAB_PRECISION", "float64")
-if _precision not in ("float32", "float64"):
-    raise ValueError(f"BANDITLAB_PRECISION must be 'float32' or 'float64'; got {_precision!r}")
-_jax.config.update("jax_enable_x64", _precision == "float64")
-
-from banditlab import (  # noqa: E402  (the precision comes first)
+# isort: split
+from banditlab import (
     algorithms,
     coverage,
     designs,
     estimators,
-    function_classes,
-    gradient_limits,
     instances,
     losses,
     metrics,
-    one_sided,
-    partial_coverage,
     planner,
-    policy_gradients,
+    policies,
     preferences,
     samplers,
-    scenarios,
     testing,
     theory,
-    trajectories,
 )
-from banditlab.algorithms import Algorithm  # noqa: E402
-from banditlab.environment import Environment  # noqa: E402
-from banditlab.estimators import Existence, Status  # noqa: E402
-from banditlab.simulate import Run, simulate, simulate_grid  # noqa: E402
+from banditlab.algorithms import Algorithm
+from banditlab.environment import Environment
+from banditlab.estimators import Existence, Status, policy_gradients
+from banditlab.instances import labelled as scenarios
+from banditlab.lazy import attributes as _attributes
+from banditlab.running import Run, simulate, simulate_grid, trajectories
+from banditlab.theory import function_classes, gradient_limits, one_sided, partial_coverage
+
+if TYPE_CHECKING:
+    from banditlab import claims as claims
+    from banditlab import didactic as didactic
+    from banditlab import llm as llm
+    from banditlab import plotting as plotting
+    from banditlab import store as store
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ __all__ = [
     "one_sided",
     "partial_coverage",
     "planner",
+    "policies",
     "policy_gradients",
     "preferences",
     "samplers",
@@ -68,3 +70,19 @@ __all__ = [
     "theory",
     "trajectories",
 ]
+
+__getattr__, __dir__ = _attributes(
+    __name__,
+    __all__,
+    shown=("claims", "didactic", "llm", "plotting", "store"),
+    moved={
+        "binomial": "numerics",
+        "compilation": "numerics",
+        "environment": "",
+        "factorise": "numerics",
+        "linalg": "numerics",
+        "multinomial": "numerics",
+        "validation": "",
+        "vectorised": "numerics",
+    },
+)

@@ -9,8 +9,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise, linalg, policies, validation
+from banditlab import policies, validation
 from banditlab.environment import Environment
+from banditlab.numerics import factorise, linalg
+
+__all__ = [
+    "density_ratio",
+    "kl_ball",
+    "leverage",
+    "operator",
+    "operator_and_trace",
+    "relative_to",
+    "target_covariance",
+    "trace",
+    "trace_ratio",
+]
 
 
 def operator(env: Environment, log_policy: Array) -> Array:
@@ -137,3 +150,7 @@ def _excess(change: Array) -> Array:
     series = e**2 * (1 / 2 - e * (1 / 6 - e * (1 / 12 - e * (1 / 20 - e / 30))))
     whole = jax.scipy.special.xlogy(1 + change, 1 + change) - change
     return jnp.where(small, series, whole)
+
+
+def __dir__() -> list[str]:
+    return __all__

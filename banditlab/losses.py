@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+__all__ = ["Loss", "derivatives", "distillation", "dpo", "ipo", "is_quadratic", "pair_derivatives"]
+
 Loss = Callable[..., Array]
 
 
@@ -76,3 +78,7 @@ def _sigmoids(margin: Array) -> tuple[Array, Array]:
 def _curvature(win: Array, lose: Array) -> Array:
     """sigma(h) sigma(-h), kept from underflow: where it vanished a Newton step would stop short of the optimum."""
     return jnp.maximum(win * lose, 1e8 * jnp.finfo(win.dtype).tiny)
+
+
+def __dir__() -> list[str]:
+    return __all__

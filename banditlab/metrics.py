@@ -12,6 +12,8 @@ from banditlab import coverage, policies
 from banditlab.environment import Environment
 from banditlab.preferences import reward_gaps
 
+__all__ = ["METRICS", "expected_reward", "gap", "kl_reference", "kl_target", "measure", "win_rate"]
+
 
 def kl_target(env: Environment, log_policy: Array) -> Array:
     """E_x KL(pi* || pi), ()."""
@@ -61,3 +63,7 @@ def measure(env: Environment, log_policy: Array, names: tuple[str, ...] = tuple(
     both = ("coverage_operator", "coverage_trace")
     shared = dict(zip(both, coverage.operator_and_trace(env, log_policy), strict=True)) if {*both} <= {*names} else {}
     return {name: shared[name] if name in shared else METRICS[name](env, log_policy) for name in names}
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,8 @@ from jax import Array
 from banditlab import validation
 from banditlab.environment import Environment
 
+__all__ = ["feature_covariance", "independent_pairs", "kl", "mean_features"]
+
 
 def kl(env: Environment, log_p: Array, log_q: Array) -> Array:
     """E_x KL(p || q) for tables (S, A) of log-probabilities; +inf where p has mass that q lacks.
@@ -46,3 +48,7 @@ def feature_covariance(env: Environment, log_policy: Array) -> Array:
 def independent_pairs(env: Environment, log_first: Array, log_second: Array) -> Array:
     """Pair law (S, A, A) of y ~ first, y' ~ second, independent given x ~ rho."""
     return env.context_probs[:, None, None] * jnp.exp(log_first)[:, :, None] * jnp.exp(log_second)[:, None, :]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,8 +16,24 @@ from jax import Array
 from jax.tree_util import Partial
 from numpy.typing import ArrayLike
 
-from banditlab import multinomial, validation
+from banditlab import validation
 from banditlab.environment import Environment
+from banditlab.numerics import multinomial
+
+__all__ = [
+    "Labeller",
+    "as_partial",
+    "bradley_terry",
+    "deterministic",
+    "draw_counts",
+    "draw_wins",
+    "flipped",
+    "from_table",
+    "outcome_law",
+    "reward_gaps",
+    "temperature",
+    "wins_from_comparisons",
+]
 
 # labeller(env) -> (S, A, A) probability that i is labelled the winner against j. P_ij + P_ji < 1 drops pairs.
 Labeller = Callable[[Environment], Array]
@@ -165,3 +181,7 @@ def _given(table: Array, env: Environment) -> Array:
 def as_partial(function: Callable[..., Array]) -> Partial:
     """A pytree: the numbers bound by a `Partial` are its leaves, a bare function has none."""
     return function if isinstance(function, Partial) else Partial(function)
+
+
+def __dir__() -> list[str]:
+    return __all__

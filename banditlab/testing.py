@@ -11,7 +11,9 @@ import numpy as np
 from banditlab import instances
 from banditlab.algorithms.base import Algorithm
 from banditlab.environment import Environment
-from banditlab.simulate import simulate, simulate_grid
+from banditlab.running.simulation import simulate, simulate_grid
+
+__all__ = ["check_algorithm"]
 
 
 def check_algorithm(algorithm: Algorithm, env: Environment | None = None, *, num_rounds: int = 2) -> None:
@@ -100,3 +102,7 @@ def _shapes(tree: Any) -> Any:
 def _claim(holds: bool | np.bool, message: str) -> None:
     if not holds:
         raise AssertionError(message)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import multinomial
+from banditlab.numerics import multinomial
 from benchmarks import timing
 
 _NUM_LANES = 128

@@ -11,7 +11,6 @@ import textwrap
 
 import pytest
 
-from banditlab import compilation
 from banditlab.claims import registry
 from banditlab.claims.checks import interval
 from banditlab.claims.comparison import compare
@@ -19,6 +18,7 @@ from banditlab.claims.doctor import mismatches
 from banditlab.claims.experiment import Experiment
 from banditlab.claims.registry import Collection
 from banditlab.command import main
+from banditlab.numerics import compilation
 from banditlab.store import Table, sha256_of_bytes
 from banditlab.store import sources as source_walk
 from experiments import CHECKOUT

@@ -10,9 +10,11 @@ import pytest
 from random_environments import random_environment, random_pair_law
 
 import banditlab as bl
-from banditlab import coverage, distillation_theory, exact_rank, testing, theory
+from banditlab import coverage, testing, theory
 from banditlab.estimators.regression import least_squares
 from banditlab.exact import distillation_rounds, lattice
+from banditlab.exact import rank as exact_rank
+from banditlab.theory import distillation
 from experiments.coverage.reward_distillation import runs
 
 SHAPE = (2, 4, 3)
@@ -64,22 +66,22 @@ def test_the_error_given_the_pairs_is_the_noise_floor_without_sampling():
     slopes = slopes.reshape(3, -1)[:, counts.ravel() > 0]
     covariance = noise**2 * np.einsum("ic,jc,c->ij", slopes, slopes, 1 / counts[counts > 0])
     wanted = float(np.sum(covariance * np.asarray(coverage.target_covariance(env))))
-    assert float(distillation_theory.noise_floor(env, counts, noise)) == pytest.approx(wanted, rel=1e-9)
-    assert np.isinf(distillation_theory.noise_floor(env, np.zeros(counts.shape), noise))
+    assert float(distillation.noise_floor(env, counts, noise)) == pytest.approx(wanted, rel=1e-9)
+    assert np.isinf(distillation.noise_floor(env, np.zeros(counts.shape), noise))
 
 
 def test_the_on_policy_noise_price_is_c_tr_and_noise_two_still_beats_every_label():
     env = random_environment(2, SHAPE)
     pairs = bl.samplers.initial(env, env.log_initial)
-    price = distillation_theory.noise_price(env, pairs, 1.5)
+    price = distillation.noise_price(env, pairs, 1.5)
     wanted = 1.5**2 * coverage.trace(env, env.log_initial) / (2 * env.beta**2)  # M = 2 V (I1)
     assert float(price) == pytest.approx(float(wanted), rel=1e-12)
     flat = env.replace(target_params=np.zeros(3))
     for seed in range(20):
         law = random_pair_law(seed, SHAPE[:2])
-        at_two = distillation_theory.noise_price(env, law, 2.0)
+        at_two = distillation.noise_price(env, law, 2.0)
         assert float(theory.label_price(env, law)) > float(at_two)
-        at_two = distillation_theory.noise_price(flat, law, 2.0)  # sigma' = 1/4 everywhere: equality
+        at_two = distillation.noise_price(flat, law, 2.0)  # sigma' = 1/4 everywhere: equality
         assert float(theory.label_price(flat, law)) == pytest.approx(float(at_two), rel=1e-12)
 
 
@@ -121,7 +123,7 @@ def test_population_rounds_contract_by_exactly_one_minus_damping_and_recover_a_t
 def test_a_damped_path_is_that_of_population_rounds_and_its_rounding_is_enough():
     env = random_environment(3, SHAPE)
     target, num_rounds = np.asarray(env.target_params), 6
-    found = distillation_theory.population_recursion(env, env.reward, num_rounds, damping=0.4)
+    found = distillation.population_recursion(env, env.reward, num_rounds, damping=0.4)
     path = distillation_rounds.damped_errors(found[0] - target, 0.4, num_rounds)
     assert np.allclose(path[:2], (found[0] - target) * np.array([[0.6], [0.36]]), rtol=1e-15)
     distance = distillation_rounds.relative_distance(found[1:] - target, path)
@@ -192,11 +194,16 @@ def ranks_by_enumeration(env, num_pairs, num_rounds, on_policy):
     return found
 
 
+def of(env):
+    """What `rank_law` takes of an environment with one context."""
+    return env.features[0], env.target_params, env.start_params
+
+
 @pytest.mark.parametrize("on_policy", [True, False])
 def test_the_rank_law_is_that_of_all_sequences_of_pairs(on_policy):
     features = np.tril(np.ones((3, 3)))[None, :, 1:]
     env = bl.Environment.create(features, target_params=[0.3, 1.1], initial_params=[-0.5, 0.9])
-    law = exact_rank.rank_law(env, 2, 2, on_policy=on_policy)
+    law = exact_rank.rank_law(*of(env), 2, 2, on_policy=on_policy)
     wanted = ranks_by_enumeration(env, 2, 2, on_policy)
     assert np.allclose([law.probs[2][law.ranks == rank].sum() for rank in range(3)], wanted, rtol=0, atol=1e-13)
     assert law.recovered[2] == pytest.approx(wanted[2], abs=1e-13)
@@ -207,7 +214,7 @@ def test_one_batch_spans_with_the_probability_of_a_connected_graph():
     env = runs.stairs([-0.5, 0.3, -1.0, 0.2], 1.0)
     pairs = np.asarray(bl.samplers.initial(env, env.log_initial))[0]
     for num_pairs in (1, 4, 30):
-        wanted = exact_rank.rank_law(env, num_pairs, 1, on_policy=True).recovered[1]
+        wanted = exact_rank.rank_law(*of(env), num_pairs, 1, on_policy=True).recovered[1]
         assert exact_rank.spanning_probability(pairs, num_pairs) == pytest.approx(wanted, abs=1e-12)
     assert [len(exact_rank.partitions(count)) for count in range(1, 6)] == [1, 2, 5, 15, 52]  # Bell numbers
 
@@ -227,30 +234,30 @@ def test_the_population_bias_is_the_regression_of_the_teachers_error():
     error = rng.standard_normal(SHAPE[:2])
     teacher = np.asarray(env.reward) + error
     law = random_pair_law(1, SHAPE[:2])
-    found = distillation_theory.population_solution(env, teacher, law, np.zeros(3))
+    found = distillation.population_solution(env, teacher, law, np.zeros(3))
     gaps = error[:, :, None] - error[:, None]
     right = np.einsum("xij,xijd,xij->d", law, differences(env), gaps) / float(env.beta)
     moment = np.asarray(theory.second_moment(env, jnp.asarray(law)))
     shift = np.linalg.solve(moment, right)
     assert np.allclose(found, np.asarray(env.target_params) + shift, rtol=0, atol=1e-11)
-    weighted = float(distillation_theory.weighted_error(env, teacher, jnp.asarray(law)))
+    weighted = float(distillation.weighted_error(env, teacher, jnp.asarray(law)))
     assert weighted == pytest.approx(np.sum(law * gaps**2) / float(env.beta) ** 2, rel=1e-12)
     assert shift @ moment @ shift <= weighted
     # An error inside the class is a shift whatever the sampler, and the bound of the M-norm is attained.
     inside = np.asarray(env.reward) + float(env.beta) * np.asarray(env.features) @ [0.1, -0.2, 0.3]
-    found = distillation_theory.population_solution(env, inside, law, np.zeros(3))
+    found = distillation.population_solution(env, inside, law, np.zeros(3))
     shift = found - np.asarray(env.target_params)
     assert np.allclose(shift, [0.1, -0.2, 0.3], atol=1e-12)
-    weighted = float(distillation_theory.weighted_error(env, inside, jnp.asarray(law)))
+    weighted = float(distillation.weighted_error(env, inside, jnp.asarray(law)))
     assert shift @ moment @ shift == pytest.approx(weighted, rel=1e-10)
 
 
 def test_the_floor_of_late_rounds_is_half_the_label_price_or_its_closed_form_for_rewards():
     env = runs.stairs([-0.5, 0.3, -1.0, 0.2], 0.8)
     price = theory.label_price(env, bl.samplers.on_policy(env, env.log_target))
-    assert float(distillation_theory.on_policy_floor(env, None)) == pytest.approx(float(price) / 2, rel=1e-12)
+    assert float(distillation.on_policy_floor(env, None)) == pytest.approx(float(price) / 2, rel=1e-12)
     closed = 1.5**2 * 4 / (4 * 0.8**2)  # tau^2 d/(4 beta^2)
-    assert float(distillation_theory.on_policy_floor(env, 1.5)) == pytest.approx(closed, rel=1e-10)
+    assert float(distillation.on_policy_floor(env, 1.5)) == pytest.approx(closed, rel=1e-10)
 
 
 def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
@@ -259,12 +266,12 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
     for place, wrong in runs.WRONG.items():
         teacher = np.asarray(env.reward) + wrong
         for sampler in runs.SAMPLERS:
-            path = distillation_theory.population_bias(env, teacher, 5, on_policy=sampler == "refreshed")
+            path = distillation.population_bias(env, teacher, 5, on_policy=sampler == "refreshed")
             bias[place, sampler] = path["bias_kl"][-1]
             assert (path["share"] <= 1).all()
         algorithm = bl.algorithms.reward_distillation(math.inf, teacher=teacher)
         state = algorithm.init(jax.random.key(0), env)
-        wanted = distillation_theory.population_recursion(env, teacher, 3)
+        wanted = distillation.population_recursion(env, teacher, 3)
         for params in wanted[1:]:
             state, _ = step(algorithm, jax.random.key(0), state, env)
             assert np.allclose(state.params, params, rtol=0, atol=1e-12)
@@ -292,14 +299,14 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
             r"teacher must be \(1, 2\); got \(1, 3\)",
         ),
         (
-            lambda: exact_rank.rank_law(runs.ramp(0.5, 0.0), 5, 1, on_policy=True),
-            "env must have one context and A - 1 features of rank A - 1; got 1 contexts, 6 actions, rank 1 of 1",
+            lambda: exact_rank.rank_law(*of(runs.ramp(0.5, 0.0)), 5, 1, on_policy=True),
+            r"features must be \(A, A - 1\), differences of rank A - 1; got \(6, 1\), rank 1",
         ),
         (
-            lambda: exact_rank.rank_law(bl.instances.staircase(7), 5, 1, on_policy=True),
-            "env must have at most 7 actions; got 8",
+            lambda: exact_rank.rank_law(*of(bl.instances.staircase(7)), 5, 1, on_policy=True),
+            "features must be of at most 7 actions; got 8",
         ),
-        (lambda: distillation_theory.damped_share(0.0, 3), "damping must be positive and finite; got 0.0"),
+        (lambda: distillation.damped_share(0.0, 3), "damping must be positive and finite; got 0.0"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named(make, message):

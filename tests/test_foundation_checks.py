@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tables import committed, failing
 
-from banditlab import exact_chain as exact
 from banditlab import instances, samplers
+from banditlab.exact import chain as exact
 from banditlab.exact import lattice
 from banditlab.exact.remainder import remainder_constant
 from experiments.foundation import coverage_improvement

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import chi2
 
 import banditlab as bl
-from banditlab import exact_chain, guarantees
+from banditlab.exact import chain
+from banditlab.theory import guarantees
 
 
 @pytest.mark.parametrize("start", [0.0, -2.0])
@@ -15,8 +16,8 @@ def test_the_guarantee_is_below_the_exact_probability_of_success(start):
     env = bl.instances.chain(start=start)
     floor = float(bl.theory.predicted_kl(env, bl.samplers.on_policy(env, env.log_target), 1.0))
     for n in (20, 100):
-        law = exact_chain.on_policy_law(n, 3, target=1.0, beta=1.0, max_norm=math.inf, initial=start)
-        success = law.probs[-1][exact_chain.kl_target(law.params, 1.0) <= 1e4 * floor / n].sum()
+        law = chain.on_policy_law(n, 3, target=1.0, beta=1.0, max_norm=math.inf, initial=start)
+        success = law.probs[-1][chain.kl_target(law.params, 1.0) <= 1e4 * floor / n].sum()
         assert guarantees.success_probability(env, n, 3, 1e4) <= success
 
 

@@ -4,54 +4,31 @@ import ast
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
+
+import banditlab as bl
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
 LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {
-        "validation",
-        "vectorised",
-        "binomial",
-        "multinomial",
-        "linalg",
-        "factorise",
-        "compilation",
-        "store",
-        "errors",
-        "exact",
-    },
-    {"environment", "losses", "exact_chain"},
-    {
-        "policies",
-        "instances",
-        "preferences",
-        "coverage",
-        "theory",
-        "guarantees",
-        "distillation_theory",
-        "exact_rank",
-        "metrics",
-        "function_classes",
-        "policy_gradients",
-        "partial_coverage",
-        "gradient_limits",
-        "one_sided",
-        "mode_seeking",
-        "scenarios",
-    },
+    {"validation", "errors", "precision", "lazy", "numerics", "exact", "store"},
+    {"environment", "losses"},
+    {"policies", "preferences", "coverage", "metrics", "instances", "theory"},
     {"designs", "samplers", "estimators"},
     {"algorithms"},
-    {"simulate", "trajectories", "didactic"},
+    {"running", "didactic"},
     {"plotting", "testing", "planner"},
     {"llm"},
     {"claims"},
     {"command"},
 ]
 IMPORTS = ast.Import | ast.ImportFrom
+# What a face may define: what it lists, and how.
+FACE = {"", "__all__", "__dir__", "__version__"}
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 
 
@@ -92,19 +69,59 @@ def test_a_module_imports_its_own_layer_and_lower_ones_only(path):
 
 
 def test_predictions_know_nothing_of_what_they_predict():
-    producers = {"algorithms", "estimators", "samplers", "designs", "simulate", "multinomial"}
+    producers = {"algorithms", "estimators", "samplers", "designs", "running"}
     for path, tree in LIBRARY_MODULES.items():
-        if top(path) in {
-            "theory",
-            "distillation_theory",
-            "exact_rank",
-            "coverage",
-            "metrics",
-            "policies",
-            "function_classes",
-        }:
-            used = {name.split(".")[1] for name in imported(tree) if name.startswith("banditlab.")}
+        if top(path) in {"theory", "exact", "coverage", "metrics", "policies"}:
+            names = [name for name in imported(tree) if name.startswith("banditlab.")]
+            used = {name.split(".")[1] for name in names}
             assert not used & producers, f"{path} imports {used & producers}"
+            assert not any("multinomial" in name for name in names), path
+
+
+def test_the_library_has_no_circle_of_imports():
+    known = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in LIBRARY_MODULES}
+    uses = {}
+    for path, tree in LIBRARY_MODULES.items():
+        here = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        uses[here] = set()
+        for name in imported(tree):
+            parts = name.split(".")
+            found = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+            uses[here] |= {next((module for module in found if module in known), here)} - {here}
+    remaining = dict(uses)
+    while remaining:  # leaves first: what is left over in the end is a circle, or stands on one
+        leaves = [module for module, used in remaining.items() if not used & remaining.keys()]
+        assert leaves, f"modules that import one another: {sorted(remaining)}"
+        for module in leaves:
+            del remaining[module]
+
+
+def test_a_face_hands_on_names_and_does_nothing():
+    for path, tree in LIBRARY_MODULES.items():
+        if path.name == "__init__.py":
+            for node in tree.body:
+                names = (
+                    [target.id for target in node.targets if isinstance(target, ast.Name)]
+                    if isinstance(node, ast.Assign)
+                    else [getattr(node, "name", "")]
+                )
+                fine = isinstance(node, (*IMPORTS.__args__, ast.Expr, ast.If)) or set(names) <= FACE
+                assert fine, f"{path} line {node.lineno}"
+
+
+def test_completion_shows_the_documented_interface_and_nothing_else():
+    assert set(dir(bl)) == {*bl.__all__, "__version__", "claims", "didactic", "llm", "plotting", "store"}
+    for name in bl.__all__:
+        found = getattr(bl, name)
+        if isinstance(found, types.ModuleType) and not name.startswith("_"):
+            assert dir(found) == sorted(found.__all__), name
+            assert all(hasattr(found, public) for public in found.__all__), name
+
+
+@pytest.mark.parametrize("name", ["binomial", "environment", "factorise", "linalg", "multinomial", "policies", "store"])
+def test_an_attribute_that_once_was_there_is_there(name):
+    assert isinstance(getattr(bl, name), types.ModuleType)
+    assert not hasattr(bl, "nothing_of_this_name")
 
 
 def test_exact_laws_are_numpy_and_scipy_alone():
@@ -122,7 +139,7 @@ def test_exact_laws_are_numpy_and_scipy_alone():
 def test_the_library_imports_neither_experiments_nor_benchmarks_nor_tests(path):
     roots = {name.split(".")[0] for name in imported(LIBRARY_MODULES[path])}
     assert not roots & {"experiments", "benchmarks", "tests", "notebooks"}
-    if top(path) not in ("llm", "command"):
+    if top(path) not in ("llm", "command") and path != pathlib.Path("banditlab/__init__.py"):
         assert not any(name.startswith("banditlab.llm") for name in imported(LIBRARY_MODULES[path]))
 
 
@@ -156,7 +173,7 @@ def test_importing_the_package_sets_one_global_option_the_precision():
             and ast.unparse(node.func).endswith("config.update")
             and isinstance(node.args[0], ast.Constant)
         ]
-        assert updates == (["jax_enable_x64"] if str(path) == "banditlab/__init__.py" else []), path
+        assert updates == (["jax_enable_x64"] if str(path) == "banditlab/precision.py" else []), path
 
 
 def test_experiments_and_benchmarks_use_the_public_surface():

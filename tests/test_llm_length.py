@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from banditlab import compilation, llm
+from banditlab import llm
 from banditlab.llm import generation, listing
 from banditlab.llm.tasks import min_length, mode_length, skew_length
+from banditlab.numerics import compilation
 
 TASKS = {"min": min_length, "mode": mode_length, "skew": skew_length}
 SMALL = {"width": 16, "num_layers": 1, "num_heads": 2, "hidden_width": 12}

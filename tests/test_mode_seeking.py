@@ -14,11 +14,11 @@ from scipy.special import expit, log_softmax, logit
 from scipy.stats import cauchy
 from tables import committed, failing
 
-from banditlab import mode_seeking as ms
 from banditlab.exact import population_losses as laws
 from banditlab.exact import step_remainders, two_bins
 from banditlab.exact.gaussian_mixtures import Mixture
-from banditlab.mode_seeking import mixture_fits
+from banditlab.theory import mode_seeking as ms
+from banditlab.theory.mode_seeking import mixture_fits
 from experiments.didactic import kl_directions, population_losses
 
 FORWARD, REVERSE = ms.DIRECTIONS

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from banditlab import binomial, multinomial, vectorised
+from banditlab.numerics import binomial, multinomial, vectorised
 
 LEVEL = 1e-5
 NUM_DRAWS = 60_000

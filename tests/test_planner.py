@@ -8,6 +8,7 @@ import pytest
 
 import banditlab as bl
 from banditlab import planner
+from banditlab.planner import plans
 
 FEATURES, TARGET, LOG_REFERENCE = example_comparisons.truth()
 LABELS_NEEDED = jax.jit(planner.labels_needed)
@@ -31,9 +32,7 @@ def drawn_wins(seed, num_pairs, num_sets=1):
 
 def true_laws(found, wins):
     """Pair laws (m, S, A, A) of the samplers compared, were theta* known; the data's own pairs are given."""
-    laws = planner._pair_laws(found.env, wins, known=True) | {
-        "on_policy": bl.samplers.on_policy(TRUTH, TRUTH.log_target)
-    }
+    laws = plans._pair_laws(found.env, wins, known=True) | {"on_policy": bl.samplers.on_policy(TRUTH, TRUTH.log_target)}
     assert tuple(laws) == found.samplers
     return jnp.stack(list(laws.values()))
 
@@ -67,9 +66,9 @@ def test_standard_errors_are_those_of_repeated_data():
 
     def assessed(wins, params):
         drawn = laws.at[0].set(wins / num_pairs)
-        return planner._assess(UNKNOWN.replace(target_params=params), jnp.sum(wins), drawn, kl, jnp.zeros(()), follows)
+        return plans._assess(UNKNOWN.replace(target_params=params), jnp.sum(wins), drawn, kl, jnp.zeros(()), follows)
 
-    plugged = [assessed(data, planner._fit(UNKNOWN, data, jnp.zeros(())).params) for data in wins]
+    plugged = [assessed(data, plans._fit(UNKNOWN, data, jnp.zeros(())).params) for data in wins]
     exact = [assessed(data, TARGET) for data in wins]
     for name in ("price", "labels_needed", "predicted_kl"):
         found, wanted, error = (

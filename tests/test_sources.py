@@ -225,5 +225,5 @@ def test_every_function_of_the_library_has_a_canonical_form():
         parts = ("banditlab", *path.relative_to(folder).with_suffix("").parts)
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and module not in WITHOUT_EFFECT:
+            if isinstance(node, ast.FunctionDef) and node.name != "__dir__" and module not in WITHOUT_EFFECT:
                 assert Reference(module, node.name) in sources.reach([Reference(module, node.name)])

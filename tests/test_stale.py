@@ -56,23 +56,24 @@ def test_moves_renames_messages_comments_figures_and_checks_leave_every_hash_alo
     # A module moves, and all who import it follow.
     (library / "moved").mkdir()
     (library / "moved" / "__init__.py").touch()
-    (library / "linalg.py").rename(library / "moved" / "algebra.py")
+    (library / "numerics" / "linalg.py").rename(library / "moved" / "algebra.py")
     for path in files():
-        text = path.read_text().replace("from banditlab.linalg import", "from banditlab.moved.algebra import")
-        found = re.search(r"^from banditlab import (.*)$", text, flags=re.MULTILINE)
+        text = path.read_text().replace("from banditlab.numerics.linalg import", "from banditlab.moved.algebra import")
+        found = re.search(r"^from banditlab.numerics import (.*)$", text, flags=re.MULTILINE)
         names = found[1].split(", ") if found else []
         if "linalg" in names:
             others = ", ".join(name for name in names if name != "linalg")
             lines = "from banditlab.moved import algebra as linalg" + (
-                f"\nfrom banditlab import {others}" if others else ""
+                f"\nfrom banditlab.numerics import {others}" if others else ""
             )
             text = text.replace(found[0], lines)
         path.write_text(text)
     # Functions are renamed, one of them with its users.
     edit(library / "validation.py", r"\b_log_probs\b", "_normalised_logarithms")
-    edit(library / "theory.py", r"\blabel_price\b", "price_of_labels")
+    for file in ("prices.py", "__init__.py"):
+        edit(library / "theory" / file, r"\blabel_price\b", "price_of_labels")
     for path in files():
-        path.write_text(path.read_text().replace("theory.label_price", "theory.price_of_labels"))
+        path.write_text(re.sub(r"\b(theory|prices)\.label_price\b", r"\1.price_of_labels", path.read_text()))
     # A message changes, and every file gets a comment.
     edit(library / "validation.py", r"must hold log-probabilities", "has to hold log-probabilities")
     for path in files():
@@ -135,8 +136,8 @@ def with_another_number(text, name):
 
 def test_a_changed_definition_makes_those_stale_that_reach_it_and_no_others(tree, before):
     (library,) = tree["banditlab"]
-    insert(library / "theory.py", "label_price", "env = env.replace(beta=2.0)")
-    reference = Reference("banditlab.theory", "label_price")
+    insert(library / "theory" / "prices.py", "label_price", "env = env.replace(beta=2.0)")
+    reference = Reference("banditlab.theory.prices", "label_price")
     reaching = {name for name, one in EXPERIMENTS.items() if reference in sources().reach(roots(one))}
     after = hashes(tree)
     assert {name for name in before if before[name] != after[name]} == reaching

@@ -22,3 +22,7 @@ __all__ = [
     "rlhf",
     "uniform_dpo",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import compilation, samplers
+from banditlab import samplers
 from banditlab.environment import Environment
+from banditlab.numerics import compilation
 
 State = Any
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from jax import Array
 from jax.tree_util import Partial
 
-from banditlab import multinomial, preferences, samplers, validation
+from banditlab import preferences, samplers, validation
+from banditlab.numerics import multinomial
 
 # Batches up to this size may be drawn label by label; the capacity is then compiled in, rounded up to a power of
 # two. Larger ones always use conditional binomials, whose code does not depend on the number of labels.

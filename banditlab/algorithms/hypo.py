@@ -63,7 +63,7 @@ def hypo(
     Args:
         num_pairs: labels bought per round, a whole number >= 1; inf fits the outcome law itself.
         penalty: lambda >= 0. It weighs against the MEAN of the losses.
-        kl: the KL's gradient: exact, or estimated from draws of the policy (see `banditlab.policy_gradients`).
+        kl: the KL's gradient: exact, or estimated from draws of the policy (`banditlab.estimators.policy_gradients`).
         num_samples: draws per context and step; kl = "rloo" needs at least 2, "exact" reads none.
         num_steps: steps a round, at least 1.
         step_size: positive; of Adam (whose moments start afresh every round), its learning rate.

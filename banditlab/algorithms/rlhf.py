@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import Partial
 
-from banditlab import policy_gradients, preferences, samplers, validation
+from banditlab import preferences, samplers, validation
 from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
 from banditlab.environment import Environment
-from banditlab.estimators import Status, bounded
+from banditlab.estimators import Status, bounded, policy_gradients
 from banditlab.estimators.regression import least_squares
 
 # Labels are drawn with the round's key itself, as in `dpo`: common random numbers. Draws of the policy then need one

@@ -30,3 +30,7 @@ __all__ = [
     "statistics",
     "upper",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

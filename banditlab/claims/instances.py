@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from banditlab import instances
 from banditlab.environment import Environment
+from banditlab.instances import named
 from banditlab.store import sha256_of_bytes
 
 # Key of a field's metadata: the fields that the instance replaces.
@@ -77,14 +77,14 @@ class Instance:
             if sha256_of_bytes(Path(self.name).read_bytes()) != self.sha256:
                 raise ValueError(f"instance must be the file that was chosen; '{self.name}' has changed since")
             return Environment.load(self.name)
-        return getattr(instances, self.name)(**self.arguments)
+        return getattr(named, self.name)(**self.arguments)
 
 
 def _factories() -> dict[str, list[str]]:
     """Name -> keywords of every instance that takes numbers alone."""
     found = {}
-    for name, factory in vars(instances).items():
-        if inspect.isfunction(factory) and factory.__module__ == instances.__name__ and not name.startswith("_"):
+    for name, factory in vars(named).items():
+        if inspect.isfunction(factory) and factory.__module__ == named.__name__ and not name.startswith("_"):
             parameters = inspect.signature(factory).parameters.values()
             if all(parameter.default is not inspect.Parameter.empty for parameter in parameters):
                 found[name] = [parameter.name for parameter in parameters]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 
-from banditlab import compilation
+from banditlab.numerics import compilation
 
 
 def configure(cache: Path | None = None) -> None:

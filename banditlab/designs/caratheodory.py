@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise
 from banditlab.designs.interior_point import Constraint
+from banditlab.numerics import factorise
 
 # Singular directions of the constraint Gram matrix, scaled to unit diagonal, below this are rounding.
 _NULL = 1e-11

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise
+from banditlab.numerics import factorise
 
 # Fraction of the way to the boundary of the positive orthant that one step may go.
 _TO_BOUNDARY = 0.99

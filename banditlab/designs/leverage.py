@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise
+from banditlab.numerics import factorise
 
 
 def whiten(features: Array, allowed: Array) -> Array:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import factorise
 from banditlab.designs import interior_point, leverage
 from banditlab.designs.interior_point import Constraint, Criterion
+from banditlab.numerics import factorise
 
 # Up to this many nodes one factor of them all is as fast as the Woodbury form, and compiles in half the time.
 _ALWAYS_DENSE = 96

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise
 from banditlab.designs import leverage
 from banditlab.designs.interior_point import Constraint, Criterion
+from banditlab.numerics import factorise
 
 
 class Problem(NamedTuple):

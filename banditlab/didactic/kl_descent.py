@@ -1,7 +1,7 @@
 """Gradient steps on the logits of a categorical down either KL, by autodiff: KL(q||pi) forward, KL(pi||q) reverse.
 
-Nothing here knows the closed forms of `banditlab.mode_seeking`: divergences are sums, gradients are automatic. The
-direction is always a leading axis of two, forward first.
+Nothing here knows the closed forms of `banditlab.theory.mode_seeking`: divergences are sums, gradients are automatic.
+The direction is always a leading axis of two, forward first.
 """
 
 import jax

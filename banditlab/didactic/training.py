@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
-from banditlab import compilation, validation
+from banditlab import validation
 from banditlab.didactic import arguments, losses, pairs
 from banditlab.didactic.policies import Policy
 from banditlab.didactic.population import population
@@ -24,6 +24,7 @@ from banditlab.didactic.problem import Problem
 from banditlab.didactic.run import Options, Schedule, run
 from banditlab.didactic.settings import DEFAULTS, Settings, checked
 from banditlab.estimators import Status
+from banditlab.numerics import compilation
 
 __all__ = ["failures", "population", "train", "train_grid"]
 

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import linalg, losses, validation
+from banditlab import losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators import Fit, Status
 from banditlab.estimators import fit as fit_unbounded
 from banditlab.estimators.existence import Existence, certify
 from banditlab.estimators.objective import build
 from banditlab.estimators.regression import least_squares
+from banditlab.numerics import linalg
 
 MAX_STEPS = 200
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import losses, policy_gradients, validation
+from banditlab import losses, validation
 from banditlab.environment import Environment
-from banditlab.estimators import Status
+from banditlab.estimators import Status, policy_gradients
 
 KL_GRADIENTS = ("exact", "rloo", "reinforce")
 OPTIMIZERS = ("gradient", "adam")

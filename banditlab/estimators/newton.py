@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise, linalg
 from banditlab.estimators.objective import Objective
 from banditlab.losses import Loss, dpo, is_quadratic
+from banditlab.numerics import factorise, linalg
 
 MAX_STEPS = 100
 

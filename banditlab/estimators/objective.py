@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import linalg
 from banditlab.environment import Environment
 from banditlab.losses import Loss, derivatives, pair_derivatives
+from banditlab.numerics import linalg
 
 # Above this many ordered cells S A^2 the (pairs, rank^2) products outweigh the two thin products of I7.
 PAIR_FORM_LIMIT = 2048

@@ -30,9 +30,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import linalg, policies, theory, validation
+from banditlab import policies, theory, validation
 from banditlab.environment import Environment
 from banditlab.estimators import newton
+from banditlab.numerics import linalg
 
 MAX_STEPS = 60
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import linalg, losses, validation
+from banditlab import losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators.objective import build
+from banditlab.numerics import linalg
 
 # Each pass solves again for what rounding left of the residual: the solution then is that of the data to rounding,
 # although the normal equations alone would lose half the digits.

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, linalg, policies, theory
+from banditlab import coverage, policies, theory
 from banditlab.environment import Environment
+from banditlab.numerics import linalg
 
 # A sampler that misses a direction is followed to this many times the information in hand: what is left of the
 # directions it does show is then 1e-9 of what it was.

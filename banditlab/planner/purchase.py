@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, linalg, preferences, theory
+from banditlab import coverage, preferences, theory
 from banditlab.designs.leverage import gram_table
 from banditlab.environment import Environment
+from banditlab.numerics import linalg
 
 # Labels are bought one by one up to this many, beyond it in as many lots of equal size.
 MAX_LOTS = 1000

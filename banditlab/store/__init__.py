@@ -23,3 +23,7 @@ __all__ = [
     "source_hash",
     "write_atomically",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,7 +14,7 @@ from banditlab.store.scopes import FUNCTIONS, import_targets, own_nodes
 from banditlab.store.syntax import Reference, is_type_checking, is_words
 
 # Names of a module that say how it is offered, not what it computes.
-_SIGNS = {"__all__", "__version__"}
+_SIGNS = {"__all__", "__dir__", "__version__"}
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try)
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import banditlab as bl
-from banditlab import coverage, linalg, plotting
+from banditlab import coverage, plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, interval
 from banditlab.exact import chi_squares, sample_estimates
+from banditlab.numerics import linalg
 from banditlab.store import failures
 from experiments.shared import bands, chosen_instance, equal_labels
 

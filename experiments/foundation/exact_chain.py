@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 import banditlab as bl
-from banditlab import exact_chain, plotting
+from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics, upper
-from banditlab.exact import lattice
-from banditlab.exact_chain import ChainLaw
+from banditlab.exact import chain, lattice
+from banditlab.exact.chain import ChainLaw
 from banditlab.store import failures
 from experiments.shared import row_checks
 
@@ -73,11 +73,11 @@ def _simulate(config: Config, sampler: str, num_pairs: int, num_seeds: int) -> d
 
 
 def _exact_laws(sampler: str, num_pairs: int, num_rounds: int, **chain: float) -> list[ChainLaw]:
-    """The law of theta after each round; `chain` holds what `exact_chain.on_policy_law` calls so."""
+    """The law of theta after each round; `chain` holds what `chain.on_policy_law` calls so."""
     if sampler == "on_policy":
-        laws = exact_chain.on_policy_law(num_pairs, num_rounds, **chain)
+        laws = chain.on_policy_law(num_pairs, num_rounds, **chain)
         return [ChainLaw(laws.params, probs) for probs in laws.probs]
-    return [exact_chain.offline_law(num_pairs * k, **chain) for k in range(1, num_rounds + 1)]
+    return [chain.offline_law(num_pairs * k, **chain) for k in range(1, num_rounds + 1)]
 
 
 def _compared(
@@ -87,15 +87,15 @@ def _compared(
 
     `wrong` is the law at a theta* off by 5%: how far the sample is from it says what the distance can tell.
     """
-    kl, exact_kl = (exact_chain.kl_target(theta, target) for theta in (params, law.params))
+    kl, exact_kl = (chain.kl_target(theta, target) for theta in (params, law.params))
     at_cap, exact_at_cap = (np.abs(np.abs(theta) - max_norm) < LATTICE_TOLERANCE for theta in (params, law.params))
     row: dict[str, float | int] = {"seeds": len(params)}
     for name, values, exact in (("kl", kl, exact_kl), ("absorbed", at_cap.astype(float), exact_at_cap.astype(float))):
-        mean = float(exact_chain.mean(law, exact))
-        deviation = math.sqrt(exact_chain.mean(law, np.square(exact - mean)))
+        mean = float(chain.mean(law, exact))
+        deviation = math.sqrt(chain.mean(law, np.square(exact - mean)))
         row |= statistics.mean(name, values) | {f"{name}_exact": mean, f"{name}_deviation": deviation}
     row |= statistics.quantiles("kl", kl)
-    row |= {f"exact_{level}": float(exact_chain.quantile(law, exact_kl, p)) for level, p in statistics.BAND.items()}
+    row |= {f"exact_{level}": float(chain.quantile(law, exact_kl, p)) for level, p in statistics.BAND.items()}
     # The Kolmogorov distance of N values of a continuous law has a standard deviation of 0.26/sqrt(N).
     error = 0.26 / math.sqrt(len(params))
     for name, other in (("distance", law), ("wrong_distance", wrong)):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from banditlab import exact_chain, plotting
+from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, interval, statistics, upper
+from banditlab.exact import chain
 from banditlab.exact.remainder import remainder_constant
 from experiments.shared.floor_batches import SAMPLERS, simulate
 
@@ -74,7 +75,7 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
 def _exact_remainder(config: Config) -> dict[str, np.ndarray]:
     """(starts, labels): n E KL / (C_F/2) - 1 for the estimate capped at R = theta* + 3: that changes it by e^{-cn}."""
     cap = 3.0 + abs(config.target)
-    remainder = partial(exact_chain.relative_remainder, target=config.target, beta=1.0, max_norm=cap)
+    remainder = partial(chain.relative_remainder, target=config.target, beta=1.0, max_norm=cap)
     return {"excess": np.asarray([[remainder(n, initial=start) for n in config.labels] for start in config.starts])}
 
 

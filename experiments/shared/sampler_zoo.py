@@ -14,7 +14,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 import banditlab as bl
-from banditlab import linalg
+from banditlab.numerics import linalg
 from banditlab.store import failures
 from experiments.shared.floor_batches import remainder_order
 

@@ -12,13 +12,13 @@ from jax import Array
 from rich.console import Console
 from rich.progress import Progress
 
-from banditlab import compilation
 from banditlab.llm import algorithms, checkpoint, decoder, exact, pretraining
 from banditlab.llm.algorithms import State
 from banditlab.llm.command.configuration import Configuration, refused
 from banditlab.llm.command.folder import Folder
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel
+from banditlab.numerics import compilation
 
 # Another stream than that of the rounds: the same number for both seeds must not mean the same draws.
 _REFERENCE_STREAM = 2**31 - 3

@@ -29,3 +29,7 @@ __all__ = [
     "model_options",
     "skew_length",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

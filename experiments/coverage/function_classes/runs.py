@@ -8,8 +8,9 @@ import numpy as np
 from jax import Array
 
 import banditlab as bl
-from banditlab import distillation_theory, policies, preferences, theory
+from banditlab import policies, preferences, theory
 from banditlab.store import failures
+from banditlab.theory import distillation
 
 REFERENCE = (0.8, 0.08, 0.06, 0.04, 0.02)  # pi_0: little mass on what pi* likes
 TARGET = (0.2, 0.22, 0.21, 0.19, 0.18)  # pi*; unequal, so that no two survivors are equally far
@@ -123,6 +124,6 @@ def rate(env: bl.Environment, num_pairs: tuple[float, ...], noise: float, num_se
     for place, (arm, sampling) in enumerate((("offline", env.log_initial), ("on-policy", env.log_target))):
         law = policies.independent_pairs(env, sampling, sampling)
         found[arm] = variance[..., place] * np.asarray(num_pairs)[:, None]
-        found[f"predicted {arm}"] = beta**2 * np.asarray(distillation_theory.noise_price(env, law, noise))
+        found[f"predicted {arm}"] = beta**2 * np.asarray(distillation.noise_price(env, law, noise))
         found[f"remainder {arm}"] = np.asarray(theory.leverage(env, law))
     return found

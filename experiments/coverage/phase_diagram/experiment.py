@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import banditlab as bl
-from banditlab import guarantees
 from banditlab.claims import Experiment, Shards, Table
+from banditlab.theory import guarantees
 from experiments.coverage.phase_diagram import checks, figure, runs
 
 CLAIM = (

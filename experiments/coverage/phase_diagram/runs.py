@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import banditlab as bl
-from banditlab import exact_chain, policies
+from banditlab import policies
+from banditlab.exact import chain
 from banditlab.store import failures
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def exact(config: Config, starts: Sequence[float], batches: Sequence[int], regul
         target = float(env.target_params[0])
         for n in batches:
             settings = {"target": target, "beta": beta, "max_norm": max_norm, "initial": -start}
-            law = exact_chain.on_policy_law(n, config.num_rounds, **settings)
+            law = chain.on_policy_law(n, config.num_rounds, **settings)
             allowed = config.factor * floor(env) / n
             end = law.probs[-1]
             share = np.where(np.isinf(law.params), 0.0, 0.5 / np.cosh(np.clip(law.params, -700, 700) / 2) ** 2)
-            cells["success"].append(end[exact_chain.kl_target(law.params, target) <= allowed].sum())
+            cells["success"].append(end[chain.kl_target(law.params, target) <= allowed].sum())
             cells["absorbed"].append(end[n * share < 1.0].sum())
     return {name: np.reshape(values, (len(starts), len(batches))) for name, values in cells.items()}
 

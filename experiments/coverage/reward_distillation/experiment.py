@@ -6,10 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from banditlab import exact_rank
 from banditlab.claims import Check, Experiment, Shards, Table, identity, interval, lower, statistics, upper
-from banditlab.distillation_theory import on_policy_floor, population_bias
-from banditlab.exact import distillation_rounds
+from banditlab.exact import distillation_rounds, rank
+from banditlab.theory.distillation import on_policy_floor, population_bias
 from experiments.coverage.reward_distillation import runs
 from experiments.coverage.reward_distillation.figure import plot
 from experiments.coverage.reward_distillation.runs import Config
@@ -80,7 +79,7 @@ def _given_pairs(config: Config, shards: Shards) -> Rows:
     seeds = config.given_seeds
     ratio = shards.get("given the pairs", (0, seeds), partial(runs.given_the_pairs, config))["ratio"]
     # Whether a batch spans depends on its pairs alone, so that leaving the others out changes no conditional mean.
-    law = exact_rank.spanning_probability(np.full((5, 5), 1 / 25), config.given_pairs)
+    law = rank.spanning_probability(np.full((5, 5), 1 / 25), config.given_pairs)
     row = {"num_pairs": float(config.given_pairs), "seeds": seeds}
     yield row | shares.beside("spanning", law, len(ratio) / seeds, seeds) | statistics.mean("ratio", ratio)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +12,15 @@ from jax import Array
 from jax.tree_util import Partial
 
 import banditlab as bl
-from banditlab import coverage, distillation_theory, exact_rank
-from banditlab.exact import distillation_rounds
+from banditlab import coverage
+from banditlab.exact import distillation_rounds, rank
 from banditlab.store import failures
+from banditlab.theory import distillation as theory
 
 # A label of Bradley-Terry is the sign of r - r' + logistic noise, of this standard deviation: a teacher with this noise
 # shows the same number before its sign is taken.
 LABEL_NOISE = math.pi / math.sqrt(3.0)
-# Exact recovery leaves rounding only; theta of a learner that has not recovered is 0.05 away or more (exact_rank).
+# Exact recovery leaves rounding only; theta of a learner that has not recovered is 0.05 away or more (exact.rank).
 EXACT = 1e-9
 # So many pairs that n KL is the limit's (remainder of order 1/n) and every batch has rank d.
 MANY = 1e12
@@ -87,7 +89,7 @@ def recovery(config: Config) -> dict[str, np.ndarray]:
     """Noiseless and pooled, by SAMPLERS: the share recovered by round against the exact rank law.
 
     Returns recovered and predicted (2, num_rounds); unexplained (2,), seed-rounds whose theta is none of those that
-    exact_rank allows, or that have recovered without rank d or the other way round.
+    exact.rank allows, or that have recovered without rank d or the other way round.
     """
     env, num_pairs, num_rounds = stairs(config.recovery_start, 1.0), config.recovery_pairs, config.recovery_rounds
     algorithms = [distillation(num_pairs, sampler, pooled=True) for sampler in SAMPLERS]
@@ -95,7 +97,8 @@ def recovery(config: Config) -> dict[str, np.ndarray]:
     done = bl.simulate_grid(algorithms, [env], num_rounds=num_rounds, metrics=("existence",), **seeds)
     recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
     spans = done.metrics["existence"] == bl.Existence.exists
-    laws = [exact_rank.rank_law(env, num_pairs, num_rounds, on_policy=name == "refreshed") for name in SAMPLERS]
+    of = partial(rank.rank_law, env.features[0], env.target_params, env.start_params, log_base=env.log_base[0])
+    laws = [of(num_pairs, num_rounds, on_policy=name == "refreshed") for name in SAMPLERS]
     off = distillation_rounds.distance_to_nearest(done.params, laws[0].params) > EXACT
     return {
         "recovered": recovered.mean(axis=1),
@@ -115,7 +118,7 @@ def given_the_pairs(config: Config) -> dict[str, np.ndarray]:
     def ratio(key: Array) -> Array:
         state, _ = algorithm.step(key, algorithm.init(key, env), env)
         error = state.params - env.target_params
-        floor = distillation_theory.noise_floor(env, state.counts, LABEL_NOISE)
+        floor = theory.noise_floor(env, state.counts, LABEL_NOISE)
         return error @ coverage.target_covariance(env) @ error / floor
 
     keys = jax.random.split(jax.random.key(config.seed), config.given_seeds)
@@ -133,11 +136,11 @@ def floors(config: Config) -> dict[str, np.ndarray]:
     """
     far, near = stairs(config.start, config.beta), stairs(STEPS, config.beta)
     at_start, at_target = (
-        float(distillation_theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), MANY, LABEL_NOISE))
+        float(theory.predicted_kl(env, bl.samplers.initial(env, env.log_initial), MANY, LABEL_NOISE))
         for env in (far, near)
     )
     rounds = range(1, config.num_rounds + 1)
-    share = np.asarray([distillation_theory.damped_share(HALF, k) for k in rounds])
+    share = np.asarray([theory.damped_share(HALF, k) for k in rounds])
     arms = {
         "offline": ({"sampler": "never"}, far, at_start),
         "on-policy": ({}, far, at_target),  # its first batch, left out, is the offline one

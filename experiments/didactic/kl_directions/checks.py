@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from banditlab import mode_seeking as ms
 from banditlab.claims import Check, Table, identity, interval, lower, upper
 from banditlab.exact import step_remainders
+from banditlab.theory import mode_seeking as ms
 
 FORWARD, REVERSE = ms.DIRECTIONS
 # Peak and width of the rewards; and the mass of either of the two bins under pi, in the plane.

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditlab import mode_seeking as ms
 from banditlab.claims import Experiment, Shards, Table
 from banditlab.didactic import kl_descent
 from banditlab.didactic.problem import problem
 from banditlab.exact import step_remainders, two_bins
 from banditlab.exact.gaussian_mixtures import Mixture
-from banditlab.mode_seeking import half_way, mixture_fits
+from banditlab.theory import mode_seeking as ms
+from banditlab.theory.mode_seeking import half_way, mixture_fits
 from experiments.didactic.kl_directions.checks import BANDITS, FORWARD, MASS, REVERSE, check
 from experiments.didactic.kl_directions.figure import HIGH, LOW, plot
 

@@ -18,11 +18,12 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from banditlab import compilation, validation
+from banditlab import validation
 from banditlab.algorithms.base import Algorithm
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.metrics import METRICS, measure
+from banditlab.numerics import compilation
 
 RECORDS = (*METRICS, "existence")
 

@@ -12,6 +12,16 @@ from numpy.typing import ArrayLike
 from banditlab import validation
 from banditlab.environment import Environment
 
+__all__ = [
+    "agreement",
+    "deviation_coverage",
+    "disagreement",
+    "failure_bounds",
+    "l2_coverage",
+    "smallest_disagreement",
+    "survivor_law",
+]
+
 # f - f* of tables of size s carries rounding of eps s, and a difference of two of them twice that.
 _ROUNDING = 64 * np.finfo(np.float64).eps
 _MOST_FUNCTIONS = 12  # of a law over the subsets of the class: 2^12 of them
@@ -191,3 +201,7 @@ def _largest_ratio(covered: np.ndarray, covering: np.ndarray) -> float:
     if np.any((covering == 0) & (covered > 0)):
         return float("inf")
     return float(np.max(covered / np.where(covering > 0, covering, 1.0), initial=0.0))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, factorise, linalg, policies, preferences, validation
+from banditlab import coverage, policies, preferences, validation
 from banditlab.environment import Environment
+from banditlab.numerics import factorise, linalg
 
 
 def second_moment(env: Environment, pair_law: Array) -> Array:

@@ -1,7 +1,7 @@
 """Forward and reverse KL: one gradient step on logits, its flow, and the modes that a small class keeps."""
 
-from banditlab.mode_seeking.fits import Fit, fit, members, quadratic_features
-from banditlab.mode_seeking.steps import (
+from banditlab.theory.mode_seeking.fits import Fit, fit, members, quadratic_features
+from banditlab.theory.mode_seeking.steps import (
     DIRECTIONS,
     Direction,
     StepChange,
@@ -32,3 +32,7 @@ __all__ = [
     "reverse_share",
     "two_action_time",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, xlogy
 
 from banditlab import validation
-from banditlab.mode_seeking.steps import DIRECTIONS, Direction
+from banditlab.theory.mode_seeking.steps import DIRECTIONS, Direction
 
 
 class Fit(NamedTuple):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from banditlab.exact.gaussian_mixtures import Mixture, params
-from banditlab.mode_seeking.fits import Fit, fit
-from banditlab.mode_seeking.steps import DIRECTIONS
+from banditlab.theory.mode_seeking.fits import Fit, fit
+from banditlab.theory.mode_seeking.steps import DIRECTIONS
 
 
 def fits(mixture: Mixture) -> dict[str, Fit]:

@@ -21,6 +21,8 @@ from scipy.special import expit, log_expit
 
 from banditlab import validation
 
+__all__ = ["critical_penalty", "escape_gap", "stationary_gap"]
+
 
 def critical_penalty(beta: float, log_odds: float = 0.0) -> float:
     """min_h L(h): for lambda below it no KL penalty stops the DPO loss; 0 for beta >= 1.
@@ -108,3 +110,7 @@ def _checked(penalty: float, beta: float, log_odds: float) -> tuple[float, float
     """The penalty, and where L is smallest."""
     penalty = validation.positive("penalty", penalty, zero=True)
     return penalty, _turning_gap(validation.positive("beta", beta), log_odds)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from banditlab import vectorised
+from banditlab.numerics import vectorised
 
 _REJECTION_MEAN = 10.0  # smallest mean at which the squeeze of BTRS is valid
 _LANE_BITS = 24  # of the 32 that number a retry: the lane below, the attempt above

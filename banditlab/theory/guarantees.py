@@ -11,8 +11,11 @@ import math
 import numpy as np
 from scipy.optimize import root_scalar
 
-from banditlab import coverage, policies, theory, validation
+from banditlab import coverage, policies, validation
 from banditlab.environment import Environment
+from banditlab.theory import prices
+
+__all__ = ["initial_distance", "kl_factor", "score_bound", "success_probability"]
 
 # -log(1 - x)/x <= 2 log 2 for x <= 1/2 (Proposition 3), squared.
 _NEWTON = (2 * math.log(2)) ** 2
@@ -49,10 +52,10 @@ def success_probability(
     if not 0 < failure < 1:
         raise ValueError(f"failure must lie strictly between 0 and 1; got {failure}")
     beta, rank = float(env.beta), env.rank
-    kappa = float(theory.smallest_label_variance(env))
-    leverage = float(theory.target_leverage(env))
+    kappa = float(prices.smallest_label_variance(env))
+    leverage = float(prices.target_leverage(env))
     on_target = policies.independent_pairs(env, env.log_target, env.log_target)
-    allowed = factor * float(theory.predicted_kl(env, on_target, num_pairs))
+    allowed = factor * float(prices.predicted_kl(env, on_target, num_pairs))
     distance = initial_distance(env)
 
     def radius(chance: float) -> float:  # Gam, exceeded with probability `chance`
@@ -108,7 +111,7 @@ def initial_distance(env: Environment) -> float:
         raise ValueError("env must be created with target_params for this guarantee; got a reward table")
     shift = np.asarray(env.difference_basis).T @ (np.asarray(env.start_params) - np.asarray(env.target_params))
     spread = np.asarray(coverage.target_covariance(env))
-    return math.sqrt(float(theory.target_leverage(env)) * float(shift @ spread @ shift))
+    return math.sqrt(float(prices.target_leverage(env)) * float(shift @ spread @ shift))
 
 
 def kl_factor(u: float) -> float:
@@ -116,3 +119,7 @@ def kl_factor(u: float) -> float:
     if u < 1e-4:
         return 0.5 + u / 6
     return (math.expm1(u) - u) / u**2 if u < 700 else math.inf
+
+
+def __dir__() -> list[str]:
+    return __all__

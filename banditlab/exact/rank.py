@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from banditlab import validation
-from banditlab.environment import Environment
 
 # Bell(7) = 877 partitions; the table of transitions is square in them.
 MAX_ACTIONS = 7
@@ -40,32 +39,43 @@ class RankLaw(NamedTuple):
         return self.probs[:, self.ranks == self.ranks.max()].sum(axis=1)
 
 
-def rank_law(env: Environment, num_pairs: float, num_rounds: int, *, on_policy: bool) -> RankLaw:
+def rank_law(
+    features: np.ndarray,
+    target: np.ndarray,
+    start: np.ndarray,
+    num_pairs: float,
+    num_rounds: int,
+    *,
+    on_policy: bool,
+    log_base: np.ndarray | float = 0.0,
+) -> RankLaw:
     """The law of pooled noiseless reward distillation, `num_pairs` pairs a round from pi_k x pi_k or pi_0 x pi_0.
 
     With U the span of the differences seen so far, theta = theta_0 + P_U (theta* - theta_0) (minimum change), and
     P(all pairs of a batch stay within the blocks of Q) = (sum over its blocks B of pi(B)^2)^n.
 
+    Args:
+        features: (A, A - 1) of the one context. target, start: (A - 1,) theta* and theta_0.
+        log_base: (A,) log of the measure that pi_theta tilts, up to a constant; flat by default.
+
     Raises:
-        ValueError: unless there are one context, `target_params`, at most 7 actions and A - 1 identified features.
+        ValueError: unless there are at most 7 actions and A - 1 features whose differences have rank A - 1.
     """
     num_pairs = validation.whole("num_pairs", num_pairs)
     num_rounds = int(validation.whole("num_rounds", num_rounds))
-    num_actions = env.num_actions
-    if env.num_contexts != 1 or env.num_features != num_actions - 1 or env.rank != env.num_features:
-        got = f"{env.num_contexts} contexts, {num_actions} actions, rank {env.rank} of {env.num_features} features"
-        raise ValueError(f"env must have one context and A - 1 features of rank A - 1; got {got}")
+    features = np.asarray(features, dtype=float)
+    num_actions = len(features)
     if num_actions > MAX_ACTIONS:
-        raise ValueError(f"env must have at most {MAX_ACTIONS} actions; got {num_actions}")
-    if env.target_params is None:
-        raise ValueError("env must be created with target_params; got a reward table")
+        raise ValueError(f"features must be of at most {MAX_ACTIONS} actions; got {num_actions}")
+    rank = np.linalg.matrix_rank(features - features[:1]) if features.ndim == 2 else 0
+    if not features.shape[1:] == (num_actions - 1,) == (rank,):
+        raise ValueError(f"features must be (A, A - 1), differences of rank A - 1; got {features.shape}, rank {rank}")
+    target, start = (validation.array(*named, (num_actions - 1,)) for named in (("target", target), ("start", start)))
     blocks = partitions(num_actions)
     sizes = blocks.max(axis=1) + 1
-    start, target = np.asarray(env.start_params), np.asarray(env.target_params)
-    features = np.asarray(env.features)[0]
     params = np.stack([start + _seen(features, row) @ (target - start) for row in blocks])
     sampling = params if on_policy else np.broadcast_to(start, params.shape)
-    logits = np.asarray(env.log_base)[0] + np.einsum("ad,pd->pa", features, sampling)
+    logits = log_base + np.einsum("ad,pd->pa", features, sampling)
     policies = np.exp(logits - logits.max(axis=1, keepdims=True))
     policies /= policies.sum(axis=1, keepdims=True)
     member = np.eye(num_actions)[blocks]  # (P, A, block)

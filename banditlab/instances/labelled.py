@@ -10,8 +10,24 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import instances, validation
+from banditlab import validation
 from banditlab.environment import Environment
+from banditlab.instances import named
+
+__all__ = [
+    "OneSided",
+    "Scenario",
+    "hard_missing",
+    "labelled",
+    "linear_identified",
+    "linear_unidentified",
+    "loser_heavy_reference",
+    "many_contexts_one_uncovered",
+    "one_sided",
+    "rare_bad",
+    "rare_good",
+    "restrict",
+]
 
 
 class Scenario(NamedTuple):
@@ -63,7 +79,7 @@ def hard_missing(
     reward = np.concatenate([np.linspace(0.0, 0.5, kept), np.full(missing, missing_reward)])
     with np.errstate(divide="ignore"):
         log_reference = np.log([1 / kept] * kept + [0.0] * missing)
-    env = instances.tabular(reward[None], log_reference[None], beta=beta)
+    env = named.tabular(reward[None], log_reference[None], beta=beta)
     return labelled(env, jnp.isfinite(env.log_reference))
 
 
@@ -100,7 +116,7 @@ def loser_heavy_reference(
     winners = int(validation.whole("num_winners", num_winners))
     reference = np.array([loser, *[(1 - loser - unseen) / winners] * winners, unseen])
     reward = np.array([_finite("loser_reward", loser_reward), *np.linspace(0.0, 0.5, winners), 0.0])
-    env = instances.tabular(reward[None], np.log(reference)[None], beta=beta)
+    env = named.tabular(reward[None], np.log(reference)[None], beta=beta)
     return labelled(env, jnp.arange(winners + 2)[None] <= winners)
 
 
@@ -122,7 +138,7 @@ def many_contexts_one_uncovered(
     reward = np.stack([np.roll(rows, x) for x in range(contexts)])
     seen = np.ones((contexts, actions), bool)
     seen[-1] = False
-    return labelled(instances.tabular(reward, beta=beta), jnp.asarray(seen))
+    return labelled(named.tabular(reward, beta=beta), jnp.asarray(seen))
 
 
 def one_sided(num_actions: int = 2, reward_gap: float = 1.0, num_wins: float = 1.0, beta: float = 1.0) -> OneSided:
@@ -134,7 +150,7 @@ def one_sided(num_actions: int = 2, reward_gap: float = 1.0, num_wins: float = 1
     reward[0, 0] = _finite("reward_gap", reward_gap)
     wins = np.zeros((1, actions, actions))
     wins[0, 0, 1:] = validation.positive("num_wins", num_wins)
-    return OneSided(instances.tabular(reward, beta=beta), jnp.asarray(wins))
+    return OneSided(named.tabular(reward, beta=beta), jnp.asarray(wins))
 
 
 def labelled(env: Environment, seen: ArrayLike) -> Scenario:
@@ -185,7 +201,7 @@ def _rare(name: str, rare_mass: float, rare_reward: float, num_common: int, beta
         raise ValueError(f"rare_reward must be {'above 0.5' if good else 'below 0'} for {name}; got {rare_reward}")
     reference = np.array([(1 - mass) / common] * common + [mass])
     reward = np.append(np.linspace(0.0, 0.5, common), value)
-    env = instances.tabular(reward[None], np.log(reference)[None], beta=beta)
+    env = named.tabular(reward[None], np.log(reference)[None], beta=beta)
     return labelled(env, jnp.ones((1, common + 1), bool))
 
 
@@ -199,3 +215,7 @@ def _mask(name: str, env: Environment, value: ArrayLike) -> np.ndarray:
 
 def _finite(name: str, value: float) -> float:
     return float(validation.array(name, value, ()))
+
+
+def __dir__() -> list[str]:
+    return __all__

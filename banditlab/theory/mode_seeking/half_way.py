@@ -3,7 +3,7 @@
 import numpy as np
 
 from banditlab.exact import kl_flows
-from banditlab.mode_seeking.steps import Direction, gradient_flow
+from banditlab.theory.mode_seeking.steps import Direction, gradient_flow
 
 
 def half_way(start: np.ndarray, target: np.ndarray, direction: Direction, near: float) -> tuple[float, float]:

@@ -13,6 +13,8 @@ from jax import Array
 from banditlab import validation
 from banditlab.environment import Environment
 
+__all__ = ["exact", "naive", "reinforce", "rloo", "sample"]
+
 
 def exact(env: Environment, log_policy: Array, values: Array) -> Array:
     """(S, A) rho(x) pi(y|x) [f(x, y) - E_{pi(.|x)} f], for log_policy and values f (S, A).
@@ -100,3 +102,7 @@ def _check_draws(
     if actions.ndim != 2 or actions.shape[0] != env.num_contexts or actions.shape[1] < at_least:
         raise ValueError(f"actions must be (num_contexts, k) with k of at least {at_least}; got {actions.shape}")
     return actions.shape[1]
+
+
+def __dir__() -> list[str]:
+    return __all__

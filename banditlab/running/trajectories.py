@@ -17,11 +17,14 @@ from jax import Array
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
-from banditlab import compilation, losses, validation
+from banditlab import losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators.descent import check_options, descend
 from banditlab.metrics import METRICS, measure
-from banditlab.simulate import block_size
+from banditlab.numerics import compilation
+from banditlab.running.simulation import block_size
+
+__all__ = ["paths"]
 
 _AXIS = "devices"
 
@@ -195,3 +198,7 @@ def _run(
 
     records = jax.lax.map(look, run.params)
     return records | {"params": run.params, "gradient_norm": run.gradient_norm, "status": run.status}
+
+
+def __dir__() -> list[str]:
+    return __all__

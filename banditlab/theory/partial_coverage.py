@@ -13,6 +13,21 @@ from jax import Array
 from banditlab import coverage, policies, validation
 from banditlab.environment import Environment
 
+__all__ = [
+    "average",
+    "ball_constant",
+    "ball_radius",
+    "bounded_reward_limits",
+    "gap_bound",
+    "gaps",
+    "implicit_reward",
+    "least_constant",
+    "objective",
+    "squared_error",
+    "squared_errors",
+    "worst",
+]
+
 
 def implicit_reward(env: Environment, log_policy: Array) -> Array:
     """r_hat = beta log pi/pi_ref, (S, A) for log_policy (S, A), beta that of J.
@@ -133,3 +148,7 @@ def bounded_reward_limits(span: Array | float, beta: Array | float) -> tuple[Arr
 
 def _check_table(env: Environment, name: str, value: Array) -> None:
     validation.shape(name, value, (env.num_contexts, env.num_actions))
+
+
+def __dir__() -> list[str]:
+    return __all__

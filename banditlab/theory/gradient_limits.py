@@ -25,6 +25,18 @@ from numpy.typing import ArrayLike
 from banditlab import validation
 from banditlab.environment import Environment
 
+__all__ = [
+    "components",
+    "dpo_flow_limit",
+    "equal_gap_reward",
+    "hypo_small_penalty_limit",
+    "hypo_stationarity",
+    "plain_mean",
+    "rlhf_limit",
+    "tilted_mean",
+    "unseen_growth",
+]
+
 
 def dpo_flow_limit(
     env: Environment, reward: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None, beta: float | None = None
@@ -204,3 +216,7 @@ def _door(env: Environment, reward, seen, pairs, beta) -> tuple[Array, Array, Ar
         validation.positive("beta", beta)
     temperature = env.beta if beta is None else jnp.asarray(beta, env.features.dtype)
     return jnp.where(jnp.asarray(seen), jnp.asarray(reward, env.features.dtype), 0.0), temperature, linked
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from banditlab import binomial, vectorised
+from banditlab.numerics import binomial, vectorised
 
 # Measured on one core under a vmap of 128: sorting costs 5 ns a label and 5 ns a cell, a lookup 9 ns a label, the heap
 # 50 to 120 ns a cell. The first limit also keeps the direct branch's memory within four times the table's.

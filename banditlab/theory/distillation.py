@@ -10,8 +10,22 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import coverage, metrics, policies, theory, validation
+from banditlab import coverage, metrics, policies, validation
 from banditlab.environment import Environment
+from banditlab.theory import prices
+
+__all__ = [
+    "bias_bound",
+    "damped_share",
+    "noise_floor",
+    "noise_price",
+    "on_policy_floor",
+    "population_bias",
+    "population_recursion",
+    "population_solution",
+    "predicted_kl",
+    "weighted_error",
+]
 
 
 def noise_floor(env: Environment, counts: Array, noise: Array | float) -> Array:
@@ -19,7 +33,7 @@ def noise_floor(env: Environment, counts: Array, noise: Array | float) -> Array:
 
     counts (S, A, A): how often every pair was shown; noise: tau. +inf where the differences shown do not span.
     """
-    price = coverage.trace_ratio(theory.second_moment(env, counts), coverage.target_covariance(env))
+    price = coverage.trace_ratio(prices.second_moment(env, counts), coverage.target_covariance(env))
     return (noise / env.beta) ** 2 * price
 
 
@@ -45,7 +59,7 @@ def on_policy_floor(env: Environment, noise: Array | float | None) -> Array:
     tau^2 d / (4 beta^2) for reward differences with noise tau; C_F(pi*) / 2 for labels, with None.
     """
     law = policies.independent_pairs(env, env.log_target, env.log_target)
-    return theory.predicted_kl(env, law, 1.0) if noise is None else predicted_kl(env, law, 1.0, noise)
+    return prices.predicted_kl(env, law, 1.0) if noise is None else predicted_kl(env, law, 1.0, noise)
 
 
 def damped_share(damping: float, num_rounds: int) -> float:
@@ -136,3 +150,7 @@ def _error(env: Environment, teacher: ArrayLike) -> Array:
 def _gaps(nodes: np.ndarray) -> np.ndarray:
     """(S, A, A, ...) differences within a context of nodes (S, A, ...)."""
     return nodes[:, :, None] - nodes[:, None, :]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import factorise
+from banditlab.numerics import factorise
 
 ELIMINATION_LIMIT = 8
 

@@ -1,0 +1,1 @@
+"""Numerical kernels that know nothing of preferences: counts, factorisations, how things are compiled."""
