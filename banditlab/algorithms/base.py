@@ -33,6 +33,12 @@ class RoundInfo(NamedTuple):
     existence: Array
 
 
+def carried(algorithm: Algorithm, state: State, env: Environment) -> Array:
+    """(S, A) the policy of a state that carries its log-probabilities as `log_policy`."""
+    del algorithm, env
+    return state.log_policy
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
@@ -62,11 +68,15 @@ class Algorithm:
         *,
         init: Callable[..., State],
         step: Callable[..., tuple[State, RoundInfo]],
-        log_policy: Callable[..., Array],
+        log_policy: Callable[..., Array] = carried,
         settings: Mapping[str, Any] | None = None,
         options: Hashable = (),
     ) -> Algorithm:
-        """Build an algorithm; every Python number in `settings` becomes a float64 array leaf."""
+        """Build an algorithm; every Python number in `settings` becomes a float64 array leaf.
+
+        Args:
+            init, step, log_policy: `init_fn`, `step_fn` and `policy_fn`; the policy is `state.log_policy` by default.
+        """
         dtype = jnp.result_type(float)
         converted = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), dict(settings or {}))
         return cls(name, init, step, log_policy, converted, options)

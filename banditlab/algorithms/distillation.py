@@ -81,7 +81,6 @@ def reward_distillation(
         name,
         init=_init,
         step=_step,
-        log_policy=_log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "teacher": rewards,
@@ -124,8 +123,3 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
         jnp.where(fit.spans, Existence.exists, Existence.undetermined).astype(jnp.int8),
     )
     return State(params, env.log_policy(params), counts, noise, state.sampler), info
-
-
-def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    del algorithm, env
-    return state.log_policy

@@ -28,9 +28,3 @@ def init(algorithm: Algorithm, key: Array, env: Environment) -> State:
     wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
     sampler = samplers.prepare(algorithm.settings["sampler"], env)
     return State(env.start_params, env.log_initial, wins, sampler)
-
-
-def log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    """(S, A), carried in the state."""
-    del algorithm, env
-    return state.log_policy

@@ -84,7 +84,6 @@ def hypo(
         name,
         init=_init,
         step=_step,
-        log_policy=_log_policy,
         settings={
             "labeller": preferences.as_partial(labeller),
             "num_pairs": pairs,
@@ -135,8 +134,3 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
     params = run.params[-1]
     info = RoundInfo(settings["num_pairs"], run.status, jnp.int8(Existence.undetermined))
     return State(params, env.log_policy(params), wins), info
-
-
-def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    del algorithm, env
-    return state.log_policy

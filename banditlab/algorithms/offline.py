@@ -92,7 +92,6 @@ def _create(name, step, num_pairs, temperature, ridge, max_norm, sampler, labell
         name,
         init=fitted.init,
         step=step,
-        log_policy=fitted.log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),

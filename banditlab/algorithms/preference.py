@@ -67,7 +67,6 @@ def dpo(
         name,
         init=fitted.init,
         step=_step,
-        log_policy=fitted.log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),

@@ -109,7 +109,6 @@ def rlhf(
         name,
         init=_init,
         step=_step,
-        log_policy=_log_policy,
         settings={
             "sampler": batches.as_sampler(sampler),
             "labeller": preferences.as_partial(labeller),
@@ -196,8 +195,3 @@ def _reference_params(env: Environment) -> Array:
     counts = jnp.where(both[:, :, None] & both[:, None, :], 1.0, 0.0)
     zero = jnp.zeros_like(env.start_params)
     return least_squares(rewards, counts, offsets[:, :, None] - offsets[:, None, :], zero).params
-
-
-def _log_policy(algorithm: Algorithm, state: State, env: Environment) -> Array:
-    del algorithm, env
-    return state.log_policy

@@ -15,6 +15,7 @@ from banditlab.didactic.policies import Policy
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
+from banditlab.numerics import adam
 
 _FINITE = ("reward", "kl_reference", "kl_target", "chosen", "rejected")
 
@@ -138,7 +139,7 @@ def _start(key: Array, world: World, options: Options) -> _Carry:
         seen = jnp.zeros(2, policy.dtype)
     dropped = _num_dropped(batch) if options.dataset else zero
     sampler = params if options.stale else None
-    return _Carry(params, _adam()[0](params), sampler, batch, seen, dropped, zero, jnp.bool_(True))
+    return _Carry(params, adam.start(params), sampler, batch, seen, dropped, zero, jnp.bool_(True))
 
 
 def _stepped(index: Array, carry: _Carry, world: World, schedule: Schedule, options: Options) -> _Carry:
@@ -151,7 +152,7 @@ def _stepped(index: Array, carry: _Carry, world: World, schedule: Schedule, opti
     batch = batches.rows(batch, index % schedule.reuse * options.minibatch, options.minibatch)
     baseline = carry.seen[0] / carry.seen[1]
     gradient = jax.grad(loss)(carry.params, batch, world.problem, settings, baseline, options)
-    direction, moments = _adam()[1](gradient, carry.moments)
+    direction, moments = adam.direction(gradient, carry.moments)
     # A step that is not finite is not taken, nor any later one: the status says so. Biases see what any layer passes
     # on; reading the weights' gradients once more would cost a sixth of a network's step.
     total = sum(jnp.sum(leaf) for leaf in jax.tree.leaves(gradient) if leaf.ndim == 1)
@@ -233,20 +234,3 @@ def _sum_and_number(rewards: Array) -> Array:
 def _num_dropped(batch: Batch) -> Array:
     counted = jnp.result_type(int)
     return jnp.zeros((), counted) if batch.labels is None else jnp.sum(batch.labels.kept == 0).astype(counted)
-
-
-def _adam() -> tuple[Callable[[Any], Any], Callable[[Any, Any], tuple[Any, Any]]]:
-    """The first state of Adam, and (gradient, state) -> (direction, state)."""
-    import optax  # on demand: importing it takes longer than the rest of the library
-
-    scale: Any = optax.scale_by_adam()
-
-    def init(params: Any) -> Any:
-        with jax.numpy_dtype_promotion("standard"):
-            return scale.init(params)
-
-    def update(gradient: Any, moments: Any) -> tuple[Any, Any]:
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes Python floats and integer counts
-            return scale.update(gradient, moments)
-
-    return init, update

@@ -18,6 +18,7 @@ from jax import Array
 from banditlab import losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators import Status, policy_gradients
+from banditlab.numerics import adam
 
 KL_GRADIENTS = ("exact", "rloo", "reinforce")
 OPTIMIZERS = ("gradient", "adam")
@@ -190,17 +191,12 @@ def _optimizer(name: str, step_size: Array, params: Array) -> tuple[Any, Callabl
     """The first state of an optimiser, and (gradient, state) -> (change of the parameters, state)."""
     if name == "gradient":
         return (), lambda gradient, memory: (-step_size * gradient, memory)
-    import optax  # on demand: importing it takes longer than the rest of the library
-
-    scale: Any = optax.scale_by_adam()
 
     def update(gradient: Array, memory: Any) -> tuple[Array, Any]:
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes Python floats and integer counts
-            direction, memory = scale.update(gradient, memory)
+        direction, memory = adam.direction(gradient, memory)
         return -step_size * direction, memory
 
-    with jax.numpy_dtype_promotion("standard"):
-        return scale.init(params), update
+    return adam.start(params), update
 
 
 def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, kl, num_samples, optimizer) -> None:

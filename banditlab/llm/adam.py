@@ -6,25 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import optax
 from jax import Array
 
+from banditlab.numerics import adam
 
-def init(params: Any) -> optax.OptState:
+
+def init(params: Any) -> adam.Moments:
     """The optimiser's state before the first step."""
-    return optax.adam(0.0).init(params)
+    return adam.start(params)
 
 
 def step(
-    loss: Callable[[Any], Array], params: Any, state: optax.OptState, learning_rate: Array
-) -> tuple[Any, optax.OptState, Array]:
+    loss: Callable[[Any], Array], params: Any, state: adam.Moments, learning_rate: Array
+) -> tuple[Any, adam.Moments, Array]:
     """(params, state, loss before the step)."""
     value, gradient = jax.value_and_grad(loss)(params)
     return *update(gradient, params, state, learning_rate), value
 
 
-def update(gradient: Any, params: Any, state: optax.OptState, learning_rate: Array) -> tuple[Any, optax.OptState]:
-    """(params, state) after a step along a gradient of the shape of `params`."""
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes; what it returns has those of the parameters
-        updates, state = optax.adam(learning_rate).update(gradient, state, params)
-        return optax.apply_updates(params, updates), state
+def update(gradient: Any, params: Any, state: adam.Moments, learning_rate: Array) -> tuple[Any, adam.Moments]:
+    """(params, state) after a step along a gradient of the shape of `params`; parameters keep their dtypes."""
+    directions, state = adam.direction(gradient, state)
+    with jax.numpy_dtype_promotion("standard"):
+        moved = jax.tree.map(lambda old, ahead: (old - learning_rate * ahead).astype(old.dtype), params, directions)
+    return moved, state
