@@ -9,6 +9,7 @@ from banditlab.claims.evaluation import Outcome, evaluate
 from banditlab.claims.experiment import Experiment
 from banditlab.claims.instances import Instance, instance_field
 from banditlab.claims.registry import Collection, register
+from banditlab.claims.side_by_side import side_by_side
 from banditlab.store import Shards, Table
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "interval",
     "lower",
     "register",
+    "side_by_side",
     "statistics",
     "upper",
 ]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from banditlab import validation
@@ -15,6 +14,7 @@ from banditlab.llm import adam, decoder
 from banditlab.llm.model import LanguageModel
 from banditlab.llm.policy import Prompts
 from banditlab.llm.tasks import Task
+from banditlab.numerics.adam import Moments
 
 
 class State(NamedTuple):
@@ -27,7 +27,7 @@ class State(NamedTuple):
     """
 
     params: decoder.Params
-    optimizer: optax.OptState
+    optimizer: Moments
     number: Array
 
 

@@ -75,7 +75,7 @@ def train(config: Config) -> dict[str, np.ndarray]:
         source = {"on_policy": True} if sampling == ON_POLICY else {"on_policy": False, "dataset": dataset}
         name = f"{algorithm}, {sampling}"
         jobs[name] = partial(tuned_training.tuned, config.study(policies.mlp()), algorithm, **shapes, **source)
-    found = tuned_training.side_by_side(jobs)
+    found = tuned_training.all_named(jobs)
     return found | tuned_training.broken(found)
 
 

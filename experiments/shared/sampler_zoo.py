@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 import banditlab as bl
+from banditlab.claims import side_by_side
 from banditlab.numerics import linalg
 from banditlab.store import failures
 from experiments.shared.floor_batches import remainder_order
@@ -92,9 +92,8 @@ def build(instance: str, beta: float) -> Zoo:
     """The instance called ``instance`` with everything that can be sampled on it."""
     env = shaped(INSTANCES[instance](beta=beta))
     # Four programs to compile, each on one core: two at a time.
-    with ThreadPoolExecutor(2) as pool:
-        solvers = (_joint, _determinant, _oracle, _oracle_conditional)
-        design, reweighted, free, conditional = pool.map(lambda solve: solve(env), solvers)
+    solvers = (_joint, _determinant, _oracle, _oracle_conditional)
+    design, reweighted, free, conditional = side_by_side([partial(solve, env) for solve in solvers])
     components = _cheap(env, design) | {
         "design_joint": design.pair_law,
         # At a constant reward sigma' is constant: the design for H is then that for M, in the same compiled program.

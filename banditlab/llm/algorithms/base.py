@@ -6,12 +6,12 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
-import optax
 from jax import Array
 
 from banditlab import losses
 from banditlab.llm import decoder
 from banditlab.llm.oracles import Oracle, RewardModel
+from banditlab.numerics.adam import Moments
 
 
 @jax.tree_util.register_dataclass
@@ -61,6 +61,6 @@ class State(NamedTuple):
     """
 
     params: decoder.Params
-    optimizer: optax.OptState
+    optimizer: Moments
     number: Array
     reward_model: RewardModel | None = None

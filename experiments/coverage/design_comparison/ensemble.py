@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 from jax import Array
 
 import banditlab as bl
+from banditlab.claims import side_by_side
 from experiments.coverage.design_comparison import rounds
 from experiments.shared import policy_draws, sampler_zoo
 
@@ -75,9 +75,8 @@ def solve(envs: bl.Environment) -> dict[str, "bl.designs.Design"]:
         "oracle": ("oracle", envs),
     }
     # Five programs to compile, each on one core: two at a time.
-    with ThreadPoolExecutor(2) as pool:
-        solved = pool.map(lambda task: SOLVE[task[0]](task[1]), tasks.values())
-        return dict(zip(tasks, solved, strict=True))
+    solved = side_by_side([partial(SOLVE[name], given) for name, given in tasks.values()])
+    return dict(zip(tasks, solved, strict=True))
 
 
 def measure(num_random: int, seed: int, beta: float) -> dict[str, np.ndarray]:

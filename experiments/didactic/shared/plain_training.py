@@ -8,7 +8,7 @@ import numpy as np
 from banditlab.didactic import policies, training
 from banditlab.didactic.problem import Problem
 from banditlab.store import failures
-from experiments.didactic.shared.tuned_training import side_by_side
+from experiments.didactic.shared.tuned_training import all_named
 
 
 def trained(algorithm: str, bandit: Problem, names: Sequence[str], **options: Any) -> dict[str, np.ndarray]:
@@ -18,6 +18,6 @@ def trained(algorithm: str, bandit: Problem, names: Sequence[str], **options: An
 
 
 def counted(jobs: Mapping[str, Callable[[], Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """`side_by_side` of jobs by `trained`; what failed is no array of a shard, but an entry of it."""
-    found = side_by_side(jobs)
+    """`all_named` of jobs by `trained`; what failed is no array of a shard, but an entry of it."""
+    found = all_named(jobs)
     return found | failures({"not finite": [found.pop(f"{name}: failed") for name in jobs]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from banditlab.claims import side_by_side
 from banditlab.didactic import training
 from banditlab.didactic.policies import Policy
 from banditlab.didactic.problem import Problem, problem
@@ -120,16 +120,15 @@ def best_rates(study: Study, held_out: np.ndarray) -> np.ndarray:
     return np.asarray(study.rates)[_rounded(held_out.mean(axis=2)).argmax(axis=1)]
 
 
-def side_by_side(jobs: Mapping[str, Callable[[], Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """The arrays of every job as "job: array"; two jobs at a time, for compiling one program uses one core."""
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+def all_named(jobs: Mapping[str, Callable[[], Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """The arrays of every job as "job: array"."""
+    found = dict(zip(jobs, side_by_side(list(jobs.values())), strict=True))
     return {key: value for name, arrays in found.items() for key, value in named(name, arrays).items()}
 
 
 def own_names(jobs: Mapping[str, Callable[[], Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
     """The arrays of every job by the names that it gave them with `named`, and how many of its runs stopped."""
-    found = side_by_side(jobs)
+    found = all_named(jobs)
     return {name.split(": ", 1)[1]: values for name, values in found.items()} | broken(found)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,8 +16,6 @@ from banditlab import llm
 from banditlab.llm.exact import Evaluator
 from banditlab.store import Shards, source_hash
 
-# Two programs at a time: compiling one, and running a small decoder, uses about one core.
-WORKERS = 2
 # From here on seeds are held out: rates are chosen by them, on references of their own.
 TUNING = 1000
 
@@ -129,12 +126,6 @@ def unflatten(model: llm.LanguageModel, vector: np.ndarray) -> Any:
     pieces = np.split(vector, ends[:-1])
     arrays = [jnp.asarray(piece.reshape(leaf.shape), leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)]
     return jax.tree.unflatten(tree, arrays)
-
-
-def side_by_side(function: Any, items: Iterable[Any]) -> list[Any]:
-    """function(item) of every item, WORKERS at a time, in their order."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(function, items))
 
 
 def reference_columns(evaluators: Iterable[Evaluator]) -> Mapping[str, np.ndarray]:

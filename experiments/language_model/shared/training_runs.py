@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,8 @@ import jax
 import numpy as np
 
 from banditlab import llm
-from banditlab.store import Shards, source_hash
+from banditlab.claims import Shards, side_by_side
+from banditlab.store import source_hash
 from experiments.language_model.shared import references
 from experiments.language_model.shared.references import TUNING, Lab, Setup
 
@@ -59,7 +59,6 @@ class Bench:
         self._shards = shards
         self._sources = source_hash(train_cell)
         self._labs: dict[Setup, Lab] = {}
-        self._locks: dict[Hashable, threading.Lock] = {}
         self._compiled: set[Hashable] = set()
 
     def lab(self, setup: Setup) -> Lab:
@@ -78,25 +77,16 @@ class Bench:
         return np.stack([history["gap"][:, -1] for history in found])
 
     def _stacked(self, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Histories]:
-        jobs = [(cell, seed) for cell in dict.fromkeys(cells) for seed in seeds]
-        for cell in cells:
-            self.lab(cell.setup)
-            self._locks.setdefault(_program(cell), threading.Lock())
-        # One run of every program comes first, so that two programs are compiled at a time and none twice; while there
-        # is only one, the other worker trains references, those of the seeds to come too, the one it waits for last.
-        first = list({_program(cell): (cell, seed) for cell, seed in reversed(jobs)}.values())
-        rest = [job for job in jobs if job not in first]
+        cells_and_seeds = [(cell, seed) for cell in dict.fromkeys(cells) for seed in seeds]
+        # References first, those of the seeds to come too: one worker trains them while the other compiles cells.
         setups = dict.fromkeys(cell.setup for cell in cells)
-        starts = [
-            (setup, seed) for setup in setups for seed in (*reversed(range(setup.num_references)), *reversed(seeds))
-        ]
-        tasks = [
-            *(partial(self._one, *job) for job in first),
-            *(partial(self.lab(setup).of, seed) for setup, seed in starts),
-            *(partial(self._one, *job) for job in rest),
-        ]
-        done = references.side_by_side(lambda task: task(), tasks)
-        found = dict(zip(first + rest, done[: len(first)] + done[len(first) + len(starts) :], strict=True))
+        starts = [(setup, seed) for setup in setups for seed in (*seeds, *range(setup.num_references))]
+        jobs = [partial(self.lab(setup).of, seed) for setup, seed in starts]
+        jobs += [partial(self._one, *job) for job in cells_and_seeds]
+        programs = [_pretraining(setup) for setup, _ in starts] + [_program(cell) for cell, _ in cells_and_seeds]
+        done = side_by_side(jobs, [None if program in self._compiled else program for program in programs])
+        self._compiled |= set(programs)
+        found = dict(zip(cells_and_seeds, done[len(starts) :], strict=True))
         return [
             {name: np.stack([found[cell, seed][name] for seed in seeds]) for name in (*METRICS, "params")}
             for cell in cells
@@ -104,15 +94,7 @@ class Bench:
 
     def _one(self, cell: Cell, seed: int) -> Histories:
         shared = self._shards.beside("llm_cells", cell, self._sources)
-        return shared.get("run", (seed, seed + 1), partial(self._train, cell, seed))
-
-    def _train(self, cell: Cell, seed: int) -> Histories:
-        program = _program(cell)
-        with self._locks[program]:
-            if program not in self._compiled:  # the first to come compiles, the others wait for it
-                train_cell(replace(cell, num_rounds=1), self.lab(cell.setup), seed)
-                self._compiled.add(program)
-        return train_cell(cell, self.lab(cell.setup), seed)
+        return shared.get("run", (seed, seed + 1), partial(train_cell, cell, self.lab(cell.setup), seed))
 
 
 def algorithm_of(cell: Cell) -> llm.algorithms.Algorithm:
@@ -122,9 +104,13 @@ def algorithm_of(cell: Cell) -> llm.algorithms.Algorithm:
 
 def _program(cell: Cell) -> Hashable:
     """What is static in its compilation: the structure of the algorithm, and sizes."""
-    setup = replace(cell.setup, noise=1.0, pretraining_steps=1, num_references=1, first_seed=0)
     sizes = (cell.num_pairs, cell.num_epochs, cell.batch_size)
-    return jax.tree.structure(algorithm_of(cell)), setup, sizes
+    return jax.tree.structure(algorithm_of(cell)), replace(_pretraining(cell.setup), pretraining_steps=1), sizes
+
+
+def _pretraining(setup: Setup) -> Setup:
+    """What is static in the compilation of a setup's references: all but its numbers."""
+    return replace(setup, noise=1.0, num_references=1, first_seed=0)
 
 
 def train_cell(cell: Cell, lab: Lab, seed: int) -> dict[str, np.ndarray]:
