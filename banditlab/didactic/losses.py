@@ -131,7 +131,7 @@ def clipped(ratio: Array, advantages: Array, settings: Settings) -> Array:
     return jnp.minimum(ratio * advantages, bounded * advantages)
 
 
-class Algorithm(NamedTuple):
+class LossSpecification(NamedTuple):
     """A loss and what its batch must hold: at least `least_samples` draws a state, labels of pairs, a baseline."""
 
     loss: Callable[..., Array]
@@ -141,17 +141,17 @@ class Algorithm(NamedTuple):
 
 
 ALGORITHMS = {
-    "best_of_n": Algorithm(best_of_n, least_samples=1),
-    "best_of_n_negative": Algorithm(best_of_n_negative),
-    "best_of_n_worst": Algorithm(best_of_n_worst),
-    "rwr": Algorithm(rwr, least_samples=1),
-    "awr": Algorithm(awr),
-    "pref_ft": Algorithm(pref_ft, uses_labels=True),
-    "dpo": Algorithm(dpo, uses_labels=True),
-    "ipo": Algorithm(ipo, uses_labels=True),
-    "reinforce": Algorithm(reinforce),
-    "reinforce_running": Algorithm(reinforce, least_samples=1, uses_baseline=True),
-    "ppo": Algorithm(ppo),
+    "best_of_n": LossSpecification(best_of_n, least_samples=1),
+    "best_of_n_negative": LossSpecification(best_of_n_negative),
+    "best_of_n_worst": LossSpecification(best_of_n_worst),
+    "rwr": LossSpecification(rwr, least_samples=1),
+    "awr": LossSpecification(awr),
+    "pref_ft": LossSpecification(pref_ft, uses_labels=True),
+    "dpo": LossSpecification(dpo, uses_labels=True),
+    "ipo": LossSpecification(ipo, uses_labels=True),
+    "reinforce": LossSpecification(reinforce),
+    "reinforce_running": LossSpecification(reinforce, least_samples=1, uses_baseline=True),
+    "ppo": LossSpecification(ppo),
 }
 
 

@@ -1,6 +1,6 @@
 """The bandit's algorithms on a language model, under the same names; a step is a round."""
 
-from banditlab.llm.algorithms.base import Algorithm, State
+from banditlab.llm.algorithms.base import Method, State
 from banditlab.llm.algorithms.presets import (
     METHODS,
     hybrid_dpo,
@@ -14,8 +14,8 @@ from banditlab.llm.algorithms.training import init, step, train, update
 
 __all__ = [
     "METHODS",
-    "Algorithm",
     "Drawn",
+    "Method",
     "State",
     "draw",
     "hybrid_dpo",

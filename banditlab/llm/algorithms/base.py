@@ -16,7 +16,7 @@ from banditlab.numerics.adam import Moments
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Algorithm:
+class Method:
     """What distinguishes the arms; build it with a preset. Flags and numbers are arrays, so that arms which differ in
     nothing else share one compilation, side by side if wanted.
 

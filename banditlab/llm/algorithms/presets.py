@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from banditlab import losses, validation
 from banditlab.llm import oracles
 from banditlab.llm.algorithms import pools
-from banditlab.llm.algorithms.base import Algorithm
+from banditlab.llm.algorithms.base import Method
 from banditlab.llm.oracles import Oracle
 
 
-def offline_dpo(*, fresh: bool = True, oracle: str | Oracle = "bradley_terry") -> Algorithm:
+def offline_dpo(*, fresh: bool = True, oracle: str | Oracle = "bradley_terry") -> Method:
     """DPO on pairs from the reference: new ones every round, or (`fresh=False`) one fixed set reused.
 
     Args:
@@ -26,7 +26,7 @@ def offline_dpo(*, fresh: bool = True, oracle: str | Oracle = "bradley_terry") -
     return _algorithm(on_policy=False, fresh=fresh, oracle=oracle)
 
 
-def on_policy_dpo(*, oracle: str | Oracle = "bradley_terry") -> Algorithm:
+def on_policy_dpo(*, oracle: str | Oracle = "bradley_terry") -> Method:
     """DPO on pairs from the current policy, new ones every round. Arguments and errors as in `offline_dpo`."""
     return _algorithm(on_policy=True, oracle=oracle)
 
@@ -38,7 +38,7 @@ def hypo(
     num_samples: int = 2,
     num_prompts: int | None = None,
     oracle: str | Oracle = "bradley_terry",
-) -> Algorithm:
+) -> Method:
     """HyPO: offline DPO + penalty E_x KL(pi || pi_ref), the KL's gradient from draws of the current policy.
 
     At every step of Adam k = `num_samples` responses per prompt are drawn from the policy as it is, and the gradient
@@ -68,7 +68,7 @@ def hypo(
 
 def reward_distillation(
     *, noise: float = 0.0, on_policy: bool = True, fresh: bool = True, oracle: str | Oracle = "reward"
-) -> Algorithm:
+) -> Method:
     """Reward distillation: the margin regressed on r(y) - r(y') + noise N(0, 1); one label is one such difference.
 
     Args:
@@ -101,7 +101,7 @@ def hybrid_dpo(
     num_candidates: int = 16,
     scheme: Literal["design", "paired", "mixture"] = "design",
     oracle: str | Oracle = "bradley_terry",
-) -> Algorithm:
+) -> Method:
     """DPO on pairs from a pool of candidates: `num_candidates` K of the reference and K of the current policy.
 
     Every prompt of the task gets a new pool each round. Its distinct responses are the arms of a bandit with one-hot
@@ -120,7 +120,7 @@ def hybrid_dpo(
 
 
 # By the names of the command line and of the bandit.
-METHODS: dict[str, Callable[..., Algorithm]] = {
+METHODS: dict[str, Callable[..., Method]] = {
     "offline_dpo": offline_dpo,
     "on_policy_dpo": on_policy_dpo,
     "hypo": hypo,
@@ -137,8 +137,8 @@ def _algorithm(
     noise: float = 0.0,
     oracle: str | Oracle,
     **options: Any,
-) -> Algorithm:
-    return Algorithm(
+) -> Method:
+    return Method(
         jnp.asarray(bool(on_policy)),
         jnp.asarray(bool(fresh)),
         jnp.asarray(penalty, jnp.float32),

@@ -10,7 +10,7 @@ from jax import Array
 
 from banditlab.llm import decoder, oracles, preference
 from banditlab.llm.algorithms import pools
-from banditlab.llm.algorithms.base import Algorithm
+from banditlab.llm.algorithms.base import Method
 from banditlab.llm.model import LanguageModel
 from banditlab.llm.oracles import RewardModel
 from banditlab.llm.policy import Prompts, Responses
@@ -49,7 +49,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    algorithm: Algorithm,
+    algorithm: Method,
     model: LanguageModel,
     params: decoder.Params,
     reference: decoder.Params,

@@ -11,7 +11,7 @@ from jax import Array
 from banditlab import validation
 from banditlab.llm import adam, decoder, exact, oracles
 from banditlab.llm.algorithms import fitting, presets, rounds
-from banditlab.llm.algorithms.base import Algorithm, State
+from banditlab.llm.algorithms.base import Method, State
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel, LanguageModel
 from banditlab.llm.pretraining import check_task
@@ -21,7 +21,7 @@ from banditlab.llm.tasks import Task
 _ORACLE_STREAM = 2**31 - 1
 
 
-def init(algorithm: Algorithm, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
+def init(algorithm: Method, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
     """The state before the first round: the policy is the reference, and a learned oracle has learned.
 
     `key` is the run's, as in `step`.
@@ -38,7 +38,7 @@ def init(algorithm: Algorithm, model: LanguageModel, reference: decoder.Params, 
 
 
 def step(
-    algorithm: Algorithm,
+    algorithm: Method,
     model: EnumerableModel,
     reference: decoder.Params,
     task: Task,
@@ -77,7 +77,7 @@ def step(
 
 
 def update(
-    algorithm: Algorithm,
+    algorithm: Method,
     model: LanguageModel,
     reference: decoder.Params,
     task: Task,
@@ -112,7 +112,7 @@ def update(
 
 
 def train(
-    algorithm: Algorithm,
+    algorithm: Method,
     model: EnumerableModel,
     reference: decoder.Params,
     task: Task,
@@ -141,7 +141,7 @@ def train(
 
 
 def _check(
-    algorithm: Algorithm,
+    algorithm: Method,
     model: LanguageModel,
     task: Task,
     num_pairs: int,
@@ -181,7 +181,7 @@ def _measure(algorithm, model, evaluator, state, drawn, loss, *, num_pairs):
     return table | seen | {"loss": loss, "num_labels": _num_labels(algorithm, state.number, num_pairs)}
 
 
-def _num_labels(algorithm: Algorithm, done: Array, num_pairs: int) -> Array:
+def _num_labels(algorithm: Method, done: Array, num_pairs: int) -> Array:
     """() int32 bought in `done` rounds; a learned oracle bought all of its before the first."""
     if algorithm.oracle.learned:
         return jnp.asarray(algorithm.oracle.num_pairs, jnp.int32)

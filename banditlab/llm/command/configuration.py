@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from banditlab import validation
-from banditlab.llm.algorithms import METHODS, Algorithm
+from banditlab.llm.algorithms import METHODS, Method
 from banditlab.llm.command.arguments import CommandLineError, flag
 from banditlab.llm.command.options import COMMON, PRESETS, Options
 from banditlab.llm.config import DecoderConfig
@@ -74,7 +74,7 @@ class Configuration:
     num_rounds: int
     task: Task
     model: EnumerableModel
-    algorithm: Algorithm
+    algorithm: Method
 
     @property
     def round_sizes(self) -> dict[str, Any]:

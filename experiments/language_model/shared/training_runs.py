@@ -97,7 +97,7 @@ class Bench:
         return shared.get("run", (seed, seed + 1), partial(train_cell, cell, self.lab(cell.setup), seed))
 
 
-def algorithm_of(cell: Cell) -> llm.algorithms.Algorithm:
+def algorithm_of(cell: Cell) -> llm.algorithms.Method:
     """The cell's algorithm."""
     return llm.algorithms.METHODS[cell.method](**dict(cell.options))
 
