@@ -8,8 +8,8 @@ from tables import committed, failing
 
 from banditlab.didactic.data_sets import winner_laws
 from banditlab.didactic.problem import problem
+from banditlab.exact import frontier, pair_steps
 from banditlab.exact import loss_limits as frontier_laws
-from banditlab.exact import pair_steps
 from experiments.didactic.negative_gradient.runs import crossings
 
 REWARD = np.array([0.0, 0.3, 0.3, 0.7, 1.0])
@@ -131,9 +131,9 @@ def test_the_dual_bound_holds_for_random_policies_and_is_met_by_tilts():
     tables = REWARD, np.log(LAW)
     for policy in generator.dirichlet(np.ones(5), 50):
         kl, reward = frontier_laws.place(tables, np.log(policy))
-        assert reward <= frontier_laws.dual_bound(*tables, np.asarray(kl))
+        assert reward <= frontier.most_reward(*tables, np.asarray(kl))
     kl, reward = frontier_laws.place(tables, frontier_laws.tilted(*tables, 1.0))
-    assert frontier_laws.dual_bound(*tables, np.asarray(kl)) == pytest.approx(reward, abs=1e-12)
+    assert frontier.most_reward(*tables, np.asarray(kl)) == pytest.approx(reward, abs=1e-12)
 
 
 def test_a_crossing_is_interpolated_where_the_sign_changes_and_bracketed_where_it_is_sure():

@@ -11,7 +11,7 @@ from tables import committed, failing
 from banditlab.didactic import losses, policies
 from banditlab.didactic import problem as problems
 from banditlab.didactic.settings import Settings
-from banditlab.exact import first_step
+from banditlab.exact import best_of_n, first_step
 from experiments.didactic import neural_headline, on_policyness
 from experiments.didactic.on_policyness import BUDGETS, COMPUTE, QUERIES, STEPS, schedule
 from experiments.didactic.shared import tuned_tables, tuned_training
@@ -60,7 +60,7 @@ def test_the_law_of_the_maximum_is_a_count_of_draws():
     law = np.zeros(4)
     for draws in itertools.product(range(4), repeat=3):
         law[draws[int(np.argmax(REWARD[list(draws)]))]] += REFERENCE[list(draws)].prod()
-    np.testing.assert_allclose(first_step.law_of_maximum(REWARD, REFERENCE, 3), law, rtol=1e-12)
+    np.testing.assert_allclose(best_of_n.law(REWARD, REFERENCE, 3), law, rtol=1e-12)
 
 
 def test_the_dual_frontier_touches_the_tilted_policies_and_nothing_passes_it():

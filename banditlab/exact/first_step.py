@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from banditlab.exact import best_of_n as best_of_n_law
+
 _EPSILON = 1e-8
 
 
@@ -34,15 +36,7 @@ def best_of_n(reward: np.ndarray, reference: np.ndarray, rate: float, num_sample
     moved = rate * steps / (np.abs(steps) + _EPSILON)
     weights = reference * np.exp(moved)
     after = weights @ reward / weights.sum(axis=1)
-    return _moments(after, law_of_maximum(reward, reference, num_samples))
-
-
-def law_of_maximum(reward: np.ndarray, reference: np.ndarray, num_samples: int) -> np.ndarray:
-    """(A,) law of the best of N draws; equally good ones share in proportion to their mass."""
-    levels, place = np.unique(reward, return_inverse=True)
-    mass = np.bincount(place, reference, len(levels))
-    top = np.diff(np.append(0.0, np.cumsum(mass) ** num_samples))
-    return reference * (top / mass)[place]
+    return _moments(after, best_of_n_law.law(reward, reference, num_samples))
 
 
 def _moments(values: np.ndarray, law: np.ndarray) -> tuple[float, float]:

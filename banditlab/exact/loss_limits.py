@@ -1,9 +1,8 @@
-"""Where infinite data lead losses of rewards and of their ranks, and what any policy earns at a divergence."""
+"""Where infinite data lead losses of rewards and of their ranks."""
 
 import numpy as np
 
-# Temperatures at which the dual of the frontier is evaluated; each gives a bound.
-_TEMPERATURES = np.geomspace(1e-3, 1e3, 601)
+from banditlab.exact import best_of_n
 
 
 def place(tables: tuple[np.ndarray, np.ndarray], log_law: np.ndarray) -> tuple[float, float]:
@@ -14,17 +13,6 @@ def place(tables: tuple[np.ndarray, np.ndarray], log_law: np.ndarray) -> tuple[f
     return float(law[played] @ (log_law - log_reference)[played]), float(law @ reward)
 
 
-def log_partition(reward: np.ndarray, log_reference: np.ndarray, temperature: float) -> float:
-    """t log E_ref e^{R/t}: the largest E_p R - t KL(p||pi_ref) of all p."""
-    return float(temperature * np.logaddexp.reduce(log_reference + reward / temperature))
-
-
-def dual_bound(reward: np.ndarray, log_reference: np.ndarray, divergence: np.ndarray) -> np.ndarray:
-    """min over t of t KL + t log E_ref e^{R/t}, for KL of any shape: no policy with that KL earns more."""
-    values = np.asarray([log_partition(reward, log_reference, t) for t in _TEMPERATURES])
-    return (np.asarray(divergence)[..., None] * _TEMPERATURES + values).min(axis=-1)
-
-
 def tilted(reward: np.ndarray, log_reference: np.ndarray, temperature: float) -> np.ndarray:
     """log of pi_ref e^{R/t}, normalised: the limit of RWR, and pi* of REINFORCE with the penalty t."""
     logits = log_reference + reward / temperature
@@ -32,24 +20,18 @@ def tilted(reward: np.ndarray, log_reference: np.ndarray, temperature: float) ->
 
 
 def maximum_law(reward: np.ndarray, log_reference: np.ndarray, num_draws: int) -> np.ndarray:
-    """log of the law of the best of n draws, the limit of Best-of-N; ties go to the first drawn."""
-    return _of_levels(reward, log_reference, lambda below, level: (below + level) ** num_draws - below**num_draws)
+    """log of the law of the best of n draws, the limit of Best-of-N."""
+    return _log(best_of_n.law(reward, np.exp(log_reference), num_draws))
 
 
 def winner_law(reward: np.ndarray, log_reference: np.ndarray) -> np.ndarray:
     """log of the law of a pair's winner, ties dropped, the limit of Pref-FT: proportional to pi_ref P(R < R(a))."""
-    return _of_levels(reward, log_reference, lambda below, level: 2 * below * level)
+    return _log(best_of_n.of_levels(reward, np.exp(log_reference), lambda below, level: 2 * below * level))
 
 
-def _of_levels(reward: np.ndarray, log_reference: np.ndarray, mass) -> np.ndarray:
-    """log of the law that gives the actions of equal reward mass(P(less), P(equal)), shared in proportion to pi_ref."""
-    law = np.exp(log_reference)
-    levels, index = np.unique(reward, return_inverse=True)
-    level = np.bincount(index, law, len(levels))
-    below = np.cumsum(level) - level
-    found = law * (mass(below, level) / level)[index]
+def _log(law: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return np.log(found / found.sum())
+        return np.log(law)
 
 
 def rank_tilt(reward: np.ndarray, log_reference: np.ndarray, target: float) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 
 from banditlab.claims import Experiment, Shards, Table
 from banditlab.claims.statistics import mean
-from banditlab.didactic.problem import frontier, problem
-from banditlab.exact import loss_limits
+from banditlab.didactic import problem as didactic
+from banditlab.didactic.problem import problem
+from banditlab.exact import frontier, loss_limits
 from experiments.didactic.reward_kl_frontier import runs
 from experiments.didactic.reward_kl_frontier.checks import check
 from experiments.didactic.reward_kl_frontier.figure import plot
@@ -22,7 +23,7 @@ CLAIM = (
     "baseline, offline RWR and AWR within a tenth of its gain; Best-of-10 and Pref-FT, likelihoods that read ranks, at "
     "no more than 0.6 of it where the peak is rare, and above that law with a negative term or their own draws."
 )
-_frontier = jax.jit(frontier)
+_frontier = jax.jit(didactic.frontier)
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def _follow(config: Config, arm: Arm, bandit: str, found: dict[str, np.ndarray],
     for place, step in enumerate(config.record_at):
         reward, kl, aim = (found[name][:, place] for name in ("reward", "kl_reference", "kl_target"))
         numbers = {"step": float(step), "kl": kl.mean()} | mean("reward", reward)
-        parts["paths"].append(keys | numbers | {"above_bound": (reward - loss_limits.dual_bound(*tables, kl)).max()})
+        parts["paths"].append(keys | numbers | {"above_bound": (reward - frontier.most_reward(*tables, kl)).max()})
         if arm.penalty:
-            objective = loss_limits.log_partition(*tables, arm.penalty) - arm.penalty * aim
+            objective = frontier.log_partition(*tables, arm.penalty) - arm.penalty * aim
             row = {"bandit": bandit, "algorithm": arm.name, "penalty": arm.penalty, "step": float(step)}
             residual = np.abs(reward - arm.penalty * kl - objective).max()
             parts["penalised"].append(row | {"kl_target": aim.mean(), "residual": residual})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditlab.claims import Check, Table, above, identity, statistics, upper
-from banditlab.exact import first_step
+from banditlab.exact import best_of_n
 from experiments.didactic.shared.tuned_training import PEAKS, Study, bandits
 
 # Exact to four decimals: the mean reward of the reference, and that of the best of ten of its draws.
@@ -89,7 +89,7 @@ def exact(num_samples: int) -> Table:
     """E_ref R, and mean and standard deviation of the best of the draws, of every bandit."""
     rows = []
     for bandit, reward, log_reference in zip(PEAKS, *map(np.asarray, bandits()), strict=True):
-        law = first_step.law_of_maximum(reward, np.exp(log_reference), num_samples)
+        law = best_of_n.law(reward, np.exp(log_reference), num_samples)
         mean = float(law @ reward)
         row = {"bandit": bandit, "num_samples": num_samples, "reference_reward": float(np.exp(log_reference) @ reward)}
         rows.append(row | {"best_of_n": mean, "best_of_n_sd": float(np.sqrt(law @ (reward - mean) ** 2))})

@@ -16,6 +16,7 @@ from banditlab.didactic.policies import Policy
 from banditlab.didactic.problem import Problem, problem
 from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
+from banditlab.exact import frontier
 from banditlab.store import failures
 
 # Rare under the reference, and near its mode; both of width 10.
@@ -150,17 +151,11 @@ def broken(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def frontier_excess(reward: np.ndarray, divergence: np.ndarray) -> np.ndarray:
-    """(2, K) reward less the most that any policy at that divergence has, from (2, K) of each.
-
-    By duality that is min over t > 0 of t (KL + log E_ref e^{R/t}), and every t is an upper bound.
-    """
-    prices = np.geomspace(1e-4, 1e3, 700)
-    bandit = bandits()
-    excess = []
-    for r, log_reference, rewards, kls in zip(*map(np.asarray, bandit), reward, divergence, strict=True):
-        potential = np.logaddexp.reduce(log_reference + r / prices[:, None], axis=1)
-        excess.append(rewards - (prices[:, None] * (kls + potential[:, None])).min(axis=0))
-    return np.stack(excess)
+    """(2, K) reward less the most that any policy at that divergence has, from (2, K) of each."""
+    rewards, log_references = map(np.asarray, bandits())
+    cases = zip(rewards, log_references, divergence, strict=True)
+    most = [frontier.most_reward(r, log_reference, kls) for r, log_reference, kls in cases]
+    return reward - np.stack(most)
 
 
 def _crossed(rates: Sequence[float]) -> tuple[Problem, np.ndarray]:
