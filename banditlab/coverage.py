@@ -12,6 +12,7 @@ from jax import Array
 from banditlab import policies, validation
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = [
     "density_ratio",
@@ -122,6 +123,7 @@ def relative_to(covering: Array, covered: Array) -> tuple[Array, Array]:
     return jnp.where(in_range[:, None] & in_range[None, :], whitened, 0.0), missing
 
 
+@inner(LOOPS)
 def _largest_mass(p: Array, budget: Array) -> Array:
     """q in [p, 1] with kl(q || p) = budget by bisection (kl increases in q there); 1 if budget >= log 1/p."""
 

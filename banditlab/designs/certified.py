@@ -17,8 +17,10 @@ from banditlab import validation
 from banditlab.designs import active_set, leverage, nodes
 from banditlab.designs.pairs import Problem
 from banditlab.environment import Environment
+from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 300
+CONSTRAINTS = ("triple", "conditional")
 # Masses below this are rounding.
 _ROUNDING = 1e-14
 
@@ -55,16 +57,12 @@ def triple(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_
     Raises:
         ValueError: if `gap` is not positive, `max_steps` is below 1, or no within-context difference exists.
     """
-    features, allowed = _prepare(env, gap, max_steps)
-    problem = Problem(features, _pair_scale(allowed, features), jnp.ones(1, features.dtype), None)
-    return _pair_design(env, allowed, problem, gap, max_steps)
+    return _pairs(env, *_limits(env, gap, max_steps), free=True)
 
 
 def conditional_pairs(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(c) nu(y, y'|x) with x ~ rho: optimal iff E_x max_{y,y'} z'M^{-1}z = d. Arguments and errors as in `triple`."""
-    features, allowed = _prepare(env, gap, max_steps)
-    problem = Problem(features, _pair_scale(allowed, features), env.context_probs, None)
-    return _pair_design(env, allowed, problem, gap, max_steps)
+    return _pairs(env, *_limits(env, gap, max_steps), free=False)
 
 
 def joint(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
@@ -73,14 +71,12 @@ def joint(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_S
     Optimal iff max ||phi - m(x)||^2_{V^{-1}} = d. Both actions of a pair come from nu(.|x), independently; pair
     leverages are at most 2d in (2V)^{-1}. Arguments and errors as in `triple`.
     """
-    features, allowed = _prepare(env, gap, max_steps)
-    return _node_design(env, allowed, features, jnp.ones(1, features.dtype), gap, max_steps)
+    return _nodes(env, *_limits(env, gap, max_steps), free=True)
 
 
 def conditional_nodes(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(d) nu(y|x) with x ~ rho: optimal iff E_x max_y ||phi - m_nu(x)||^2_{V^{-1}} = d. Otherwise as `joint`."""
-    features, allowed = _prepare(env, gap, max_steps)
-    return _node_design(env, allowed, features, env.context_probs, gap, max_steps)
+    return _nodes(env, *_limits(env, gap, max_steps), free=False)
 
 
 def l_optimal(
@@ -96,7 +92,13 @@ def l_optimal(
         constraint: "triple" for free prompts, "conditional" for x ~ rho.
         gap, max_steps: as in `triple`.
     """
-    problem, allowed = _information_problem(env, constraint, gap, max_steps)
+    validation.choice("constraint", constraint, CONSTRAINTS)
+    return _l_optimal(env, *_limits(env, gap, max_steps), free=constraint == "triple")
+
+
+@inner(LOOPS, static="free")
+def _l_optimal(env: Environment, gap: Array, max_steps: Array, *, free: bool) -> Design:
+    problem, allowed = _information_problem(env, free=free)
     target = env.context_probs[:, None] * jnp.exp(env.log_target)
     mean = jnp.einsum("xa,xad->xd", jnp.exp(env.log_target), problem.features)
     centred = problem.features - mean[:, None, :]
@@ -120,30 +122,55 @@ def d_optimal(
         constraint: "triple" for free prompts, "conditional" for x ~ rho.
         gap, max_steps: as in `triple`.
     """
-    problem, allowed = _information_problem(env, constraint, gap, max_steps)
+    validation.choice("constraint", constraint, CONSTRAINTS)
+    return _d_optimal(env, *_limits(env, gap, max_steps), free=constraint == "triple")
+
+
+@inner(LOOPS, static="free")
+def _d_optimal(env: Environment, gap: Array, max_steps: Array, *, free: bool) -> Design:
+    problem, allowed = _information_problem(env, free=free)
     return _pair_design(env, allowed, problem, gap, max_steps)
 
 
-def _information_problem(
-    env: Environment, constraint: str, gap: float | Array, max_steps: int
-) -> tuple[Problem, Array]:
+@inner(LOOPS, static="free")
+def _pairs(env: Environment, gap: Array, max_steps: Array, *, free: bool) -> Design:
+    features, allowed = _prepare(env)
+    problem = Problem(features, _pair_scale(allowed, features), _masses(env, free=free), None)
+    return _pair_design(env, allowed, problem, gap, max_steps)
+
+
+@inner(LOOPS, static="free")
+def _nodes(env: Environment, gap: Array, max_steps: Array, *, free: bool) -> Design:
+    features, allowed = _prepare(env)
+    return _node_design(env, allowed, features, _masses(env, free=free), gap, max_steps)
+
+
+def _masses(env: Environment, *, free: bool) -> Array:
+    """The probabilities that a design must keep: those of the contexts, or the total where prompts are free."""
+    return jnp.ones(1, env.features.dtype) if free else env.context_probs
+
+
+def _information_problem(env: Environment, *, free: bool) -> tuple[Problem, Array]:
     """The log-determinant problem of H, and the allowed nodes (S, A)."""
-    validation.choice("constraint", constraint, ("triple", "conditional"))
-    features, allowed = _prepare(env, gap, max_steps)
+    features, allowed = _prepare(env)
     reward = env.reward
     gaps = reward[:, :, None] - reward[:, None, :]
     information = env.beta**2 * jax.nn.sigmoid(gaps) * jax.nn.sigmoid(-gaps)
-    masses = jnp.ones(1, features.dtype) if constraint == "triple" else env.context_probs
-    return Problem(features, _pair_scale(allowed, features) * information, masses, None), allowed
+    return Problem(features, _pair_scale(allowed, features) * information, _masses(env, free=free), None), allowed
 
 
-def _prepare(env: Environment, gap: float | Array, max_steps: int) -> tuple[Array, Array]:
-    """Whitened features (S, A, rank) and the allowed nodes (S, A)."""
+def _limits(env: Environment, gap: float | Array, max_steps: int) -> tuple[Array, Array]:
+    """`gap` and `max_steps` as arrays; ValueError for one that is out of range, or an environment of rank 0."""
     if validation.is_concrete(gap):
         validation.positive("gap", gap)
     validation.whole("max_steps", max_steps)
     if env.rank == 0:
         raise ValueError("env must have a within-context feature difference to design for; got rank 0")
+    return jnp.asarray(gap, env.features.dtype), jnp.asarray(max_steps, jnp.int32)
+
+
+def _prepare(env: Environment) -> tuple[Array, Array]:
+    """Whitened features (S, A, rank) and the allowed nodes (S, A)."""
     allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
     return leverage.whiten(env.reduced_features, allowed), allowed
 
@@ -153,8 +180,8 @@ def _pair_scale(allowed: Array, features: Array) -> Array:
     return jnp.where(allowed[:, :, None] & allowed[:, None, :] & distinct, 1.0, 0.0).astype(features.dtype)
 
 
-def _pair_design(env: Environment, allowed: Array, problem: Problem, gap: float | Array, max_steps: int) -> Design:
-    solution = active_set.solve(problem, jnp.asarray(gap, problem.scale.dtype), jnp.int32(max_steps))
+def _pair_design(env: Environment, allowed: Array, problem: Problem, gap: Array, max_steps: Array) -> Design:
+    solution = active_set.solve(problem, gap, max_steps)
     law = solution.pair_law
     # Prompts without an informative pair to ask about (a single action, say) are spent on a self-pair.
     free = problem.masses.shape[0] == 1
@@ -166,11 +193,9 @@ def _pair_design(env: Environment, allowed: Array, problem: Problem, gap: float 
 
 
 def _node_design(
-    env: Environment, allowed: Array, features: Array, masses: Array, gap: float | Array, max_steps: int
+    env: Environment, allowed: Array, features: Array, masses: Array, gap: Array, max_steps: Array
 ) -> Design:
-    weights, certified, steps = nodes.solve(
-        features, allowed, masses, jnp.asarray(gap, features.dtype), jnp.int32(max_steps)
-    )
+    weights, certified, steps = nodes.solve(features, allowed, masses, gap, max_steps)
     totals = jnp.sum(weights, axis=1)
     conditional = weights / jnp.where(totals > 0, totals, 1.0)[:, None]
     law = weights[:, :, None] * conditional[:, None, :]
@@ -178,7 +203,7 @@ def _node_design(
 
 
 def _finish(
-    allowed: Array, law: Array, weights: Array, marginal: Array, certified: Array, steps: Array, gap: float | Array
+    allowed: Array, law: Array, weights: Array, marginal: Array, certified: Array, steps: Array, gap: Array
 ) -> Design:
     """The design with the marginals (S, A) of its nodes."""
     totals = jnp.sum(marginal, axis=1)

@@ -10,6 +10,8 @@ import numpy as np
 from jax import Array
 from scipy.special import log_softmax
 
+from banditlab.numerics.compilation import LOOPS, inner
+
 
 def divergence(logits: Array, log_target: Array, is_reverse: Array) -> Array:
     """KL(q||pi), or KL(pi||q) where `is_reverse`."""
@@ -23,7 +25,7 @@ def stepped(logits: Array, log_target: Array, is_reverse: Array, step: Array) ->
     return logits - step * jax.grad(divergence)(logits, log_target, is_reverse)
 
 
-@jax.jit
+@inner(LOOPS)
 def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
     """(2, N, A) log-policies after one step forward and one reverse, from logits (N, A)."""
     one = jax.vmap(stepped, in_axes=(0, 0, None, None))
@@ -68,7 +70,7 @@ def halfway_steps(starts: np.ndarray, log_targets: np.ndarray, step: float, max_
     return np.asarray(_halfway(starts, log_targets, np.float64(step), np.int64(max_steps)))
 
 
-@jax.jit
+@inner(LOOPS)
 def _halfway(starts: Array, log_targets: Array, step: Array, max_steps: Array) -> Array:
     def one(start, log_target, is_reverse):
         goal = (start[0] - start[1] + log_target[0] - log_target[1]) / 2

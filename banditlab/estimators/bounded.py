@@ -29,6 +29,7 @@ from banditlab.estimators.existence import Existence, certify
 from banditlab.estimators.objective import build
 from banditlab.estimators.regression import least_squares
 from banditlab.numerics import linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 200
 
@@ -110,7 +111,7 @@ def _least_norm(rewards: Environment, wins: Array, found: Fit) -> RewardFit:
     return RewardFit(params, reward, found.status, found.existence, zero, found.num_steps)
 
 
-@jax.jit  # else an eager call would compile its loop anew
+@inner(LOOPS)
 def _search(rewards: Environment, wins: Array, bound: Array) -> RewardFit:
     dtype, dimension = rewards.features.dtype, rewards.num_features
     inside = jnp.isfinite(rewards.log_base) & (rewards.context_probs[:, None] > 0)

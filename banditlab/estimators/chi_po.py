@@ -31,6 +31,7 @@ from banditlab import validation
 from banditlab.environment import Environment
 from banditlab.estimators import Fit
 from banditlab.estimators import fit as fit_rewards
+from banditlab.numerics.compilation import LOOPS, inner
 
 # Newton's method on a convex function from above its root converges monotonically and, once near, quadratically;
 # these many steps reach rounding from every start used here (tests go over 600 orders of magnitude).
@@ -45,7 +46,7 @@ class ChiPO(NamedTuple):
     log_policy: Array
 
 
-@jax.jit
+@inner(LOOPS)
 def log_omega(exponent: Array) -> Array:
     """log W(e^u), elementwise: the root t of e^t + t = u (the logarithm of Wright's omega function).
 
@@ -128,7 +129,7 @@ def fit(
     return ChiPO(rewards, policy(env, table, env.beta if temperature is None else temperature))
 
 
-@jax.jit
+@inner(LOOPS)
 def _normaliser(env: Environment, scaled: Array) -> Array:
     """lambda/b (S,) for r/b (S, A): the root of sum_y pi_ref W(e^{r/b - lambda/b}) = 1.
 

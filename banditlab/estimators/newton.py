@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from jax import Array
 from banditlab.estimators.objective import Objective
 from banditlab.losses import Loss, dpo, is_quadratic
 from banditlab.numerics import factorise, linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 100
 
@@ -40,7 +40,7 @@ class Minimum(NamedTuple):
     escaped: Array
 
 
-@functools.partial(jax.jit, static_argnames="loss")  # else an eager fit would compile its loops anew
+@inner(LOOPS, static="loss")
 def minimise(
     objective: Objective, loss: Loss, start: Array, *, ridge: Array, center: Array, max_norm: Array | None
 ) -> Minimum:

@@ -34,6 +34,7 @@ from banditlab import policies, theory, validation
 from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.numerics import linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 60
 
@@ -118,7 +119,7 @@ def pessimist(
     return _search(env, params, gram, jnp.asarray(width, env.features.dtype), comparison)
 
 
-@jax.jit  # else an eager call would compile its loop anew
+@inner(LOOPS)
 def _search(env: Environment, params: Array, gram: Array, radius: Array, comparison: Array) -> Pessimist:
     rows, _ = linalg.inverse_root(gram)  # theta = theta_hat + rows'u has ||theta - theta_hat||_G = ||u||
     axes = jnp.einsum("dr,sr->sd", env.difference_basis, rows)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab.numerics import factorise
+from banditlab.numerics.compilation import LOOPS, inner
 
 ELIMINATION_LIMIT = 8
 
@@ -20,7 +21,7 @@ ELIMINATION_LIMIT = 8
 _JITTER = 1e-14
 
 
-@jax.jit
+@inner(LOOPS)
 def solve_psd(matrix: Array, vector: Array) -> Array:
     """(n,) solution of matrix x = vector for a symmetric positive semi-definite (n, n) matrix.
 
@@ -32,7 +33,7 @@ def solve_psd(matrix: Array, vector: Array) -> Array:
     return scale * _solve_unit_diagonal(scaled, scale * vector)
 
 
-@jax.jit
+@inner(LOOPS)
 def inverse_root(matrix: Array) -> tuple[Array, Array]:
     """Rows R (n, n) with R M R' = I on the range of a positive semi-definite M, and its rank mask (n,) bool.
 

@@ -4,7 +4,6 @@
 of cells by conditional binomials and costs a fixed time a cell, whatever the number of labels.
 """
 
-import functools
 import math
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from banditlab.numerics import binomial, vectorised
+from banditlab.numerics.compilation import LOOPS, inner
 
 # Measured on one core under a vmap of 128: sorting costs 5 ns a label and 5 ns a cell, a lookup 9 ns a label, the heap
 # 50 to 120 ns a cell. The first limit also keeps the direct branch's memory within four times the table's.
@@ -61,7 +61,7 @@ def draw(key: jax.Array, probs: jax.Array, num_trials: float | jax.Array, *, cap
     return _draw(key, probs, jnp.asarray(num_trials, probs.dtype), capacity=capacity)
 
 
-@functools.partial(jax.jit, static_argnames="capacity")  # else an eager call would compile its loops anew
+@inner(LOOPS, static="capacity")
 def _draw(key, probs, num_trials, *, capacity):
     missing = 1 - probs.sum(keepdims=True)
     rounding = 8 * jnp.finfo(probs.dtype).eps * math.sqrt(probs.size)

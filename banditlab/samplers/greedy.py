@@ -8,6 +8,7 @@ from jax import Array
 
 from banditlab.designs import leverage
 from banditlab.environment import Environment
+from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.samplers.policies import on_policy, uniform
 from banditlab.samplers.tilted import implicit_reward
 
@@ -31,6 +32,11 @@ def greedy_leverage(env: Environment, log_policy: Array, *, num_picks: int = NUM
     Args:
         num_picks: static, at least 1.
     """
+    return _picked(env, log_policy, num_picks=num_picks)
+
+
+@inner(LOOPS, static="num_picks")
+def _picked(env: Environment, log_policy: Array, *, num_picks: int) -> Array:
     allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
     features = leverage.whiten(env.reduced_features, allowed)
     reward = implicit_reward(env, log_policy)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 from jax import Array
 from jax.tree_util import Partial
 
 from banditlab import designs
 from banditlab.environment import Environment
+from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.samplers.designed import designed
 
 Sampler = Callable[[Environment, Array], Array]
@@ -30,7 +30,7 @@ def prepare(sampler: Partial | Prepared, env: Environment) -> Partial:
     return sampler
 
 
-@jax.jit  # else a setup called outside a run would compile its loops anew
+@inner(LOOPS)
 def _set_up(setup: Partial, env: Environment) -> Any:
     return setup(env)
 

@@ -15,6 +15,7 @@ from jax import Array
 from banditlab import coverage, policies, preferences, validation
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 
 def second_moment(env: Environment, pair_law: Array) -> Array:
@@ -119,12 +120,17 @@ def recursion(env: Environment, start: Array | float, num_pairs: Array | float, 
     """u_1 .. u_K of Proposition 4, (num_rounds,): u_{k+1} = sqrt(G* Gam / n) e^{u_k / 2} from u_0 = start."""
     rate = jnp.sqrt(target_leverage(env) * statistical_radius(env) / num_pairs)
 
+    return _contracted(rate, jnp.asarray(start, env.beta.dtype), num_rounds=num_rounds)
+
+
+@inner(LOOPS, static="num_rounds")
+def _contracted(rate: Array, start: Array, *, num_rounds: int) -> Array:
     def contract(u: Array, _: None) -> tuple[Array, Array]:
         # Past 700 the bound is infinite for every purpose.
         following = rate * jnp.exp(0.5 * jnp.minimum(u, 1400.0))
         return following, following
 
-    return jax.lax.scan(contract, jnp.asarray(start, env.beta.dtype), None, length=num_rounds)[1]
+    return jax.lax.scan(contract, start, None, length=num_rounds)[1]
 
 
 def offline_lower_bound(env: Environment, num_pairs: Array | float, radius: float) -> Array:
