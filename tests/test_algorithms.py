@@ -1,5 +1,7 @@
 """Every algorithm keeps the contract; the variants are what their names say."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,42 +12,134 @@ from banditlab import testing
 
 A = bl.algorithms
 ENV = bl.instances.random_features(2, 3, 2)
-TABLE = {
-    "offline": lambda: A.offline_dpo(60, ridge=0.1),
-    "on_policy": lambda: A.on_policy_dpo(60, ridge=0.1),
+# One row for every name of `algorithms.__all__`: a new algorithm is added here.
+BATTERY = {
+    "chi_po": lambda: A.chi_po(60, max_norm=5.0),
+    "dpo": lambda: A.dpo(bl.samplers.policy_reference, 60, ridge=0.1),
+    "gradient_dpo": lambda: A.gradient_dpo(60, num_steps=5),
+    "hybrid_dpo": lambda: A.hybrid_dpo(60, ridge=0.1),
+    "hypo": lambda: A.hypo(20, 0.1, num_steps=5),
+    "ipo": lambda: A.ipo(60),
+    "offline_dpo": lambda: A.offline_dpo(60, ridge=0.1),
+    "on_policy_dpo": lambda: A.on_policy_dpo(60, ridge=0.1),
+    "reward_distillation": lambda: A.reward_distillation(60, noise=0.5, damping=0.7, pooled=True),
+    "rlhf": lambda: A.rlhf(60, 2.0),
+    "uniform_dpo": lambda: A.uniform_dpo(60, ridge=0.1),
+}
+# Variants that select other code.
+VARIANTS = {
     "on_policy_pooled": lambda: A.on_policy_dpo(60, ridge=0.1, pooled=True),
     "capped_flipped_labels": lambda: A.on_policy_dpo(60, max_norm=5.0, labeller=bl.preferences.flipped(0.1)),
     "unregularised": lambda: A.on_policy_dpo(40),
     "uniform_many": lambda: A.uniform_dpo(10_000),
     "population": lambda: A.offline_dpo(float("inf")),
-    "hybrid_paired": lambda: A.hybrid_dpo(60, ridge=0.1),
+    "hypo_rloo": lambda: A.hypo(20, 0.1, kl="rloo", num_samples=2, num_steps=5),
+    "rlhf_unbounded": lambda: A.rlhf(60),
+    "rlhf_rloo": lambda: A.rlhf(60, 2.0, policy="rloo", num_steps=5, max_pairs=10_000),
+    "rlhf_reinforce": lambda: A.rlhf(60, 2.0, policy="reinforce", num_steps=5, beta=0.3),
     "hybrid_mixture": lambda: A.hybrid_dpo(60, "mixture", bl.designs.triple(ENV), center="reference"),
     "hybrid_design": lambda: A.hybrid_dpo(60, "design", bl.designs.triple(ENV), ridge=0.1),
 }
 
 
-# By `make test-all`: their code is that of others here.
-LONG = ("capped_flipped_labels", "unregularised", "uniform_many", "hybrid_mixture")
+def test_every_algorithm_is_in_the_battery():
+    assert set(BATTERY) == set(A.__all__) - {"Algorithm", "RoundInfo"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in TABLE])
+@pytest.mark.parametrize("name", BATTERY)
 def test_contract(name):
-    testing.check_algorithm(TABLE[name](), ENV)
+    testing.check_algorithm(BATTERY[name](), ENV)
 
 
-def test_the_contract_check_fails_on_a_broken_algorithm():
-    good = A.on_policy_dpo(50, ridge=0.1)
-    unnormalised = A.Algorithm(
-        "broken", good.init_fn, good.step_fn, lambda a, s, e: s.log_policy + 1.0, good.settings, good.options
-    )
-    with pytest.raises(AssertionError, match="normalised|sum to 1"):
-        testing.check_algorithm(unnormalised, bl.instances.chain())
-    narrow = A.Algorithm(
-        "broken", good.init_fn, good.step_fn, good.policy_fn,
-        good.settings | {"ridge": jnp.float32(0.1)}, good.options,
-    )  # fmt: skip
-    with pytest.raises(AssertionError, match="ridge.*must be float64; got float32"):
-        testing.check_algorithm(narrow, bl.instances.chain())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
+def test_contract_of_variants(name):
+    testing.check_algorithm(VARIANTS[name](), ENV)
+
+
+GOOD = A.on_policy_dpo(50, ridge=0.1)
+calls = []
+
+
+def counted(_):
+    calls.append(None)
+    return np.float64(len(calls))
+
+
+@jax.custom_batching.custom_vmap
+def alone(params):
+    return params
+
+
+@alone.def_vmap
+def _(size, batched, params):
+    return params + 0.1, batched[0]
+
+
+def stepped(change):
+    """The good algorithm with `change(state, info)` of what its step returns."""
+
+    def step(algorithm, key, state, env):
+        following, info = GOOD.step_fn(algorithm, key, state, env)
+        following, info = change(following, info)
+        return following._replace(log_policy=env.log_policy(following.params)), info
+
+    return dataclasses.replace(GOOD, step_fn=step)
+
+
+def reusing_its_key(algorithm, key, state, env):
+    moved = state._replace(params=state.params + 1e-3 * jax.random.normal(key))
+    return GOOD.step_fn(algorithm, key, moved, env)
+
+
+BROKEN = {
+    "normalised, sum to 1 in every context; at the start": dataclasses.replace(
+        GOOD, policy_fn=lambda a, state, env: state.log_policy + 1.0
+    ),
+    "normalised, sum to 1 in every context; after round 1": dataclasses.replace(
+        GOOD, policy_fn=lambda a, state, env: state.log_policy + jnp.where(jnp.any(state.wins > 0), 1.0, 0.0)
+    ),
+    "params must be finite": dataclasses.replace(
+        GOOD, step_fn=lambda a, key, state, env: (
+            (found := GOOD.step_fn(a, key, state, env))[0]._replace(params=state.params * jnp.nan), found[1]
+        ),
+    ),
+    "num_labels must be the labels bought": stepped(
+        lambda state, info: (state, info._replace(num_labels=info.num_labels / 2))
+    ),
+    "every round must buy labels": stepped(lambda state, info: (state, info._replace(num_labels=0 * info.num_labels))),
+    "do the same from a copy of the state": stepped(
+        lambda state, info: (
+            state._replace(params=state.params + jax.pure_callback(counted, jnp.zeros(()), state.params[0])), info
+        ),
+    ),
+    "draw its labels with its key": dataclasses.replace(
+        GOOD, step_fn=lambda a, key, state, env: GOOD.step_fn(a, jax.random.key(0), state, env)
+    ),
+    "round 1 must change the state": dataclasses.replace(
+        GOOD, step_fn=lambda a, key, state, env: (
+            jax.tree.map(lambda new, old: jnp.where(jax.random.uniform(key) < 0.7, old, new) if jnp.issubdtype(
+                new.dtype, jnp.floating) else new, GOOD.step_fn(a, jax.random.fold_in(key, 1), state, env)[0], state),
+            GOOD.step_fn(a, jax.random.fold_in(key, 1), state, env)[1],
+        ),
+    ),
+    "no key must be used twice": dataclasses.replace(GOOD, step_fn=reusing_its_key),
+    "under vmap must be the same as alone": stepped(
+        lambda state, info: (state._replace(params=alone(state.params)), info)
+    ),
+    "ridge.*must be float64; got float32": dataclasses.replace(
+        GOOD, settings=GOOD.settings | {"ridge": jnp.float32(0.1)}
+    ),
+    "step must keep the state's structure": stepped(
+        lambda state, info: (state._replace(wins=state.wins.astype(jnp.float32)), info)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_the_contract_check_fails_on_every_clause(message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_algorithm(BROKEN[message], bl.instances.chain())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from random_environments import random_environment, random_pair_law
 
 import banditlab as bl
-from banditlab import coverage, testing, theory
+from banditlab import coverage, theory
 from banditlab.estimators.regression import least_squares
 from banditlab.exact import distillation_rounds, lattice
 from banditlab.exact import rank as exact_rank
@@ -32,13 +32,6 @@ def sparse_counts(seed, share):
     rng = np.random.default_rng(seed)
     shape = (SHAPE[0], SHAPE[1], SHAPE[1])
     return np.triu((rng.random(shape) < share) * 10.0 ** rng.integers(0, 5, shape), 1)
-
-
-def test_contract():
-    env = bl.instances.random_features(2, 3, 2)
-    teacher = np.asarray(env.reward) + np.eye(2, 3)
-    algorithm = bl.algorithms.reward_distillation(60, noise=0.5, teacher=teacher, damping=0.7, pooled=True)
-    testing.check_algorithm(algorithm, env)
 
 
 def test_the_solution_is_the_least_squares_one_nearest_to_the_start():

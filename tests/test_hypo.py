@@ -13,10 +13,6 @@ from banditlab.estimators.descent import descend
 CHAIN = bl.instances.chain()
 
 
-def test_hypo_keeps_the_contract_of_an_algorithm():
-    bl.testing.check_algorithm(hypo(20, 0.1, num_steps=5), CHAIN)
-
-
 def test_gradient_dpo_reaches_the_likelihoods_maximum_on_offline_dpos_labels_and_numbers_do_not_recompile():
     traced = []
 

@@ -14,7 +14,6 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 import banditlab as bl
-from banditlab import testing
 from banditlab.algorithms.offline import chi_po, ipo
 from banditlab.algorithms.rlhf import _ascend, best_policy, rlhf
 from banditlab.estimators import Existence, Status, bounded
@@ -185,26 +184,6 @@ def test_chi_po_of_the_true_reward_is_its_closed_form():
     state, _ = _population(chi_po(INFINITE, temperature=0.7), TABULAR)
     exact = bl.estimators.chi_po.policy(TABULAR, TABULAR.reward, 0.7)
     np.testing.assert_allclose(state.log_policy, exact, atol=1e-8)
-
-
-def test_contract_of_rlhf():
-    testing.check_algorithm(rlhf(60, 2.0), bl.instances.chain())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: rlhf(60),
-        lambda: rlhf(60, 2.0, policy="rloo", num_steps=5, max_pairs=10_000),
-        lambda: rlhf(60, 2.0, policy="reinforce", num_steps=5, beta=0.3),
-        lambda: ipo(60),
-        lambda: chi_po(60, max_norm=5.0),
-    ],
-    ids=["exact", "rloo", "reinforce", "ipo", "chi_po"],
-)
-def test_contract_of_the_others(make):
-    testing.check_algorithm(make(), TABULAR)
 
 
 @pytest.mark.parametrize(
