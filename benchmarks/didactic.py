@@ -16,6 +16,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from banditlab.didactic import policies, problem, training
 from banditlab.didactic.settings import Settings
+from banditlab.numerics import compilation
 from benchmarks import didactic_reference, timing
 
 NUM_STATES, NUM_SAMPLES, LEARNING_RATE, TARGET = 10, 10, 1e-3, 1.0
@@ -92,7 +93,7 @@ def _adam_alone(repeats: int) -> float:
 
     each = PartitionSpec("devices")
 
-    @training.streaming
+    @compilation.streaming
     @functools.partial(jax.shard_map, mesh=mesh, in_specs=each, out_specs=each, check_vma=False)
     def loop(keys):
         params = policies.mlp().init(jax.random.wrap_key_data(keys[0]), problem.problem())

@@ -96,6 +96,15 @@ def test_the_library_has_no_circle_of_imports():
             del remaining[module]
 
 
+def test_every_jit_says_why_or_is_the_outermost():
+    for path, tree in LIBRARY_MODULES.items():
+        bare = [
+            node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.jit"
+        ]
+        allowed = str(path) in ("banditlab/numerics/compilation.py", "banditlab/testing.py")
+        assert allowed or not bare, f"{path}, lines {bare}: use numerics.compilation's inner or outermost"
+
+
 def test_a_face_hands_on_names_and_does_nothing():
     for path, tree in LIBRARY_MODULES.items():
         if path.name == "__init__.py":

@@ -8,6 +8,7 @@ from jax import Array
 from banditlab.didactic import batches, pairs, policies
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
+from banditlab.numerics.compilation import inner
 
 
 def actions(bandit: Problem, num_states: int, num_samples: int, seeds: int, seed: int) -> np.ndarray:
@@ -18,7 +19,7 @@ def actions(bandit: Problem, num_states: int, num_samples: int, seeds: int, seed
         arguments = (policies.tabular(), None, bandit, Settings(), num_states, num_samples, None, bandit.reward)
         return batches.draw(key, jnp.uint32(0), *arguments).actions
 
-    return np.asarray(jax.jit(jax.vmap(one))(keys))
+    return np.asarray(inner("an eager call would dispatch its operations one by one")(jax.vmap(one))(keys))
 
 
 def winner_laws(bandit: Problem, num_states: int, num_samples: int, seeds: int, seed: int) -> dict[str, np.ndarray]:

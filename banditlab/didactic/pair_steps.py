@@ -7,6 +7,7 @@ from jax import Array
 
 from banditlab.didactic import losses
 from banditlab.didactic.settings import Settings
+from banditlab.numerics.compilation import inner
 
 
 def gradient_steps(
@@ -19,7 +20,7 @@ def gradient_steps(
     loss = losses.ALGORITHMS[algorithm].loss
     rewards = jnp.asarray([[1.0, 0.0]])
 
-    @jax.jit
+    @inner("thousands of pairs are measured at once")
     @jax.vmap
     def moves(logits: Array, log_reference: Array, winner: Array, loser: Array, other: Array) -> Array:
         drawn = jnp.stack([winner, loser])[None, :]

@@ -199,12 +199,7 @@ def _program(devices: tuple[Any, ...], options: Options, block: int):
     specs = (own, shared, shared, shared)
     program = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
     # A network's optimiser streams arrays that no cache holds, a table's does not.
-    return (streaming if options.policy.num_inputs else compilation.outermost)(program)
-
-
-def streaming(fun: Any) -> Any:
-    """`jax.jit` for an outermost program that is bound by memory traffic: with XLA's fusion emitters."""
-    return jax.jit(fun, compiler_options=dict.fromkeys(compilation.OPTIONS, True))
+    return (compilation.streaming if options.policy.num_inputs else compilation.outermost)(program)
 
 
 def _queries(steps: np.ndarray, reuse: int, options: Options) -> np.ndarray:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from banditlab import coverage, metrics, validation
 from banditlab.environment import Environment
+from banditlab.numerics.compilation import LOOPS, inner
 
 # The win rate needs a table of this many levels squared.
 _MOST_LEVELS = 4096
@@ -54,7 +55,7 @@ def evaluator(
     return Evaluator(env, jnp.asarray(levels, env.reward.dtype), jnp.asarray(level.reshape(table.shape), jnp.int32))
 
 
-@jax.jit
+@inner(LOOPS)
 def measure(evaluator: Evaluator, log_policy: Array) -> dict[str, Array]:
     """Metrics of log_policy (S, A), each (), under the names of `banditlab.metrics`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from banditlab.llm import attention, decoder
 from banditlab.llm.config import DecoderConfig
 from banditlab.llm.decoder import Cache, Params
 from banditlab.llm.policy import Prompts, Responses
+from banditlab.numerics.compilation import LOOPS, inner
 
 
 class _Loop(NamedTuple):
@@ -54,7 +54,7 @@ def next_logits(
     return decoder.logits(config, params, hidden[:, 0]), seen
 
 
-@functools.partial(jax.jit, static_argnames=("config", "response_length", "eos"))
+@inner(LOOPS, static=("config", "response_length", "eos"))
 def generate(
     config: DecoderConfig,
     params: Params,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ from banditlab.llm.model import LanguageModel
 from banditlab.llm.policy import Prompts
 from banditlab.llm.tasks import Task
 from banditlab.numerics.adam import Moments
+from banditlab.numerics.compilation import LOOPS, inner
 
 
 class State(NamedTuple):
@@ -116,7 +116,7 @@ def draw_prompts(task: Task, key: Array, size: int) -> tuple[Array, Prompts]:
     return number, Prompts(*(leaf[number] for leaf in task.prompts))
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps", "total_steps", "batch_size"))
+@inner(LOOPS, static=("num_steps", "total_steps", "batch_size"))
 def _advance(model, state, task, key, learning_rate, *, num_steps, total_steps, batch_size):
     def one_step(carry, number):
         params, optimizer = carry

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -12,9 +10,10 @@ from banditlab.llm import generation, listing
 from banditlab.llm.config import DecoderConfig
 from banditlab.llm.decoder import Cache, Params
 from banditlab.llm.policy import Prompts
+from banditlab.numerics.compilation import LOOPS, inner
 
 
-@functools.partial(jax.jit, static_argnames=("config", "response_length", "eos"))
+@inner(LOOPS, static=("config", "response_length", "eos"))
 def log_prob_table(
     config: DecoderConfig, params: Params, prompts: Prompts, *, response_length: int, eos: int | None = None
 ) -> Array:

@@ -41,3 +41,8 @@ def outermost(fun: Callable[..., Any], *, optimized: bool = True) -> Callable[..
     """
     level = {} if optimized else {"xla_backend_optimization_level": 0}
     return jax.jit(fun, compiler_options={**OPTIONS, **level})
+
+
+def streaming(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """`outermost` for a program that is bound by memory traffic: with XLA's fusion emitters."""
+    return jax.jit(fun, compiler_options=dict.fromkeys(OPTIONS, True))

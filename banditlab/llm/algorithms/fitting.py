@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from banditlab.llm import adam, preference
 from banditlab.llm.algorithms import divergence, rounds
+from banditlab.numerics.compilation import LOOPS, inner
 
 STATIC = ("num_pairs", "num_epochs", "batch_size")
 # A key that no split of the run's can hit, and that the oracle does not use.
 _KL_STREAM = 2**31 - 2
 
 
-@functools.partial(jax.jit, static_argnames=STATIC)
+@inner(LOOPS, static=STATIC)
 def update(algorithm, model, reference, task, beta, key, state, learning_rate, *, num_pairs, num_epochs, batch_size):
     """The state after a round, what the round drew, and the mean loss () of the last pass."""
     key_pairs, key_order = jax.random.split(key)

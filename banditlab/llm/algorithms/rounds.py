@@ -17,6 +17,7 @@ from banditlab.llm.policy import Prompts, Responses
 from banditlab.llm.preference import Pairs
 from banditlab.llm.pretraining import draw_prompts
 from banditlab.llm.tasks import Task
+from banditlab.numerics.compilation import LOOPS, inner
 
 # A key that no split of the round's can hit.
 _CHOICE_STREAM = 2**31 - 1
@@ -97,7 +98,7 @@ def _two_each(
     return Responses(*(leaf[:size] for leaf in both)), Responses(*(leaf[size:] for leaf in both))
 
 
-@jax.jit
+@inner(LOOPS)
 def measure(model: LanguageModel, params: decoder.Params, drawn: Drawn, beta: Array) -> dict[str, Array]:
     """The policy on what the round drew, each () in the decoder's precision, and num_tokens; see `training.step`."""
     pairs = drawn.pairs

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -16,6 +14,7 @@ from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel, LanguageModel
 from banditlab.llm.pretraining import check_task
 from banditlab.llm.tasks import Task
+from banditlab.numerics.compilation import LOOPS, inner
 
 # A key that no split of the run's can hit.
 _ORACLE_STREAM = 2**31 - 1
@@ -162,7 +161,7 @@ def _check(
     return sizes, jnp.asarray(learning_rate, jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=("num_rounds", *fitting.STATIC))
+@inner(LOOPS, static=("num_rounds", *fitting.STATIC))
 def _train(algorithm, model, reference, task, evaluator, key, learning_rate, *, num_rounds, **sizes):
     def advance(state: State, _: None) -> tuple[State, dict[str, Array]]:
         given = (algorithm, model, reference, task, evaluator.env.beta, key)
@@ -188,7 +187,7 @@ def _num_labels(algorithm: Method, done: Array, num_pairs: int) -> Array:
     return jnp.where(algorithm.fresh, num_pairs * done.astype(jnp.int32), num_pairs)
 
 
-@jax.jit
+@inner(LOOPS)
 def _learn(algorithm, model, reference, task, key):
     """The reward model of Bradley-Terry labels on pairs from the reference."""
     true = presets.offline_dpo()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from scipy import special
 from banditlab import validation
 from banditlab.llm import listing
 from banditlab.llm.policy import Prompts, Responses, responses
+from banditlab.numerics.compilation import inner
 
 
 class LengthLaw(NamedTuple):
@@ -226,7 +226,7 @@ def skew_length(
     return _length_task(probs, wanted, num_symbols=num_symbols, num_prompts=num_prompts, slope=slope, beta=beta)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@inner("an eager call would dispatch its operations one by one", static="longest")
 def _length_law(log_policy: Array, lengths: Array, longest: int) -> LengthLaw:
     mass = jnp.zeros((log_policy.shape[0], longest + 1), log_policy.dtype).at[:, lengths].add(jnp.exp(log_policy))
     return LengthLaw(jnp.cumsum(mass[:, ::-1], axis=1)[:, ::-1], mass)
