@@ -6,6 +6,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from random_environments import random_environment, random_policy, random_wins
 from scipy.special import expit
@@ -13,6 +14,7 @@ from scipy.special import expit
 import banditlab as bl
 from banditlab import losses, policy_gradients, trajectories
 from banditlab.estimators import descent
+from banditlab.numerics import adam
 
 ENV = random_environment(3)
 WINS = random_wins(3, (3, 4))
@@ -219,6 +221,23 @@ def test_every_run_of_many_is_a_plain_loop_and_is_measured_where_asked():
     np.testing.assert_allclose(found["implicit_reward"][:, :, 0], rewards, atol=1e-14)
     assert found["gap"].shape == found["gradient_norm"].shape == (5, 3)
     assert found["status"].shape == (5,)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_is_optax_s_to_rounding(dtype):
+    params = {"weights": jnp.zeros((2, 3), dtype), "bias": jnp.zeros(3, dtype)}
+    theirs, state, ours = optax.scale_by_adam(), optax.scale_by_adam().init(params), adam.start(params)
+    rng = np.random.default_rng(0)
+    for scale in (1.0, 1e-6, 1e3, 1.0):
+        gradient = jax.tree.map(lambda leaf, by=scale: jnp.asarray(by * rng.standard_normal(leaf.shape), dtype), params)
+        with jax.numpy_dtype_promotion("standard"):
+            expected, state = theirs.update(gradient, state)
+        found, ours = adam.direction(gradient, ours)
+        assert jax.tree.structure(ours) == jax.tree.structure(state)
+        for name in params:
+            assert found[name].dtype == dtype
+            # Six roundings: of the two reciprocals, the two products, the root, the sum below the bar.
+            np.testing.assert_allclose(found[name], expected[name], rtol=8 * np.finfo(dtype).eps)
 
 
 # Arguments

@@ -11,6 +11,7 @@ import pytest
 
 import banditlab as bl
 from banditlab.algorithms.base import Algorithm
+from banditlab.didactic import policies, problem, training
 from benchmarks import reference
 
 ENV = bl.instances.staircase(3, start=1.0)
@@ -22,7 +23,16 @@ jax_settings.configure()
 import jax, numpy as np, banditlab as bl
 env = bl.instances.staircase(3, start=1.0)
 run = bl.simulate(bl.algorithms.on_policy_dpo(300, ridge=0.1), env, num_rounds=3, num_seeds=300, seed=5)
-leaves = jax.tree.leaves(run)
+rng = np.random.default_rng(0)
+bandit = bl.instances.tabular(rng.standard_normal((1, 20)))
+curves = bl.trajectories.paths(
+    bandit, rng.random((70, 1, 20, 20)), record_at=[5, 50], step_size=0.5, penalty=0.1, kl="rloo", num_samples=2
+)
+from banditlab.didactic import policies, problem, training
+shapes = {"num_steps": 10, "num_states": 4, "num_samples": 3, "on_policy": True}
+table = training.train("ipo", policies.tabular(), problem.problem(70.0), seeds=70, **shapes)
+network = training.train("ipo", policies.mlp(), problem.problem(70.0), seeds=3, **shapes)
+leaves = jax.tree.leaves((run, curves, table, network))
 digest = hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 print(json.dumps([len(jax.devices()), digest]))
 """
@@ -41,6 +51,24 @@ def test_results_are_bitwise_the_same_on_1_2_and_8_devices():
         outcomes.append(json.loads(done.stdout))
     assert [count for count, _ in outcomes] == [1, 2, 8]
     assert len({digest for _, digest in outcomes}) == 1
+
+
+def test_curves_are_bitwise_the_same_whatever_the_number_of_runs():
+    rng = np.random.default_rng(1)
+    bandit = bl.instances.tabular(rng.standard_normal((1, 20)))
+    wins, betas = rng.random((70, 1, 20, 20)), np.linspace(0.5, 2.0, 70)
+    settings = {"record_at": [3, 40], "step_size": 0.5, "penalty": 0.1}
+    assert bl.trajectories.block_size(bandit) == 32  # so that 70 runs are three blocks, the last one filled up
+    many = bl.trajectories.paths(bandit, wins, beta=betas, **settings)
+    for number in (1, 33):
+        few = bl.trajectories.paths(bandit, wins[:number], beta=betas[:number], **settings)
+        assert all(np.array_equal(few[name], many[name][:number]) for name in many)
+    shapes = {"num_steps": 10, "num_states": 4, "num_samples": 3, "on_policy": True}
+    for policy, most, least in ((policies.tabular(), 40, 5), (policies.mlp(), 3, 1)):
+        whole, part = (
+            training.train("ipo", policy, problem.problem(70.0), seeds=seeds, **shapes) for seeds in (most, least)
+        )
+        assert all(np.array_equal(part[name], whole[name][:least]) for name in ("reward", "kl_target", "status"))
 
 
 def test_results_are_bitwise_the_same_for_any_block_schedule():

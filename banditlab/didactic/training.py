@@ -1,19 +1,18 @@
 """Training runs of the didactic bandits: many seeds, settings and problems in one compiled call.
 
-Runs are cut into blocks that fit the cache, and every local device works on its own share of the blocks.
+Runs go in blocks of one fixed shape (`numerics.blocks`): how many runs there are, and how many devices share them,
+changes no bit of the result.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
 from banditlab import validation
@@ -24,13 +23,12 @@ from banditlab.didactic.problem import Problem
 from banditlab.didactic.run import Options, Schedule, run
 from banditlab.didactic.settings import DEFAULTS, Settings, checked
 from banditlab.estimators import Status
-from banditlab.numerics import compilation
+from banditlab.numerics import blocks, compilation
 
 __all__ = ["failures", "population", "train", "train_grid"]
 
-_AXIS = "devices"
 # Runs side by side: a table's are vectorised together; a network and its Adam moments fill a core's cache alone.
-_BLOCKS = {"tabular": 64, "mlp": 1}
+_BLOCKS = {"tabular": 32, "mlp": 1}
 
 
 class _Lane(NamedTuple):
@@ -77,9 +75,9 @@ def train_grid(
     """Adam on a loss of `losses.ALGORITHMS`, for G settings and problems and `seeds` seeds of each.
 
     On-policy, batch b of B states with N draws each comes from the policy as it is, and serves `reuse` gradient
-    steps. Offline, a data set is drawn once from the reference, and batches of B go round in it. Numbers (settings,
-    problems, reuse, refresh, seed, the steps recorded) do not recompile; G, seeds, R, B, N and names do. Settings
-    share the random numbers of a seed.
+    steps. Offline, a data set is drawn once from the reference, and batches of B go round in it. Settings share the
+    random numbers of a seed. G, the number of seeds and numbers (settings, problems, reuse, refresh, seed, the steps
+    recorded) do not recompile; R, B, N and names do.
 
     Args:
         algorithm: name in `losses.ALGORITHMS`.
@@ -158,22 +156,14 @@ def failures(results: dict[str, np.ndarray]) -> dict[str, int]:
 def _run_blocks(
     options, schedule, settings, problem, features, evaluation, seeds: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """All (setting, seed) runs, in blocks of one shape shared among the devices."""
-    count = problem.reward.shape[0] * seeds
-    setting, place = np.divmod(np.arange(count), seeds)
-    devices = tuple(jax.local_devices())
-    largest = _BLOCKS.get(options.policy.name, 1)
-    block = min(largest, 1 << (math.ceil(count / len(devices)) - 1).bit_length())
-    num_blocks = math.ceil(count / block / len(devices)) * len(devices)
-    # Runs that fill the last block repeat the last one.
-    order = np.minimum(np.arange(num_blocks * block), count - 1).reshape(num_blocks, block)
-    chosen = jax.tree.map(lambda leaf: leaf[setting[order]], (settings, problem))
-    lanes = _Lane(_keys(seed, seeds)[place[order]], *chosen)
-    results = _program(devices, options, block)(lanes, features, evaluation, schedule)
-    return {
-        name: np.asarray(leaf).reshape(num_blocks * block, *leaf.shape[2:])[:count].reshape(-1, seeds, *leaf.shape[2:])
-        for name, leaf in results.items()
-    }
+    """All (setting, seed) runs: name -> (G, seeds, ...)."""
+    setting, place = np.divmod(np.arange(problem.reward.shape[0] * seeds), seeds)
+    chosen = jax.tree.map(lambda leaf: leaf[setting], (settings, problem))
+    lanes = _Lane(_keys(seed, seeds)[place], *chosen)
+    devices, size = tuple(jax.local_devices()), _BLOCKS.get(options.policy.name, 1)
+    program = _program(devices, options, size)
+    results = blocks.run_lanes(program, devices, size, lanes, features, evaluation, schedule)
+    return {name: leaf.reshape(len(problem.reward), seeds, *leaf.shape[1:]) for name, leaf in results.items()}
 
 
 def _keys(seed: int, seeds: int) -> np.ndarray:
@@ -182,24 +172,15 @@ def _keys(seed: int, seeds: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=128)
-def _program(devices: tuple[Any, ...], options: Options, block: int):
-    """The compiled unit: blocks of runs, shared among the devices."""
+def _program(devices: blocks.Devices, options: Options, size: int):
+    """The compiled unit: one block of runs on every device."""
 
-    def on_device(lanes: _Lane, features: Array, evaluation: Array, schedule: Schedule) -> dict[str, Array]:
-        def one(lane: _Lane) -> dict[str, Array]:
-            return run(lane.key, lane.problem, lane.settings, features, evaluation, schedule, options)
+    def one(lane: _Lane, features: Array, evaluation: Array, schedule: Schedule) -> dict[str, Array]:
+        return run(lane.key, lane.problem, lane.settings, features, evaluation, schedule, options)
 
-        if block > 1:
-            return jax.lax.map(jax.vmap(one), lanes)
-        single = jax.lax.map(one, jax.tree.map(lambda leaf: leaf[:, 0], lanes))
-        return jax.tree.map(lambda leaf: leaf[:, None], single)
-
-    own, shared = PartitionSpec(_AXIS), PartitionSpec()
-    mesh = Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
-    specs = (own, shared, shared, shared)
-    program = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
     # A network's optimiser streams arrays that no cache holds, a table's does not.
-    return (compilation.streaming if options.policy.num_inputs else compilation.outermost)(program)
+    compiler = compilation.streaming if options.policy.num_inputs else compilation.outermost
+    return blocks.compiled(blocks.of_lanes(one, size), devices, num_shared=3, compiler=compiler)
 
 
 def _queries(steps: np.ndarray, reuse: int, options: Options) -> np.ndarray:

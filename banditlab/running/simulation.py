@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from banditlab import validation
 from banditlab.algorithms.base import Algorithm
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.metrics import METRICS, measure
-from banditlab.numerics import compilation
+from banditlab.numerics import blocks
 
 RECORDS = (*METRICS, "existence")
 
-Devices = tuple[Any, ...]  # of jax.Device, which is no type to the checker
-
 _PRNG = "threefry2x32"
-_DEVICE_AXIS = "devices"
 _BLOCK_CELLS = 2**17
 _BLOCK_LIMITS = (8, 128)
 
@@ -125,35 +121,26 @@ def simulate_grid(
     devices = tuple(jax.local_devices())
     block = block_size(envs[0])
     blocks_per_setting = math.ceil(num_seeds / block)
-    program = _program(devices, num_rounds, record_params, metrics)
     stride = 0 if common_seeds else blocks_per_setting * block
-    tasks = [(s, first_seed + s * stride + b * block) for s in range(len(settings)) for b in range(blocks_per_setting)]
-    results: list[Any] = []
-    for owners, seeds in _progress(
-        _batches(tasks, len(devices), block), progress, math.ceil(len(tasks) / len(devices))
-    ):
-        stacked = _place(settings, owners, devices)
-        results.append(program(*stacked, _shard(seeds, devices), jnp.uint32(seed)))
-        # Two calls in flight keep the devices busy; older ones move to the host, which bounds the memory.
-        if len(results) > 2:
-            results[-3] = jax.device_get(results[-3])
-    gathered = [jax.device_get(result) for result in results]
+    own = [
+        _Block(*jax.tree.map(np.asarray, setting), first_seed + place * stride + _seeds(b, block))
+        for place, setting in enumerate(settings)
+        for b in range(blocks_per_setting)
+    ]
+    program = _program(devices, num_rounds, record_params, metrics)
+    results = blocks.run(program, devices, own, jnp.uint32(seed), progress="simulating" if progress else "")
 
-    def assemble(*leaves: np.ndarray) -> np.ndarray:
-        lanes = np.concatenate(leaves)[: len(tasks)]
-        per_setting = lanes.reshape(len(settings), blocks_per_setting * block, *lanes.shape[2:])
-        return per_setting[:, :num_seeds]
+    def by_setting(lanes: np.ndarray) -> np.ndarray:
+        return lanes.reshape(len(settings), blocks_per_setting * block, *lanes.shape[2:])[:, :num_seeds]
 
-    measured, rows, params = jax.tree.map(assemble, *gathered)
+    measured, rows, params = jax.tree.map(by_setting, results)
     after = {name: values[..., 1:] for name, values in measured.items()}
     return Run(after | rows, {name: values[..., 0] for name, values in measured.items()}, params)
 
 
 def block_size(env: Environment) -> int:
     """Seeds per block: a function of S and A alone, so that results do not depend on the machine."""
-    smallest, largest = _BLOCK_LIMITS
-    cells = env.num_contexts * env.num_actions**2
-    return max(smallest, min(largest, 2 ** int(math.log2(max(1, _BLOCK_CELLS // cells)))))
+    return blocks.size(env.num_contexts * env.num_actions**2, _BLOCK_CELLS, _BLOCK_LIMITS)
 
 
 def trajectory(
@@ -190,46 +177,28 @@ def trajectory(
     return measured, rows, params
 
 
+class _Block(NamedTuple):
+    """One setting, and the seeds of a block."""
+
+    algorithm: Any
+    env: Any
+    seeds: Any
+
+
+def _seeds(place: int, block: int) -> np.ndarray:
+    return np.arange(place * block, (place + 1) * block, dtype=np.uint32)
+
+
 @functools.lru_cache(maxsize=64)
-def _program(devices: Devices, num_rounds: int, record_params: bool, metrics: tuple[str, ...]):
+def _program(devices: blocks.Devices, num_rounds: int, record_params: bool, metrics: tuple[str, ...]):
     """The compiled unit: one block of seeds on every device."""
     one = functools.partial(trajectory, num_rounds=num_rounds, record_params=record_params, metrics=metrics)
 
-    def on_device(algorithm: Algorithm, env: Environment, seeds: Array, seed: Array) -> Any:
-        algorithm, env, seeds = jax.tree.map(lambda leaf: leaf[0], (algorithm, env, seeds))
+    def seeds_of_block(own: _Block, seed: Array) -> Any:
         root = jax.random.key(seed, impl=_PRNG)
-        runs = jax.vmap(lambda index: one(algorithm, env, jax.random.fold_in(root, index)))(seeds)
-        return jax.tree.map(lambda leaf: leaf[None], runs)
+        return jax.vmap(lambda index: one(own.algorithm, own.env, jax.random.fold_in(root, index)))(own.seeds)
 
-    own, shared = PartitionSpec(_DEVICE_AXIS), PartitionSpec()
-    return compilation.outermost(
-        jax.shard_map(on_device, mesh=_mesh(devices), in_specs=(own, own, own, shared), out_specs=own, check_vma=False)
-    )
-
-
-def _mesh(devices: Devices) -> Mesh:
-    return Mesh(np.asarray(devices), (_DEVICE_AXIS,), axis_types=(AxisType.Auto,))
-
-
-def _shard(leaf: Any, devices: Devices) -> Array:
-    return jax.device_put(leaf, NamedSharding(_mesh(devices), PartitionSpec(_DEVICE_AXIS)))
-
-
-def _place(settings: list[tuple[Algorithm, Environment]], owners: tuple[int, ...], devices: Devices):
-    """The settings of one call, stacked over devices."""
-    chosen = [settings[owner] for owner in owners]
-    return jax.tree.map(lambda *leaves: _shard(np.stack([np.asarray(leaf) for leaf in leaves]), devices), *chosen)
-
-
-def _batches(
-    tasks: list[tuple[int, int]], num_devices: int, block: int
-) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-    """Tasks (setting, first seed) in groups of one per device; the last group repeats its last task."""
-    for start in range(0, len(tasks), num_devices):
-        group = tasks[start : start + num_devices]
-        group = group + [group[-1]] * (num_devices - len(group))
-        seeds = np.asarray([first for _, first in group], np.uint32)[:, None] + np.arange(block, dtype=np.uint32)
-        yield tuple(owner for owner, _ in group), seeds
+    return blocks.compiled(seeds_of_block, devices, num_shared=1)
 
 
 def _pair_up(algorithms: Sequence[Algorithm], envs: Sequence[Environment]) -> list[tuple[Algorithm, Environment]]:
@@ -249,11 +218,3 @@ def _pair_up(algorithms: Sequence[Algorithm], envs: Sequence[Environment]) -> li
             f"serves all; got {len(structures)} different ones"
         )
     return pairs
-
-
-def _progress(batches: Iterator[Any], shown: bool, total: int) -> Iterator[Any]:
-    if not shown:
-        return batches
-    from rich.progress import track
-
-    return iter(track(batches, total=total, description="simulating", transient=True))

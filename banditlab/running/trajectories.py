@@ -1,12 +1,12 @@
 """Training curves: many runs of `estimators.descent` and everything measured along them, in one compiled call.
 
-Runs are cut into blocks that fit the cache, and every local device works on its own share of the blocks.
+Runs go in blocks of one fixed shape (`numerics.blocks`), which depends on S and A only: how many runs there are, and
+how many devices share them, changes no bit of the result.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -14,19 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import ArrayLike
 
 from banditlab import losses, validation
 from banditlab.environment import Environment
 from banditlab.estimators.descent import check_options, descend
 from banditlab.metrics import METRICS, measure
-from banditlab.numerics import compilation
-from banditlab.running.simulation import block_size
+from banditlab.numerics import blocks
 
-__all__ = ["paths"]
+__all__ = ["block_size", "paths"]
 
-_AXIS = "devices"
+_BLOCK_CELLS = 2**14
+_BLOCK_LIMITS = (1, 64)
 
 
 class _Options(NamedTuple):
@@ -71,7 +70,7 @@ def paths(
 ) -> dict[str, np.ndarray]:
     """N runs of `descend`, one per win matrix, measured after R stated numbers of steps.
 
-    Changing numbers or the steps recorded does not recompile; N, R and shapes do.
+    Changing numbers, N or the steps recorded does not recompile; R and shapes do.
 
     Args:
         wins: (N, S, A, A).
@@ -98,14 +97,12 @@ def paths(
     masks = np.zeros((0, *table)) if groups is None else validation.array("groups", groups, ("num_groups", *table))
     dtype = env.features.dtype
     lanes = _lanes(env, wins, start, step_size, penalty, beta)
-    count, devices = len(lanes.place), tuple(jax.local_devices())
-    block = min(block_size(env), 1 << (math.ceil(count / len(devices)) - 1).bit_length())
-    num_blocks = math.ceil(count / block / len(devices)) * len(devices)
-    # Lanes that fill the last block repeat the last run.
-    order = np.minimum(np.arange(num_blocks * block), count - 1).reshape(num_blocks, block)
-    program = _program(devices, options)
-    results = program(
-        jax.tree.map(lambda leaf: leaf[order], lanes),
+    devices, size = tuple(jax.local_devices()), block_size(env)
+    return blocks.run_lanes(
+        _program(devices, options, size),
+        devices,
+        size,
+        lanes,
         env,
         np.asarray(_steps(record_at), np.int32),
         None if target is None else jnp.asarray(target, dtype),
@@ -113,8 +110,11 @@ def paths(
         jnp.asarray(tolerance, dtype),
         jnp.uint32(validation.index("seed", seed)),
     )
-    runs = num_blocks * block
-    return {name: np.asarray(leaf).reshape(runs, *leaf.shape[2:])[:count] for name, leaf in results.items()}
+
+
+def block_size(env: Environment) -> int:
+    """Runs per block: a function of S and A alone; larger blocks of larger tables leave the cache."""
+    return blocks.size(env.num_contexts * env.num_actions**2, _BLOCK_CELLS, _BLOCK_LIMITS)
 
 
 def _lanes(env: Environment, wins, start, step_size, penalty, beta) -> _Lane:
@@ -143,21 +143,14 @@ def _steps(record_at: ArrayLike) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(devices: tuple[Any, ...], options: _Options):
-    """The compiled unit: blocks of runs, shared among the devices."""
+def _program(devices: blocks.Devices, options: _Options, size: int):
+    """The compiled unit: one block of runs on every device."""
 
-    def on_device(lanes: _Lane, env: Environment, record_at, target, masks, tolerance, seed) -> dict[str, Array]:
+    def one(lane: _Lane, env: Environment, record_at, target, masks, tolerance, seed) -> dict[str, Array]:
         root = jax.random.key(seed, impl="threefry2x32")
+        return _run(root, lane, env, record_at, target, masks, tolerance, options)
 
-        def one(lane: _Lane) -> dict[str, Array]:
-            return _run(root, lane, env, record_at, target, masks, tolerance, options)
-
-        return jax.lax.map(jax.vmap(one), lanes)
-
-    own, shared = PartitionSpec(_AXIS), PartitionSpec()
-    mesh = Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
-    specs = (own, *(shared,) * 6)
-    return compilation.outermost(jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False))
+    return blocks.compiled(blocks.of_lanes(one, size), devices, num_shared=6)
 
 
 def _run(
