@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 
+from banditlab.command.training.configuration import Configuration, configure
+from banditlab.command.training.options import Options
 from banditlab.llm import algorithms, checkpoint, exact, pretraining
-from banditlab.llm.command.configuration import Configuration, configure
-from banditlab.llm.command.options import Options
 from benchmarks import timing
 
 _REPEATS = 5

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 import pytest
 
-from banditlab.llm import __main__ as command
+from banditlab.command.main import main
+from banditlab.command.training.folder import Folder
 from banditlab.llm import checkpoint
-from banditlab.llm.command.folder import Folder
 
 CHECKOUT = pathlib.Path(__file__).parents[1]
 CLOCK = {"seconds", "tokens_per_second"}
@@ -37,6 +37,10 @@ TINY = {
     "pretraining-steps": 4,
     "pretraining-batch-size": 8,
 }
+
+
+def train(arguments):
+    return main(["llm", "train", *arguments])
 
 
 def words(out, **options):
@@ -64,7 +68,7 @@ def final_arrays(out):
 def whole(tmp_path_factory):
     """The folder of a run that nothing stopped."""
     out = tmp_path_factory.mktemp("whole")
-    assert command.main(words(out)) == 0
+    assert train(words(out)) == 0
     return out
 
 
@@ -74,7 +78,7 @@ def refusal(capsys):
 
     def run(arguments):
         capsys.readouterr()
-        assert command.main(arguments) == 2
+        assert train(arguments) == 2
         printed = capsys.readouterr()
         assert printed.err.startswith("error: ")
         assert printed.err.count("\n") == 1
@@ -120,23 +124,23 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(whole, tmp_path, stop):
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, lambda *now: now == stop)
         with pytest.raises(Killed):
-            command.main(words(tmp_path))
+            train(words(tmp_path))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"round": 9')  # half a line, as a kill may leave it
     (tmp_path / "rounds" / "9.saving.orbax-checkpoint-tmp").mkdir(parents=True)
-    assert command.main(words(tmp_path)) == 0
+    assert train(words(tmp_path)) == 0
     assert rows(tmp_path) == rows(whole)
     assert final_arrays(tmp_path) == final_arrays(whole)
     assert sorted(path.name for path in (tmp_path / "rounds").iterdir()) == ["2", "3"]
 
 
 def test_more_rounds_go_on_where_fewer_ended(whole, tmp_path, capsys):
-    assert command.main(words(tmp_path, num_rounds=1)) == 0
-    assert command.main(words(tmp_path)) == 0
+    assert train(words(tmp_path, num_rounds=1)) == 0
+    assert train(words(tmp_path)) == 0
     assert "going on after round 1" in capsys.readouterr().out
     assert rows(tmp_path) == rows(whole)
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    assert command.main(words(tmp_path)) == 0
+    assert train(words(tmp_path)) == 0
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
@@ -167,7 +171,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(whole, tmp_p
     assert f"checkpoint '{tmp_path / 'rounds' / '3'}' is truncated or damaged" in refusal(words(tmp_path))
     if how == "truncated":
         subprocess.run(["rm", "-r", tmp_path / "rounds" / "3"], check=True)
-        assert command.main(words(tmp_path)) == 0
+        assert train(words(tmp_path)) == 0
         assert rows(tmp_path) == rows(whole)
 
 
@@ -179,7 +183,7 @@ def test_metrics_that_lack_a_round_are_refused(whole, tmp_path, refusal):
 
 
 REFUSED = {
-    "--task must be one of habit-target, .*; got 'min-lenght'; did you mean 'min-length'": {"task": "min-lenght"},
+    "--task 'min-lenght' is not known; did you mean 'min-length'": {"task": "min-lenght"},
     "--method must be one of offline-dpo, .*; got 'dpo2'": {"method": "dpo2"},
     "--preset must be one of smoke, default, paper; got 'big'": {"preset": "big"},
     "--num-rounds must be a whole number; got '1.5'": {"num_rounds": 1.5},
@@ -196,10 +200,11 @@ REFUSED = {
     "--corpus-noise does not apply to --task min-length, which takes --num-symbols": {"corpus_noise": 0.1},
     "--penalty does not apply to --method on-policy-dpo, which takes --oracle": {"penalty": 1},
     "--penalty must be non-negative": {"method": "hypo", "penalty": -1},
-    "--compute-dtype must be one of float32, bfloat16; got 'float8'": {"compute_dtype": "float8"},
+    "--compute-dtype 'float8' is not known; did you mean 'float32' or 'bfloat16'": {"compute_dtype": "float8"},
     "--target-prob does not apply to --task min-length": {"target_prob": 0.5},
     "prompt and response must fit context_length = 2; got 1 [+] 2 tokens": {"context_length": 2},
     "--num-key-value-heads must divide num_heads = 1": {"num_key_value_heads": 2},
+    "unrecognized options: --nonsense [(]`.* llm train --help`[)]": {"nonsense": 1},
     "--out must be a writable folder; got '/dev/null/x' [(]Not a directory[)]": {},
 }
 

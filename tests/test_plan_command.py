@@ -10,7 +10,7 @@ import pytest
 
 from banditlab import planner
 from banditlab.command import main
-from banditlab.planner.command import data as plan_data
+from banditlab.command.planning import data as plan_data
 from experiments import CHECKOUT
 
 EXAMPLE = example_comparisons.example()
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, capsys):
 
 
 def test_an_interrupted_write_leaves_no_half_written_file(tmp_path, capsys, monkeypatch):
-    planning = importlib.import_module("banditlab.planner.command.planning")
+    planning = importlib.import_module("banditlab.command.planning.running")
 
     def full(path, content):
         raise OSError(28, "No space left on device")

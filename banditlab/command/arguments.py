@@ -1,6 +1,10 @@
-"""Typed arguments of the command: presets, fields that are set, numbers; each refused in one line."""
+"""Typed values of the command line: what cannot be used is refused in one line that names the argument."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tyro.constructors import PrimitiveConstructorSpec
@@ -8,42 +12,54 @@ from tyro.constructors import PrimitiveConstructorSpec
 from banditlab.errors import CommandLineError, unknown
 
 
-def one_of(argument: str, choices: Sequence[str]) -> PrimitiveConstructorSpec[str]:
-    """A string out of ``choices``."""
+def flag(name: str) -> str:
+    """The option of a field: --num-rounds for num_rounds."""
+    return "--" + name.replace("_", "-")
+
+
+def one_of(argument: str, choices: Sequence[str], default: str = "") -> PrimitiveConstructorSpec[Any]:
+    """A string out of ``choices``, dashes and underscores alike; ``default`` is what the help calls None."""
+    shown = [choice.replace("_", "-") for choice in choices]
 
     def parse(word: str) -> str:
-        if word not in choices:
-            raise CommandLineError(unknown(argument, word, choices))
-        return word
+        name = word.replace("_", "-")
+        if name not in shown:
+            raise CommandLineError(unknown(argument, word, shown))
+        return choices[shown.index(name)]
 
-    return _spec("{" + ",".join(choices) + "}", parse, str)
-
-
-def real(argument: str, *, zero: bool = False) -> PrimitiveConstructorSpec[float]:
-    """A finite number above zero, or zero too where allowed."""
-
-    def parse(word: str) -> float:
-        try:
-            number = float(word)
-        except ValueError:
-            number = float("nan")
-        if not (0 < number < float("inf") or (zero and number == 0)):
-            wanted = "at least zero" if zero else "positive"
-            raise CommandLineError(f"{argument} must be a finite number, {wanted}; got {word!r}")
-        return number
-
-    return _spec("FLOAT", parse, repr)
+    return _spec("{" + ",".join(shown) + "}", parse, default, lambda value: value.replace("_", "-"))
 
 
-def count(argument: str, largest: int) -> PrimitiveConstructorSpec[int]:
-    """A whole number from 1 to ``largest``."""
+def real(
+    argument: str, default: str = "", *, positive: bool = False, zero: bool = False
+) -> PrimitiveConstructorSpec[Any]:
+    """A number; with ``positive`` a finite one above zero, with ``zero`` one that is zero too.
 
-    def parse(word: str) -> int:
-        if not (word.isdecimal() and 1 <= int(word) <= largest):
-            raise CommandLineError(f"{argument} must be a whole number from 1 to {largest}; got {word!r}")
-        return int(word)
+    Without either, its range is the library's to check.
+    """
+    wanted = "a finite number, at least zero" if zero else "a finite number, positive" if positive else "a number"
 
-    return _spec("INT", parse, str)
+    def fits(number: float) -> bool:
+        return not (positive or zero) or (math.isfinite(number) and (number > 0 or (zero and number == 0)))
+
+    return _spec("FLOAT", _read(argument, float, wanted, fits), default, repr)
+
+
+def whole(argument: str, default: str = "", *, largest: int = 0) -> PrimitiveConstructorSpec[Any]:
+    """A whole number; with ``largest`` one from 1 to it, without, its range is the library's to check."""
+    wanted = f"a whole number from 1 to {largest}" if largest else "a whole number"
+    return _spec("INT", _read(argument, int, wanted, lambda number: not largest or 1 <= number <= largest), default)
+
+
+def truth(argument: str, default: str = "") -> PrimitiveConstructorSpec[Any]:
+    """true or false."""
+    words = {"true": True, "false": False}
+    return _spec("{true,false}", _read(argument, words.__getitem__, "true or false"), default)
+
+
+def place(default: str) -> PrimitiveConstructorSpec[Any]:
+    """A path."""
+    return _spec("DIR", Path, default)
 
 
 def settings(words: Sequence[str]) -> Mapping[str, str]:
@@ -59,11 +75,28 @@ def settings(words: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _spec(metavar: str, parse: Callable[[str], Any], spelled: Callable[[Any], str]) -> PrimitiveConstructorSpec[Any]:
+def _read(
+    argument: str, kind: Callable[[str], Any], wanted: str, fits: Callable[[Any], bool] = lambda value: True
+) -> Callable[[str], Any]:
+    def parse(word: str) -> Any:
+        try:
+            value = kind(word)
+        except (ValueError, KeyError):
+            value = None
+        if value is None or not fits(value):
+            raise CommandLineError(f"{argument} must be {wanted}; got {word!r}")
+        return value
+
+    return parse
+
+
+def _spec(
+    metavar: str, parse: Callable[[str], Any], default: str, spelled: Callable[[Any], str] = str
+) -> PrimitiveConstructorSpec[Any]:
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
         instance_from_str=lambda words: parse(words[0]),
-        is_instance=lambda value: isinstance(value, (str, int, float)),
-        str_from_instance=lambda value: [spelled(value)],
+        is_instance=lambda value: value is None or isinstance(value, (str, int, float, Path)),
+        str_from_instance=lambda value: [default if value is None else spelled(value)],
     )

@@ -36,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         what = f"'{error.filename}': " if error.filename else ""
         errors.print(f"error: {what}{error.strerror or error}")
         return 2
-    except KeyboardInterrupt:
-        errors.print("interrupted; finished shards are kept and will be reused")
+    except KeyboardInterrupt as stop:
+        errors.print(f"interrupted; {stop or 'finished shards are kept and will be reused'}")
         return 130
 
 
@@ -51,6 +51,6 @@ def program() -> str:
 def _llm(words: list[str]) -> int:
     if words[:1] != ["train"]:
         raise CommandLineError(f"llm must be followed by train; got {' '.join(words) or 'nothing'}")
-    from banditlab.llm.__main__ import main as train
+    from banditlab.command.training.verb import train
 
-    return train(words[1:])
+    return train(words[1:], f"{program()} llm train")

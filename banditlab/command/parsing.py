@@ -5,11 +5,13 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from tyro.extras import SubcommandApp
 
 from banditlab.errors import CommandLineError, unknown
+
+Parsed = TypeVar("Parsed")
 
 # A line that names an argument: "--data PATH", "NAME".
 _NAMED = re.compile(r"(--[a-z-]+ )?[A-Z]+")
@@ -33,10 +35,15 @@ def parsed(app: SubcommandApp, arguments: Sequence[str], prog: str, description:
     verbs = tuple(app._subcommands)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in verbs:
         raise CommandLineError(unknown("VERB", arguments[0], verbs, f" (`{prog} --help`)"))
+    return in_one_line(lambda: app.cli(args=list(arguments), prog=prog, description=description), prog)
+
+
+def in_one_line(parse: Callable[[], Parsed], prog: str) -> Parsed:
+    """What tyro's ``parse`` returns; its refusal, a box of many lines, as a CommandLineError."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return app.cli(args=list(arguments), prog=prog, description=description)
+            return parse()
     except SystemExit as stop:
         if not stop.code:
             raise

@@ -1,4 +1,4 @@
-"""The verbs of the command. They import what they need themselves: `--help` answers without loading JAX."""
+"""The verbs of the command. They import what they need themselves, when they are called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from banditlab.command.arguments import count, one_of, real
+from banditlab.command.arguments import one_of, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
 from banditlab.command.reporting import report, say
@@ -136,7 +136,7 @@ def verify(names: Names = (), preset: Preset = "default", sets: Sets = (), outpu
 def confirm(
     names: Names,
     preset: Preset = "default",
-    arms: Annotated[int, count("--arms", 1_000_000)] = 2,
+    arms: Annotated[int, whole("--arms", largest=1_000_000)] = 2,
     output: Folder = None,
 ) -> int:
     """Compute a sample of the committed tables' shards again, and note in the records that they are equal.
@@ -195,9 +195,9 @@ def show(name: Name, preset: Preset = "default", sets: Sets = (), output: Folder
 def plan(
     data: Annotated[Path, arg(metavar="FILE")],
     features: Annotated[Path | None, arg(metavar="FILE")] = None,
-    kl: Annotated[float, real("--kl")] = 0.01,
-    num_next: Annotated[int, count("--next", 1_000_000), arg(name="next")] = 100,
-    beta: Annotated[float, real("--beta")] = 1.0,
+    kl: Annotated[float, real("--kl", positive=True)] = 0.01,
+    num_next: Annotated[int, whole("--next", largest=1_000_000), arg(name="next")] = 100,
+    beta: Annotated[float, real("--beta", positive=True)] = 1.0,
     ridge: Annotated[float, real("--ridge", zero=True)] = 0.0,
     out: Path = Path("results") / "plan",
 ) -> int:
@@ -220,9 +220,9 @@ def plan(
       out: Folder for the files.
     """
     configure()
-    from banditlab.planner.command import planning
+    from banditlab.command.planning import running
 
-    for path in planning.run(data, features, kl=kl, num_next=num_next, beta=beta, ridge=ridge, output=out):
+    for path in running.run(data, features, kl=kl, num_next=num_next, beta=beta, ridge=ridge, output=out):
         say(str(path))
     return 0
 

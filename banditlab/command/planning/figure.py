@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from banditlab import plotting
+from banditlab.command.planning.report import EXISTENCE, NAMES, number
 from banditlab.planner import Plan
-from banditlab.planner.command.report import EXISTENCE, NAMES, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

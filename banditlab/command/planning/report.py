@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
+from banditlab.command.planning.data import PlanData
 from banditlab.planner import Plan
-from banditlab.planner.command.data import PlanData
 
 NAMES = {
     "data": "these data's pairs",

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from banditlab import planner, plotting
+from banditlab.command.planning import figure as plan_figure
+from banditlab.command.planning import report as plan_report
+from banditlab.command.planning.data import PlanData, read
 from banditlab.errors import CommandLineError, require_writable
 from banditlab.planner import Plan
-from banditlab.planner.command import figure as plan_figure
-from banditlab.planner.command import report as plan_report
-from banditlab.planner.command.data import PlanData, read
 from banditlab.store import plain, sha256_of_bytes, write_atomically
 
 

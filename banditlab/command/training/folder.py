@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from banditlab.command.arguments import flag
+from banditlab.errors import CommandLineError, require_writable
 from banditlab.llm import checkpoint
-from banditlab.llm.command.arguments import CommandLineError, flag, require_writable
 
 try:
     import fcntl
@@ -35,7 +36,7 @@ class Folder:
         Raises:
             CommandLineError: if the folder cannot be written to, or another run is writing to it.
         """
-        require_writable("out", self.root)
+        require_writable("--out", self.root)
         with (self.root / ".lock").open("w") as lock:
             try:
                 if fcntl is not None:

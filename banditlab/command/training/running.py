@@ -12,10 +12,10 @@ from jax import Array
 from rich.console import Console
 from rich.progress import Progress
 
+from banditlab.command.training.configuration import Configuration, refused
+from banditlab.command.training.folder import Folder
 from banditlab.llm import algorithms, checkpoint, decoder, exact, pretraining
 from banditlab.llm.algorithms import State
-from banditlab.llm.command.configuration import Configuration, refused
-from banditlab.llm.command.folder import Folder
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel
 from banditlab.numerics import compilation

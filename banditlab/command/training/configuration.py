@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from banditlab import validation
+from banditlab.command.arguments import flag
+from banditlab.command.training.options import COMMON, PRESETS, Options
+from banditlab.errors import CommandLineError
 from banditlab.llm.algorithms import METHODS, Method
-from banditlab.llm.command.arguments import CommandLineError, flag
-from banditlab.llm.command.options import COMMON, PRESETS, Options
 from banditlab.llm.config import DecoderConfig
 from banditlab.llm.model import EnumerableModel
 from banditlab.llm.tasks import TASKS, Task, model_options

@@ -1,0 +1,41 @@
+"""`llm train`: from the words to a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from banditlab.command.parsing import in_one_line
+from banditlab.command.training.configuration import configure
+from banditlab.command.training.folder import Folder
+from banditlab.command.training.options import Options
+from banditlab.command.training.running import run
+from banditlab.errors import CommandLineError
+from banditlab.llm.checkpoint import CheckpointError
+
+
+def train(words: list[str], prog: str) -> int:
+    """Train as the words say; 0.
+
+    Raises:
+        CommandLineError: for words that cannot be done, and a checkpoint that cannot be gone on from.
+        KeyboardInterrupt: when interrupted, with what the user is to do.
+    """
+    options = in_one_line(lambda: tyro.cli(Options, args=words, prog=prog), prog)
+    folder = Folder(options.out or _default_folder(options))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    try:
+        run(configure(options), folder, console)
+    except CheckpointError as error:
+        raise CommandLineError(str(error)) from error
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("the same command goes on from the last whole round") from stop
+    console.print(f"done: {folder.metrics}")
+    return 0
+
+
+def _default_folder(options: Options) -> Path:
+    name = f"{options.task}-{options.method}-{options.preset}-{options.seed}"
+    return Path("results") / "llm" / name.replace("_", "-")
