@@ -100,7 +100,7 @@ def train_grid(
             these increasing step counts, the last of them num_steps.
         record_policy: also return log_policy.
         num_eval: evaluation states of a policy that reads them.
-        seed: root of all randomness; seed i depends on (seed, i) alone, up to rounding.
+        seed: root of all randomness; seed i depends on (seed, i) alone.
 
     Returns:
         name -> array. (G, seeds, R): reward E_pi R, kl_reference KL(pi || pi_ref), kl_target KL(pi || pi*) at beta
