@@ -125,7 +125,7 @@ class Environment:
         fields: dict[str, Any] = {k: None if v is None else jnp.asarray(v, dtype) for k, v in given.items()}
         return cls(**fields)
 
-    def replace(self, **changes: Any) -> Environment:
+    def replace(self, **changes: ArrayLike | None) -> Environment:
         """A copy with some of `create`'s arguments changed: validated, unless a change is a traced value.
 
         Giving `reward` drops `target_params` and the other way round. Changing `beta` keeps whichever of
@@ -140,7 +140,7 @@ class Environment:
         if not validation.is_concrete((changes, self)):
             dtype = self.features.dtype
             return dataclasses.replace(self, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), changes))
-        kept = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes
+        kept: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes
         kept["reward"] = kept.pop("given_reward")
         del kept["difference_basis"]
         return type(self).create(**kept, unidentified="allow")

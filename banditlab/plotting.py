@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
 import numpy as np
 
@@ -90,13 +90,24 @@ def style() -> Iterator[None]:
         yield
 
 
+class Subplots(TypedDict, total=False):
+    """Matplotlib's arguments of a grid of axes."""
+
+    sharex: bool | Literal["none", "all", "row", "col"]
+    sharey: bool | Literal["none", "all", "row", "col"]
+    squeeze: bool
+    width_ratios: Sequence[float]
+    height_ratios: Sequence[float]
+    gridspec_kw: dict[str, Any]
+
+
 def figure(
     num_rows: int = 1,
     num_columns: int = 1,
     *,
     width: float = COLUMN_WIDTH,
     height: float = 2.3,
-    **subplots: Any,
+    **subplots: "Unpack[Subplots]",
 ) -> "tuple[Figure, Any]":
     """A figure in the project's style with its axes, laid out so that labels never overlap.
 
@@ -110,7 +121,7 @@ def figure(
 
     with style():
         made = Figure(figsize=(width, height), layout="constrained")
-        return made, made.subplots(num_rows, num_columns, **subplots)
+        return made, made.subplots(num_rows, num_columns, **cast(dict[str, Any], subplots))
 
 
 def band(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,23 @@ class Options(NamedTuple):
     num_samples: int
     optimizer: Literal["gradient", "adam"]
     branch: batches.Branch
+
+
+class GradientOptions(TypedDict, total=False):
+    """Keyword arguments of `hypo`, as `gradient_dpo` passes them on."""
+
+    kl: Literal["exact", "rloo", "reinforce"]
+    num_samples: int
+    num_steps: int
+    step_size: float
+    beta: float | None
+    loss: Literal["dpo", "ipo"]
+    margin: float
+    optimizer: Literal["gradient", "adam"]
+    tolerance: float
+    labeller: preferences.Labeller
+    max_pairs: float | None
+    name: str
 
 
 def hypo(
@@ -98,7 +115,7 @@ def hypo(
     )
 
 
-def gradient_dpo(num_pairs: float, **options) -> Algorithm:
+def gradient_dpo(num_pairs: float, **options: Unpack[GradientOptions]) -> Algorithm:
     """Offline DPO (or IPO) by descent to a stated budget: `hypo` without its penalty; options as there."""
     return hypo(num_pairs, 0.0, **{"name": "gradient_dpo", **options})
 

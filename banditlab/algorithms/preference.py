@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict, Unpack
 
 from jax import Array
 from jax.tree_util import Partial
@@ -23,6 +23,28 @@ class Options(NamedTuple):
     center: str
     capped: bool
     branch: batches.Branch
+
+
+class DPOOptions(TypedDict, total=False):
+    """Keyword arguments of `dpo`, as the algorithms built on it pass them on."""
+
+    labeller: preferences.Labeller
+    ridge: float
+    center: Literal["previous", "reference"]
+    max_norm: float
+    pooled: bool | float
+    max_pairs: float | None
+    name: str
+
+
+class OnPolicyOptions(TypedDict, total=False):
+    """`DPOOptions` but for those that `on_policy_dpo` names itself."""
+
+    labeller: preferences.Labeller
+    center: Literal["previous", "reference"]
+    max_norm: float
+    max_pairs: float | None
+    name: str
 
 
 def dpo(
@@ -79,7 +101,7 @@ def dpo(
     )
 
 
-def offline_dpo(num_pairs: float, **options) -> Algorithm:
+def offline_dpo(num_pairs: float, **options: Unpack[DPOOptions]) -> Algorithm:
     """Offline DPO: `num_pairs` labels a round from the never-refreshed pi_0, refitted on all of them.
 
     After k rounds it has fitted one data set of k num_pairs labels. Options as in `dpo`.
@@ -87,12 +109,14 @@ def offline_dpo(num_pairs: float, **options) -> Algorithm:
     return dpo(samplers.initial, num_pairs, **{"pooled": True, "name": "offline_dpo", **options})
 
 
-def on_policy_dpo(num_pairs: float, ridge: float = 0.0, pooled: bool | float = False, **options) -> Algorithm:
+def on_policy_dpo(
+    num_pairs: float, ridge: float = 0.0, pooled: bool | float = False, **options: Unpack[OnPolicyOptions]
+) -> Algorithm:
     """On-policy DPO: both actions from pi_k; fresh batches by default. Options as in `dpo`."""
     return dpo(samplers.on_policy, num_pairs, ridge=ridge, pooled=pooled, **{"name": "on_policy_dpo", **options})
 
 
-def uniform_dpo(num_pairs: float, **options) -> Algorithm:
+def uniform_dpo(num_pairs: float, **options: Unpack[DPOOptions]) -> Algorithm:
     """DPO on uniform pairs, refitted on all labels so far. Options as in `dpo`."""
     return dpo(samplers.uniform, num_pairs, **{"pooled": True, "name": "uniform_dpo", **options})
 
@@ -101,7 +125,7 @@ def hybrid_dpo(
     num_pairs: float,
     scheme: Literal["paired", "mixture", "design"] = "paired",
     design: designs.Design | None = None,
-    **options,
+    **options: Unpack[DPOOptions],
 ) -> Algorithm:
     """The hybrid sampler on a preferential G-optimal design, in its three readings.
 

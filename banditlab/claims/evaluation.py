@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from banditlab.claims import registry, running
 from banditlab.claims.experiment import Experiment, Tables
@@ -46,7 +47,7 @@ def evaluate(
     *,
     output: Path | None = None,
     fresh: bool = False,
-    **settings: Any,
+    **settings: ArrayLike | Instance | None,
 ) -> Outcome:
     """Compute a claim, with finished shards reused, and ask its checks; the same as `banditlab run` and `verify`.
 
@@ -72,7 +73,7 @@ def evaluate(
     return Outcome(selection, tables, experiment.checked(tables), selection.fresh.record())
 
 
-def _as_typed(value: Any) -> str:
+def _as_typed(value: ArrayLike | Instance | None) -> str:
     """A value as ``--set`` takes it; NumPy's scalars and arrays as Python's."""
     if isinstance(value, (str, Instance)):
         return str(value)

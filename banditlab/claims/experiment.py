@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from banditlab.claims.columns import Columns, described
 from banditlab.errors import ClaimError
@@ -46,8 +46,8 @@ class Experiment(Generic[Config]):
     claim: str
     presets: Mapping[str, Config]
     run: Callable[[Config, Shards], Tables]
-    check: Callable[[Any], list[Check]]
-    plot: Callable[[Any], Figure]
+    check: Callable[[Table], list[Check]] | Callable[[dict[str, Table]], list[Check]]
+    plot: Callable[[Table], Figure] | Callable[[dict[str, Table]], Figure]
     columns: Columns
     name: str = ""
     family: str = ""
@@ -106,7 +106,7 @@ class Experiment(Generic[Config]):
         """What ``check`` returns; ClaimError when that is no list of checks."""
         from banditlab.claims.checks import Check
 
-        found = self.check(tables)
+        found = cast("Callable[[Tables], list[Check]]", self.check)(tables)
         if not isinstance(found, (list, tuple)) or not all(isinstance(check, Check) for check in found):
             raise self._returned("check", "a list of Check", found)
         return list(found)
@@ -118,7 +118,7 @@ class Experiment(Generic[Config]):
         from banditlab import plotting
 
         with plotting.style():
-            found = self.plot(tables)
+            found = cast("Callable[[Tables], Figure]", self.plot)(tables)
         if not isinstance(found, Figure):
             raise self._returned("plot", "a matplotlib Figure", found)
         return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from banditlab.claims.experiment import Tables, as_returned, by_part
 from banditlab.store import Table, sha256_of_bytes, write_atomically
+from banditlab.store.provenance import Jsonable
 
 DRAWN = (".png", ".svg", ".pdf")
 _NUMBERS = re.compile(r"\[((?:\s*-?\d+,?)+)\s*\]")
@@ -101,10 +102,11 @@ class Result:
 
 def _is_record(found: Any) -> bool:
     """Whether JSON data has the shape of a record, as far as anything here reads it."""
-    if not (_maps(found, "tables") and found["tables"] and _maps(found["tables"])):
+    tables = found.get("tables") if _maps(found) else None
+    if not (isinstance(tables, dict) and tables):
         return False
-    parts, samples, cost = found["tables"].values(), found.get("confirmed", []), found.get("cost", {})
-    columns = [part.get("columns", {}) if _maps(part) else None for part in parts]
+    parts, samples, cost = tables.values(), found.get("confirmed", []), found.get("cost", {})
+    columns: list[Any] = [part.get("columns", {}) if _maps(part) else None for part in parts]
     return (
         all(_maps(entries) and all(map(_maps, entries.values())) for entries in columns)
         and isinstance(samples, list)
@@ -119,7 +121,7 @@ def _maps(value: Any, *keys: str) -> bool:
     return isinstance(value, dict) and set(keys) <= set(value)
 
 
-def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, Jsonable]]) -> dict[str, Jsonable]:
     """Part -> checksum, number of rows and data dictionary, for a record."""
     return {
         part: {"sha256": sha256_of_bytes(table.to_csv()), "rows": len(table), "columns": dictionary[part]}

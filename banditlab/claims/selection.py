@@ -14,6 +14,7 @@ from banditlab.claims.ranges import require_sensible
 from banditlab.claims.result_files import Result
 from banditlab.claims.settings import changed, spelled
 from banditlab.store import config_hash
+from banditlab.store.provenance import Dataclass
 
 _LONGEST = 80  # characters of a folder's name
 
@@ -30,7 +31,7 @@ class Selection:
 
     experiment: Experiment
     preset: str
-    config: object
+    config: Dataclass
     settings: Mapping[str, str]
     output: Path | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,16 @@ from banditlab.didactic.settings import Settings
 
 
 def sizes(
-    algorithm, num_steps, num_states, num_samples, seeds, reuse, refresh, dataset, minibatch, on_policy
+    algorithm: str,
+    num_steps: int,
+    num_states: int,
+    num_samples: int,
+    seeds: int,
+    reuse: int,
+    refresh: int,
+    dataset: int | None,
+    minibatch: int | None,
+    on_policy: bool,
 ) -> tuple[int, int, int, int]:
     """(B, N, minibatch, M or 0) as checked ints."""
     for name, value in (("num_steps", num_steps), ("seeds", seeds), ("reuse", reuse), ("refresh", refresh)):
@@ -60,7 +69,8 @@ def steps(num_steps: int, record_every: int | None, record_at: Sequence[int] | N
 def grid(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
     """Both with a leading axis G, as NumPy arrays of the working precision."""
     precision = jnp.result_type(float)
-    table = Problem(*(np.atleast_2d(np.asarray(leaf, precision)) for leaf in problem))
+    # NumPy arrays stand in for JAX's until the program takes them.
+    table = Problem(*(cast(Any, np.atleast_2d(np.asarray(leaf, precision))) for leaf in problem))
     reward = validation.array("problem.reward", table.reward, ("num_settings", "num_actions"))
     validation.array(
         "problem.log_reference", table.log_reference, ("num_settings", reward.shape[1]), minus_infinity=True
@@ -71,11 +81,11 @@ def grid(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
         raise ValueError(
             f"settings and problem must be scalars or agree on the number of settings; got {sorted(lengths)}"
         )
-    wide = Problem(*(np.broadcast_to(leaf, (size, leaf.shape[1])) for leaf in table))
+    wide = Problem(*(cast(Any, np.broadcast_to(leaf, (size, leaf.shape[1]))) for leaf in table))
     return Settings(*(np.broadcast_to(np.asarray(value, precision), size) for value in settings)), wide
 
 
-def check_threshold(threshold: Any, problem: Problem, label_mode: str) -> None:
+def check_threshold(threshold: np.ndarray, problem: Problem, label_mode: str) -> None:
     """ValueError if the threshold drops every pair of actions that the reference plays."""
     played = np.isfinite(problem.log_reference)
     best = np.where(played, problem.reward, -np.inf).max(axis=1)

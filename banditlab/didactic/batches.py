@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax import Array
 
 from banditlab.didactic import generator, pairs
 from banditlab.didactic.pairs import Labels
-from banditlab.didactic.policies import Policy
+from banditlab.didactic.policies import Params, Policy
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 
@@ -38,8 +38,8 @@ class Batch(NamedTuple):
 def draw(
     key: Array,
     index: Array,
-    policy: Policy,
-    params: Any,
+    policy: Policy[Params],
+    params: Params | None,
     problem: Problem,
     settings: Settings,
     num_states: int,

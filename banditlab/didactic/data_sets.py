@@ -19,7 +19,8 @@ def actions(bandit: Problem, num_states: int, num_samples: int, seeds: int, seed
         arguments = (policies.tabular(), None, bandit, Settings(), num_states, num_samples, None, bandit.reward)
         return batches.draw(key, jnp.uint32(0), *arguments).actions
 
-    return np.asarray(inner("an eager call would dispatch its operations one by one")(jax.vmap(one))(keys))
+    drawn = inner("an eager call would dispatch its operations one by one")(jax.vmap(one))(jnp.asarray(keys))
+    return np.asarray(drawn)
 
 
 def winner_laws(bandit: Problem, num_states: int, num_samples: int, seeds: int, seed: int) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
 def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -> np.ndarray:
     """(2, N) change of log(pi_1/pi_2), actions 0 and 1, in one step forward and one reverse."""
     start = log_softmax(logits, axis=1)
-    moved = np.asarray(after_steps(start, log_target, np.float64(step)))
+    moved = np.asarray(after_steps(jnp.asarray(start), jnp.asarray(log_target), jnp.float64(step)))
     return (moved[:, :, 0] - moved[:, :, 1]) - (start[:, 0] - start[:, 1])
 
 
@@ -51,7 +51,7 @@ def mass_changes(log_policy: np.ndarray, log_target: np.ndarray, group: np.ndarr
     # log pi(group) of the step less that of the start loses digits by cancellation; it is log1p of a small number.
     changes, start = [], log_softmax(log_policy, axis=1)
     for step in steps:
-        moved = np.asarray(after_steps(log_policy, log_target, np.float64(step)))
+        moved = np.asarray(after_steps(jnp.asarray(log_policy), jnp.asarray(log_target), jnp.float64(step)))
         grown = np.exp(start) * np.expm1(moved - start)
         changes.append(np.log1p(grown[..., group].sum(-1) / np.exp(start)[:, group].sum(-1)))
     return np.stack(changes, axis=1)
@@ -67,7 +67,7 @@ def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
 
 def halfway_steps(starts: np.ndarray, log_targets: np.ndarray, step: float, max_steps: int) -> np.ndarray:
     """(2, N) number of steps, linear in between, until log(pi_1/pi_2) is half-way to the target's; inf if never."""
-    return np.asarray(_halfway(starts, log_targets, np.float64(step), np.int64(max_steps)))
+    return np.asarray(_halfway(jnp.asarray(starts), jnp.asarray(log_targets), jnp.float64(step), jnp.int64(max_steps)))
 
 
 @inner(LOOPS)

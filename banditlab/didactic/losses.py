@@ -8,7 +8,7 @@ Losses of pairs also take `labels` (deterministic ones of `rewards` by default),
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -94,13 +94,13 @@ def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settin
 @_over_pairs
 def dpo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.dpo` of beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)], mean over pairs."""
-    return margin_losses.dpo(settings.beta * _margins(log_probs - reference, labels))
+    return margin_losses.dpo(_margins(log_probs - reference, labels) * settings.beta)
 
 
 @_over_pairs
 def ipo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.ipo` of log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser) on ipo_target, mean over pairs."""
-    return margin_losses.ipo(_margins(log_probs - reference, labels), settings.ipo_target)
+    return margin_losses.ipo(_margins(log_probs - reference, labels), cast(Array, settings.ipo_target))
 
 
 def reinforce(

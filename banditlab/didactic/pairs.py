@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from banditlab.didactic.problem import Number
+
 LABEL_MODES = ("deterministic", "bradley_terry", "reward_model")
 
 
@@ -24,13 +26,13 @@ class Labels(NamedTuple):
     kept: Array
 
 
-def label(rewards: Array, threshold: Array | float = 0.0) -> Labels:
+def label(rewards: Array, threshold: Number = 0.0) -> Labels:
     """Deterministic labels of (B, N) rewards: the larger wins; pairs that differ by at most `threshold` drop out."""
     gap = difference(rewards)
     return Labels((gap > 0).astype(rewards.dtype), (jnp.abs(gap) > threshold).astype(rewards.dtype))
 
 
-def label_noisily(uniform: Array, rewards: Array, temperature: Array | float, threshold: Array | float = 0.0) -> Labels:
+def label_noisily(uniform: Array, rewards: Array, temperature: Number, threshold: Number = 0.0) -> Labels:
     """Bradley-Terry labels: i beats j with probability sigma((r_i - r_j) / temperature).
 
     A tie is a fair coin and counts, two draws of one action included; only pairs that differ by less than

@@ -6,10 +6,11 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from banditlab import validation
@@ -17,9 +18,12 @@ from banditlab.didactic.problem import Problem
 
 _NORM_EPSILON = 1e-5
 
+Params = TypeVar("Params")
+Layers: TypeAlias = list[dict[str, Array]]
+
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(Generic[Params]):
     """A parametrised policy.
 
     Attributes:
@@ -32,13 +36,13 @@ class Policy:
 
     name: str
     num_inputs: int
-    dtype: Any
-    init: Callable[[Array, Problem], Any]
-    log_probs: Callable[[Any, Problem, Array], Array]
+    dtype: np.dtype
+    init: Callable[[Array, Problem], Params]
+    log_probs: Callable[[Params, Problem, Array], Array]
 
 
 @functools.lru_cache(maxsize=1)
-def tabular() -> Policy:
+def tabular() -> Policy[Array]:
     """Softmax of a table of logits (A,) that starts at log pi_ref; the same in every state, as the reward is.
 
     An action without reference mass has the logit -inf and keeps it.
@@ -57,7 +61,7 @@ def tabular() -> Policy:
 
 
 @functools.lru_cache(maxsize=16)
-def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *, gain: float = 0.01) -> Policy:
+def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *, gain: float = 0.01) -> Policy[Layers]:
     """Network p - 50 (LayerNorm, ReLU) - 256 - 256 - A in float32, Xavier-uniform weights of gain 0.01, zero biases.
 
     The logits are log pi_ref + network(s), so that training starts next to the reference. That is this project's
@@ -70,7 +74,7 @@ def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *,
     inputs, features, hidden = (int(validation.whole(name, size)) for name, size in sizes.items())
     validation.positive("gain", gain)
 
-    def init(key: Array, problem: Problem) -> list[dict[str, Array]]:
+    def init(key: Array, problem: Problem) -> Layers:
         widths = (inputs, features, hidden, hidden, problem.reward.shape[0])
         shapes = list(itertools.pairwise(widths))
         sizes = [rows * columns for rows, columns in shapes]
@@ -81,7 +85,7 @@ def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *,
         norm = {"scale": jnp.ones(features, jnp.float32), "shift": jnp.zeros(features, jnp.float32)}
         return [layers[0] | norm, *layers[1:]]
 
-    def log_probs(params: list[dict[str, Array]], problem: Problem, states: Array) -> Array:
+    def log_probs(params: Layers, problem: Problem, states: Array) -> Array:
         first, *middle, last = params
         signal = jax.nn.relu(_normalised(_affine(first, states), first))
         for layer in middle:

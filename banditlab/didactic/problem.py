@@ -6,7 +6,7 @@ The reward ignores the context, so that a policy is judged by sums over the acti
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ _LOCATION, _SCALE = -0.7, 0.4
 _BISECTIONS = 100
 
 
+Number = float | np.ndarray | Array
+
+
 class Problem(NamedTuple):
     """A bandit whose reward ignores the context; a pytree, so that a sweep of peaks is a leading axis.
 
@@ -29,8 +32,8 @@ class Problem(NamedTuple):
         log_reference: (A,) log pi_ref(a), -inf where a histogram has an empty bin.
     """
 
-    reward: Any
-    log_reference: Any
+    reward: Array
+    log_reference: Array
 
 
 def problem(
@@ -94,7 +97,7 @@ def kl(log_p: Array, log_q: Array) -> Array:
 _divergence = kl  # the frontier has an argument of that name
 
 
-def target(problem: Problem, beta: float | Array) -> Array:
+def target(problem: Problem, beta: Number) -> Array:
     """(A,) log pi*, pi* proportional to pi_ref e^{R/beta}: the maximiser of E_pi R - beta KL(pi || pi_ref)."""
     return jax.nn.log_softmax(problem.log_reference + problem.reward / beta)
 

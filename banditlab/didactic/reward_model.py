@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.didactic.problem import Problem
+from banditlab.didactic.problem import Number, Problem
 from banditlab.didactic.settings import Settings
 
 _NEWTON_STEPS = 20
@@ -55,7 +55,7 @@ def _solve(matrix: Array, right: Array) -> Array:
     return jax.lax.fori_loop(0, right.shape[0], step, start)[0]
 
 
-def draw_wins(key: Array, reward: Array, log_probs: Array, temperature: Array | float, num_pairs: int) -> Array:
+def draw_wins(key: Array, reward: Array, log_probs: Array, temperature: Number, num_pairs: int) -> Array:
     """(A, A) counts of Bradley-Terry labels of num_pairs pairs of independent draws; a tie is a fair coin."""
     key_draws, key_labels = jax.random.split(key)
     first, second = jax.random.categorical(key_draws, log_probs, shape=(2, num_pairs))
@@ -70,4 +70,4 @@ def learned(
 ) -> Array:
     """(A,) rewards of the fit to num_pairs Bradley-Terry labels of pairs of reference draws, in R's units."""
     wins = draw_wins(key, problem.reward, problem.log_reference, settings.temperature, num_pairs)
-    return settings.temperature * fit(wins, features, ridge)
+    return fit(wins, features, ridge) * settings.temperature

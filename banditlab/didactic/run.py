@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from banditlab.didactic import batches, losses, pairs, problem, reward_model
 from banditlab.didactic.batches import Batch
-from banditlab.didactic.policies import Policy
+from banditlab.didactic.policies import Params, Policy
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 from banditlab.estimators import Status
@@ -39,9 +40,9 @@ class Options(NamedTuple):
 class Schedule(NamedTuple):
     """Step counts (R,) at which a run is measured, gradient steps per batch, and batches per sampling policy."""
 
-    record_at: Any
-    reuse: Any
-    refresh: Any
+    record_at: np.ndarray | Array
+    reuse: np.ndarray | np.integer | Array
+    refresh: np.ndarray | np.integer | Array
 
 
 class World(NamedTuple):
@@ -113,7 +114,7 @@ def run(
     return records | {"status": jnp.where(sound, Status.max_steps, Status.nonfinite).astype(jnp.int8)}
 
 
-def loss(params: Any, batch: Batch, bandit: Problem, settings: Settings, baseline: Array, options: Options) -> Array:
+def loss(params: Params, batch: Batch, bandit: Problem, settings: Settings, baseline: Array, options: Options) -> Array:
     """The algorithm's loss of a batch at the policy's parameters."""
     algorithm = losses.ALGORITHMS[options.algorithm]
     log_probs = batches.at(options.policy.log_probs(params, bandit, batch.states), batch.actions)
@@ -217,7 +218,7 @@ def _measure(carry: _Carry, world: World, options: Options) -> dict[str, Array]:
     measured = {name: jnp.mean(value) for name, value in measured.items()}
     labels = batch.labels
     if labels is None:
-        labels = pairs.label(batch.rewards, world.settings.threshold.astype(batch.rewards.dtype))
+        labels = pairs.label(batch.rewards, jnp.asarray(world.settings.threshold, batch.rewards.dtype))
     log_probs = batches.at(own, batch.actions)
     chosen, rejected = (pairs.mean(v, labels).astype(precision) for v in pairs.winners(log_probs, labels))
     measured |= {"chosen": chosen, "rejected": rejected}

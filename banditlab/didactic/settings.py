@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from banditlab import validation
+from banditlab.didactic.problem import Number
 
 
 class Settings(NamedTuple):
@@ -26,16 +27,16 @@ class Settings(NamedTuple):
         entropy, kl_weight: REINFORCE and PPO maximise R - entropy log pi - kl_weight log(pi / pi_ref), as rewards.
     """
 
-    learning_rate: Any = 1e-3
-    beta: Any = 0.1
-    ipo_target: Any = 1.0
-    temperature: Any = 0.1
-    threshold: Any = 0.0
-    negative_weight: Any = 0.1
-    weight_cap: Any = math.inf
-    clip: Any = 0.2
-    entropy: Any = 0.0
-    kl_weight: Any = 0.0
+    learning_rate: Number = 1e-3
+    beta: Number = 0.1
+    ipo_target: Number = 1.0
+    temperature: Number = 0.1
+    threshold: Number = 0.0
+    negative_weight: Number = 0.1
+    weight_cap: Number = math.inf
+    clip: Number = 0.2
+    entropy: Number = 0.0
+    kl_weight: Number = 0.0
 
 
 DEFAULTS = Settings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict, Unpack
 
 import jax
 import numpy as np
@@ -37,7 +37,31 @@ class _Lane(NamedTuple):
     problem: Any
 
 
-def train(algorithm: str, policy: Policy, problem: Problem, **options: Any) -> dict[str, np.ndarray]:
+class TrainOptions(TypedDict, total=False):
+    """Keyword arguments of `train_grid`, as `train` passes them on."""
+
+    num_steps: Required[int]
+    num_states: Required[int]
+    num_samples: Required[int]
+    on_policy: Required[bool]
+    seeds: Required[int]
+    settings: Settings
+    reuse: int
+    refresh: int
+    dataset: int | None
+    minibatch: int | None
+    label_mode: str
+    reward_pairs: int
+    reward_features: ArrayLike | None
+    floor: bool
+    record_every: int | None
+    record_at: Sequence[int] | None
+    record_policy: bool
+    num_eval: int
+    seed: int
+
+
+def train(algorithm: str, policy: Policy, problem: Problem, **options: Unpack[TrainOptions]) -> dict[str, np.ndarray]:
     """`train_grid` of one setting and one problem: the same arrays without the axis G."""
     settings = options.get("settings", DEFAULTS)
     if any(np.ndim(value) for value in settings):
@@ -126,7 +150,7 @@ def train_grid(
     steps = arguments.steps(num_steps, record_every, record_at)
     settings, problem = arguments.grid(checked(settings), problem)
     if chosen.uses_labels and label_mode != "reward_model":
-        arguments.check_threshold(settings.threshold, problem, label_mode)
+        arguments.check_threshold(np.asarray(settings.threshold), problem, label_mode)
     features = arguments.features(reward_features, problem.reward.shape[1], label_mode)
     options = Options(
         algorithm,

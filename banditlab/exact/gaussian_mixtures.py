@@ -92,7 +92,7 @@ class Mixture:
         """
         x = self.features[:, 0]
         mean = round(float(policy @ x), 12) + 0.0
-        return {"middle": policy[self.middle].sum(), "mean": mean, "second_moment": policy @ x**2}
+        return {"middle": float(policy[self.middle].sum()), "mean": mean, "second_moment": float(policy @ x**2)}
 
     def predictions(self, seeking: np.ndarray) -> dict[str, float]:
         """What closed forms say of the fits; `seeking` (A,) is the one of least KL(pi||q)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,12 +44,22 @@ class Responses(NamedTuple):
     logp: Array
 
 
+Params = TypeVar("Params")
+_Params = TypeVar("_Params", contravariant=True)
+
+
 @runtime_checkable
-class Policy(Protocol):
+class Policy(Protocol[_Params]):
     """A parametric law of responses given prompts; `params` is any pytree."""
 
     def sample(
-        self, params: Any, prompts: Prompts, key: Array, temperature: Array | float = 1.0, *, rows: Array | None = None
+        self,
+        params: _Params,
+        prompts: Prompts,
+        key: Array,
+        temperature: Array | float = 1.0,
+        *,
+        rows: Array | None = None,
     ) -> Responses:
         """One response to every prompt.
 
@@ -58,16 +68,16 @@ class Policy(Protocol):
         """
         ...
 
-    def log_prob(self, params: Any, prompts: Prompts, responses: Responses) -> Array:
+    def log_prob(self, params: _Params, prompts: Prompts, responses: Responses) -> Array:
         """(B,) log pi(response | prompt) at temperature 1."""
         ...
 
 
 @runtime_checkable
-class EnumerablePolicy(Policy, Protocol):
+class EnumerablePolicy(Policy[_Params], Protocol):
     """A policy on a task small enough to list: its prompts and all its responses."""
 
-    def log_prob_table(self, params: Any) -> Array:
+    def log_prob_table(self, params: _Params) -> Array:
         """(num_prompts, num_responses) log pi, exact, in the working precision of the bandit."""
         ...
 

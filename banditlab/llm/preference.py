@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from banditlab import losses
-from banditlab.llm.policy import Policy, Prompts, Responses
+from banditlab.llm.policy import Params, Policy, Prompts, Responses
 
 
 class Pairs(NamedTuple):
@@ -27,7 +27,7 @@ class Pairs(NamedTuple):
 
 
 def log_probs(
-    policy: Policy, params: Any, prompts: Prompts, first: Responses, second: Responses
+    policy: Policy[Params], params: Params, prompts: Prompts, first: Responses, second: Responses
 ) -> tuple[Array, Array]:
     """log pi(first) and log pi(second), (B,) each, both in one pass of 2 B rows."""
     twice = Prompts(*(jnp.concatenate([leaf, leaf]) for leaf in prompts))
@@ -37,7 +37,7 @@ def log_probs(
     return values[:size], values[size:]
 
 
-def log_ratio(policy: Policy, params: Any, prompts: Prompts, first: Responses, second: Responses) -> Array:
+def log_ratio(policy: Policy[Params], params: Params, prompts: Prompts, first: Responses, second: Responses) -> Array:
     """(B,) log pi(first) - log pi(second)."""
     of_first, of_second = log_probs(policy, params, prompts, first, second)
     return of_first - of_second
@@ -52,15 +52,15 @@ def label(wins: Array, first: Responses, second: Responses) -> tuple[Responses, 
     return pick(wins), pick(~wins)
 
 
-def margins(policy: Policy, params: Any, pairs: Pairs, beta: Array | float) -> Array:
+def margins(policy: Policy[Params], params: Params, pairs: Pairs, beta: Array | float) -> Array:
     """(B,) h = beta [log(pi/pi_ref)(chosen) - log(pi/pi_ref)(rejected)]."""
     ratio = log_ratio(policy, params, pairs.prompts, pairs.chosen, pairs.rejected)
     return jnp.asarray(beta, ratio.dtype) * (ratio - pairs.log_reference.astype(ratio.dtype))
 
 
 def mean_loss(
-    policy: Policy,
-    params: Any,
+    policy: Policy[Params],
+    params: Params,
     pairs: Pairs,
     beta: Array | float,
     *,

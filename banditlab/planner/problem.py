@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
@@ -48,7 +46,7 @@ def problem(
     return env
 
 
-def comparisons(env: Environment, context: Any, chosen: Any, rejected: Any) -> Array:
+def comparisons(env: Environment, context: ArrayLike, chosen: ArrayLike, rejected: ArrayLike) -> Array:
     """Win matrix (S, A, A) of index arrays (n,), each row two different actions that the reference supports.
 
     Raises:

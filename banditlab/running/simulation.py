@@ -42,8 +42,8 @@ class Run(NamedTuple):
         params: pytree of (num_seeds, num_rounds, ...), or None if not recorded.
     """
 
-    metrics: Mapping[str, Any]
-    initial: Mapping[str, Any]
+    metrics: Mapping[str, np.ndarray]
+    initial: Mapping[str, np.ndarray]
     params: Any
 
     @property
@@ -123,8 +123,8 @@ def simulate_grid(
     blocks_per_setting = math.ceil(num_seeds / block)
     stride = 0 if common_seeds else blocks_per_setting * block
     own = [
-        _Block(*jax.tree.map(np.asarray, setting), first_seed + place * stride + _seeds(b, block))
-        for place, setting in enumerate(settings)
+        _Block(algorithm, env, first_seed + place * stride + _seeds(b, block))
+        for place, (algorithm, env) in enumerate(settings)
         for b in range(blocks_per_setting)
     ]
     program = _program(devices, num_rounds, record_params, metrics)

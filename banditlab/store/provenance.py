@@ -9,15 +9,29 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
 from banditlab.store.files import sha256_of_bytes
 
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Dataclass(Protocol):
+    """Any instance of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+# What `plain` makes JSON data of.
+_Value = Dataclass | np.ndarray | np.generic | bool | int | float | str
+Jsonable: TypeAlias = "_Value | Sequence[Jsonable] | Mapping[str, Jsonable] | None"
+
 PACKAGES = ("banditlab", "jax", "jaxlib", "numpy", "scipy")
 
 
-def plain(value: object) -> object:
+def plain(value: Jsonable) -> Json:
     """``value`` as strict JSON data: dataclasses become objects, infinities text; ValueError for the rest."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
@@ -34,7 +48,7 @@ def plain(value: object) -> object:
     raise ValueError(f"config and facts must hold numbers other than nan, text and containers; got {value!r}")
 
 
-def config_hash(config: object) -> str:
+def config_hash(config: Jsonable) -> str:
     """SHA-256 of the values by field name that differ from their dataclass's defaults, in any order.
 
     A new field whose default is the former constant therefore moves no hash; the defaults themselves belong to the
@@ -43,7 +57,7 @@ def config_hash(config: object) -> str:
     return sha256_of_bytes(json.dumps(plain(_chosen(config)), sort_keys=True, allow_nan=False).encode())
 
 
-def _chosen(value: object) -> object:
+def _chosen(value: Jsonable) -> Jsonable:
     """A dataclass as the mapping of those fields that differ from their defaults, nested ones too."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
@@ -60,13 +74,13 @@ def origin_record(
     *,
     experiment: str,
     preset: str,
-    config: object,
+    config: Jsonable,
     source_hash: str,
-    tables: Mapping[str, object],
+    tables: Mapping[str, Jsonable],
     folder: Path,
     watched: Sequence[str],
-    **facts: object,
-) -> dict[str, object]:
+    **facts: Jsonable,
+) -> dict[str, Json]:
     """The provenance record of one result, as JSON data.
 
     Args:
@@ -96,7 +110,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def commit_of(folder: Path, watched: Sequence[str] = (".",)) -> dict[str, object]:
+def commit_of(folder: Path, watched: Sequence[str] = (".",)) -> dict[str, str | bool | None]:
     """The commit of ``folder``, and whether tracked files under its parts ``watched`` differ from it.
 
     Both are None outside a repository, and without git.

@@ -11,9 +11,10 @@ from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from banditlab.store.files import sha256_of_bytes, write_atomically
-from banditlab.store.provenance import config_hash
+from banditlab.store.provenance import Jsonable, config_hash
 
 Event = Literal["expected", "started", "reused", "computed", "corrupt"]
 Listener = Callable[[Event, str], None]
@@ -38,7 +39,7 @@ class Piece:
     arrays: Mapping[str, tuple[str, tuple[int, ...]]]
 
 
-def failures(counts: Mapping[str, object]) -> dict[str, np.ndarray]:
+def failures(counts: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
     """Counts of what went wrong, by name, as entries of a shard: `Shards.get` keeps them apart from the arrays."""
     return {f"{_FAILED}{name}": np.asarray(count).sum() for name, count in counts.items()}
 
@@ -112,7 +113,7 @@ class Shards:
             known[name.removeprefix(_FAILED)] = known.get(name.removeprefix(_FAILED), 0) + count
         return {name: values for name, values in arrays.items() if name not in counts}
 
-    def beside(self, name: str, config: object, source_hash: str) -> "Shards":
+    def beside(self, name: str, config: Jsonable, source_hash: str) -> "Shards":
         """Shards that several experiments share: in a folder of their own beside these, found by their content."""
         hashed = config_hash(config)
         folder = self.folder.parent.parent / name / hashed[:16]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 from banditlab.store.files import sha256_of_bytes
 from banditlab.store.modules import Library, Module
@@ -25,7 +26,7 @@ WITHOUT_EFFECT = tuple(
 )
 
 
-def source_hash(*objects: Callable[..., object]) -> str:
+def source_hash(*objects: FunctionType | type) -> str:
     """``VERSION:SHA-256`` over all that ``objects`` reach: functions or classes at the top level of their modules.
 
     Own definitions are those of `banditlab`, of `experiments`, of the objects' own packages, and of the files beside

@@ -227,7 +227,7 @@ def skew_length(
 
 
 @inner("an eager call would dispatch its operations one by one", static="longest")
-def _length_law(log_policy: Array, lengths: Array, longest: int) -> LengthLaw:
+def _length_law(log_policy: Array, lengths: np.ndarray, longest: int) -> LengthLaw:
     mass = jnp.zeros((log_policy.shape[0], longest + 1), log_policy.dtype).at[:, lengths].add(jnp.exp(log_policy))
     return LengthLaw(jnp.cumsum(mass[:, ::-1], axis=1)[:, ::-1], mass)
 
