@@ -8,6 +8,7 @@ from tables import committed, failing
 
 import banditlab as bl
 from banditlab.exact import chi_squares, pseudo_true, sample_estimates
+from banditlab.exact.bisection import bisection
 from experiments.coverage import data_reuse, phase_diagram
 from experiments.coverage.misspecification import SAMPLERS, pseudo_true_params, win_probs
 from experiments.coverage.phase_diagram import runs as phase_cells
@@ -36,8 +37,10 @@ def test_a_slope_and_its_error_are_those_of_least_squares():
 
 def test_bisection_closes_in_on_where_the_condition_starts_to_hold():
     edges = np.array([0.2, 0.7])
-    found = sample_estimates.bisection(lambda x: x > edges, np.zeros(2), np.ones(2), 20)
+    found = bisection(lambda x: x > edges, np.zeros(2), np.ones(2), 20)
     assert found == pytest.approx(edges, abs=2.0**-21)
+    found = bisection(lambda x: x > edges, np.full(2, 0.01), np.ones(2), 60, geometric=True)
+    np.testing.assert_allclose(found, edges, rtol=1e-14)
 
 
 def test_the_limit_median_of_the_chain_is_its_price():

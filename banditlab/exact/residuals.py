@@ -6,12 +6,12 @@ Of first order in what is left, with a factor of two for the change of the curva
 import numpy as np
 
 
-def of_descent(norm: np.ndarray, curvature: np.ndarray | float) -> np.ndarray:
+def of_descent(norm: np.ndarray | float, curvature: np.ndarray | float) -> np.ndarray:
     """On log pi, for gradients of this norm and the least curvature of the loss in the logits: 4 |g|/lambda.
 
     Gradient over curvature, twice for its change on the way, and twice for log pi, which moves by twice the logits.
     """
-    return 4 * norm / curvature
+    return np.asarray(4 * norm / curvature)
 
 
 def of_penalised_descent(

@@ -1,7 +1,6 @@
-"""Estimates with their standard errors: medians of samples, slopes of lines; and where a condition starts to hold."""
+"""Estimates with their standard errors: medians of samples and slopes of lines."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -20,14 +19,3 @@ def slope(x: np.ndarray, y: np.ndarray, errors: np.ndarray) -> tuple[float, floa
     """Least-squares slope of y (K,) in x (K,), and its standard error where y has the standard errors `errors` (K,)."""
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     return float(weights @ y), float(np.hypot.reduce(weights * errors))
-
-
-def bisection(
-    holds: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, num_steps: int
-) -> np.ndarray:
-    """(C,) middles of the intervals left after num_steps halvings, for conditions (C,) that hold from some x on."""
-    for _ in range(num_steps):
-        middle = 0.5 * (low + high)
-        good = holds(middle)
-        low, high = np.where(good, low, middle), np.where(good, middle, high)
-    return 0.5 * (low + high)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import log_softmax
 
+from banditlab.exact.bisection import bisection
+
 _HALVINGS = 60
 
 
@@ -50,11 +52,7 @@ def tilted(reward: np.ndarray, log_reference: np.ndarray, betas: np.ndarray) -> 
 
 def bisected(excess: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """(N,) zeros of an increasing function, elementwise and geometrically."""
-    for _ in range(_HALVINGS):
-        middle = np.sqrt(low * high)
-        short = excess(middle) < 0
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return np.sqrt(low * high)
+    return bisection(lambda x: excess(x) >= 0, low, high, _HALVINGS, geometric=True)
 
 
 def zero(excess: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> float:

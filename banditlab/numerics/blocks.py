@@ -1,8 +1,8 @@
 """One runner for many independent runs: blocks of one fixed shape, one block per device and call.
 
 Rounding depends on the shapes of a compiled program. Here these are the shapes of one block, whatever the number of
-runs and of devices: the last block is filled up, and so is the last call. So neither number changes a bit of a result,
-and neither compiles anything anew.
+runs and of devices: the last block is filled up, and so is the last call. So neither number changes a bit of a result.
+More runs compile nothing anew.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import banditlab as bl
 from banditlab import coverage, plotting
 from banditlab.claims import Check, Experiment, Instance, Shards, Table, instance_field, interval
 from banditlab.exact import chi_squares, sample_estimates
+from banditlab.exact.bisection import bisection
 from banditlab.numerics import linalg
 from banditlab.store import failures
 from experiments.shared import bands, chosen_instance, equal_labels
@@ -145,7 +146,7 @@ def search(
         return np.median(evaluate(log_n, config.num_seeds, seed)[1], axis=1) <= targets
 
     reached = enough(high)
-    log_n = sample_estimates.bisection(enough, low, high, config.num_steps)
+    log_n = bisection(enough, low, high, config.num_steps)
     batches, kl, run = evaluate(log_n, final_seeds, seed + 1)
     median, error = sample_estimates.median(kl)
     labels = rounds * batches * median / targets

@@ -13,6 +13,7 @@ from jax import Array
 import banditlab as bl
 from banditlab import gradient_limits
 from banditlab.estimators.descent import descend
+from banditlab.exact import residuals
 from banditlab.store import failures
 from experiments.partial_coverage.shared.label_curvature import least_curvature, maximum_likelihood
 
@@ -87,7 +88,7 @@ def allowed_distance(
     rounding of every step.
     """
     rounding = 2.0**-52 * np.abs(log_policy).max() * log_policy.shape[1] * num_steps
-    return 4 * gradient_norm / (beta**2 * least_curvature(wins, reward)) + rounding
+    return float(residuals.of_descent(gradient_norm, beta**2 * least_curvature(wins, reward))) + rounding
 
 
 def stationarity(log_policy: np.ndarray, penalty: float, gradient_norm: float) -> dict[str, float]:
