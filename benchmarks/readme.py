@@ -21,8 +21,10 @@ def filled(text: str) -> str:
     for name in registry.names():
         experiment = registry.load(name)
         kept = select(experiment).committed()
+        if kept is None:
+            raise ValueError(f"claim {name} must have a committed table; it has none")
         seconds = round(kept.record()["cost"]["shard_seconds"])
-        checks = len(experiment.check(kept.tables()))
+        checks = len(experiment.checked(kept.tables()))
         row = re.compile(rf"(\| `{name}` \| )[\d,]*( \| .*? \| )\d*( \|)$", flags=re.MULTILINE)
         text = _substituted(row, rf"\g<1>{max(seconds, 1)}\g<2>{checks}\g<3>", text)
     for pattern, numbers in _speeds(json.loads(REPORT.read_text())).items():

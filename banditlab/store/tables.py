@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from banditlab.store.files import write_atomically
 
@@ -24,6 +26,10 @@ class Table:
     """
 
     columns: Mapping[str, np.ndarray]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, columns: Mapping[str, ArrayLike]) -> None: ...
 
     def __post_init__(self) -> None:
         arrays = {name: np.asarray(values) for name, values in self.columns.items()}

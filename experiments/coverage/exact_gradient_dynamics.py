@@ -192,7 +192,8 @@ def plot(tables: Mapping[str, Table]):
                     steps = shown["step"][-6:]
                     plotting.theory(ax, steps, shown["error"][-1] * rows["rate"][0] ** (steps - steps[-1]))
         rewards = ", ".join(f"{r:g}" for r in INSTANCES[instance][0])
-        ax.set_title(f"{instance}: r* = {rewards}; beta = {rows['beta'][0]:g}")
+        beta = tables["constant_step"].where(instance=instance)["beta"][0]
+        ax.set_title(f"{instance}: r* = {rewards}; beta = {beta:g}")
         ax.set_yscale("log")
         ax.set_ylim(SMALLEST, 10)
         ax.set_ylabel(r"max $|\Delta r^* - \Delta\hat r|$")

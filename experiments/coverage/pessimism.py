@@ -150,7 +150,7 @@ def check(tables: dict[str, Table]) -> list[Check]:
     simulated, limit = tables["simulated"], tables["limits"]
     most, checks = simulated["num_labels"].max(), []
     # The variance is known exactly; a sample of few failures would misjudge its own.
-    simulated = Table(simulated.columns | {"gap_se": simulated["deviation"] / np.sqrt(simulated["seeds"])})
+    simulated = Table({**simulated.columns, "gap_se": simulated["deviation"] / np.sqrt(simulated["seeds"])})
     for arm in dict.fromkeys(simulated["arm"].tolist()):
         rows = simulated.where(arm=arm)
         worst = row_checks.worst(rows, "exact", "gap", np.where(rows["deviation"] < 1e-12, np.inf, rows["gap_se"]))

@@ -171,7 +171,7 @@ def _disagreements(table: Table) -> list[Check]:
 def plot(tables: Mapping[str, Table]):
     """Mean reward after training against the number of collections; the reference's best of N dashed."""
     table = tables["runs"]
-    titles = dict(zip(BUDGETS, BUDGETS, strict=True))
+    titles: dict[str, str] = dict(zip(BUDGETS, BUDGETS, strict=True))
     made, axes = panels(table, titles, 5.2, row="budget", by="algorithm", along="collections")
     most, least = table["collections"].max(), table["collections"].min()
     for column, bandit in zip(axes.T, PEAKS, strict=True):

@@ -48,17 +48,19 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
     arms = [(float(n), config.num_seeds, config.ridge) for n in config.batches]
     arms.append((config.large_batch, config.large_seeds, 0.0))
     shards.expect(len(arms))
-    curves = []
+    curves, bounds = [], []
     for n, seeds, ridge in arms:
         data = shards.get(f"n={n:g}", (0, seeds), partial(_run, env, n, config.num_rounds, seeds, ridge))
+        bounds.append(data["step_over_bound"])
         for k, kl in enumerate([data["start"], *data["kl"].T]):
             row = {"num_pairs": n, "round": k, "seeds": seeds, "ridge": ridge, "floor": floor / n}
             row |= statistics.quantiles("kl", kl) | statistics.mean("kl", kl)
             curves.append(row | statistics.mean("arrived", (kl <= TWICE * floor / n).astype(float)))
     # Of the last arm alone: the bound is for batches without ridge, above the threshold.
+    n, seeds, _ = arms[-1]
     recursion = [
         {"num_pairs": n, "round": k, "seeds": seeds} | statistics.mean("step_over_bound", step)
-        for k, step in enumerate(data["step_over_bound"].T[1:], 1)
+        for k, step in enumerate(bounds[-1].T[1:], 1)
     ]
     tables = {"environment": [environment], "curves": curves, "recursion": recursion}
     return {part: Table.from_rows(rows) for part, rows in tables.items()}
@@ -120,6 +122,7 @@ def plot(tables: Mapping[str, Table]):
         plotting.theory(ax, rows["round"][-4:], rows["floor"][-4:], "on_policy")
     ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$)")
     plotting.legend(made, columns=3, theory_label="floor")
+    rows = curves.where(num_pairs=batches[-1])
     plotting.caption(
         made,
         f"{words(tables['environment'])}, on-policy DPO on fresh batches of n labels: median and 10-90% band over "

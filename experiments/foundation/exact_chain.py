@@ -72,12 +72,12 @@ def _simulate(config: Config, sampler: str, num_pairs: int, num_seeds: int) -> d
     return {"params": done.params[..., 0]} | failures(done.failures)
 
 
-def _exact_laws(sampler: str, num_pairs: int, num_rounds: int, **chain: float) -> list[ChainLaw]:
-    """The law of theta after each round; `chain` holds what `chain.on_policy_law` calls so."""
+def _exact_laws(sampler: str, num_pairs: int, num_rounds: int, **setting: float) -> list[ChainLaw]:
+    """The law of theta after each round; `setting` holds what `chain.on_policy_law` calls so."""
     if sampler == "on_policy":
-        laws = chain.on_policy_law(num_pairs, num_rounds, **chain)
+        laws = chain.on_policy_law(num_pairs, num_rounds, **setting)
         return [ChainLaw(laws.params, probs) for probs in laws.probs]
-    return [chain.offline_law(num_pairs * k, **chain) for k in range(1, num_rounds + 1)]
+    return [chain.offline_law(num_pairs * k, **setting) for k in range(1, num_rounds + 1)]
 
 
 def _compared(

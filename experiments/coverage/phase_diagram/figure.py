@@ -103,8 +103,8 @@ def _draw_absorbed(ax: "Axes", cells: Table, law: Table) -> None:
     cells = cells.kept(cells["num_pairs"] <= 1e4)
     for regulariser in dict.fromkeys(cells["regulariser"].tolist()):
         rows, (name, look) = cells.where(regulariser=regulariser), LOOKS[regulariser]
-        line = {"color": plotting.COLORS[look], "marker": plotting.MARKERS[look]}
-        lines[name] = ax.plot(rows["num_pairs"], rows["absorbed"], **line)[0]
+        color, marker = plotting.COLORS[look], plotting.MARKERS[look]
+        lines[name] = ax.plot(rows["num_pairs"], rows["absorbed"], color=color, marker=marker)[0]
         if regulariser in law["regulariser"]:
             exact = law.where(regulariser=regulariser)
             plotting.theory(ax, exact["num_pairs"], exact["exact_absorbed"], look)

@@ -87,7 +87,7 @@ def exact(config: Config, starts: Sequence[float], batches: Sequence[int], regul
     cells = {"success": [], "absorbed": []}
     for start in starts:
         env = INSTANCES["chain"](start, beta)
-        target = float(env.target_params[0])
+        target = float(np.asarray(env.target_params)[0])
         for n in batches:
             settings = {"target": target, "beta": beta, "max_norm": max_norm, "initial": -start}
             law = chain.on_policy_law(n, config.num_rounds, **settings)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -93,11 +94,13 @@ def recovery(config: Config) -> dict[str, np.ndarray]:
     """
     env, num_pairs, num_rounds = stairs(config.recovery_start, 1.0), config.recovery_pairs, config.recovery_rounds
     algorithms = [distillation(num_pairs, sampler, pooled=True) for sampler in SAMPLERS]
-    seeds = {"num_seeds": config.recovery_seeds, "seed": config.seed}
+    seeds: dict[str, Any] = {"num_seeds": config.recovery_seeds, "seed": config.seed}
     done = bl.simulate_grid(algorithms, [env], num_rounds=num_rounds, metrics=("existence",), **seeds)
-    recovered = np.abs(done.params - np.asarray(env.target_params)).max(axis=-1) < EXACT
+    target, start = np.asarray(env.target_params), np.asarray(env.start_params)
+    recovered = np.abs(done.params - target).max(axis=-1) < EXACT
     spans = done.metrics["existence"] == bl.Existence.exists
-    of = partial(rank.rank_law, env.features[0], env.target_params, env.start_params, log_base=env.log_base[0])
+    features, log_base = np.asarray(env.features)[0], np.asarray(env.log_base)[0]
+    of = partial(rank.rank_law, features, target, start, log_base=log_base)
     laws = [of(num_pairs, num_rounds, on_policy=name == "refreshed") for name in SAMPLERS]
     off = distillation_rounds.distance_to_nearest(done.params, laws[0].params) > EXACT
     return {
@@ -160,8 +163,9 @@ def teachers(env: bl.Environment, rewards: Mapping[str, np.ndarray], config: Con
     arms = {f"{name} {sampler}": (name, sampler) for name in rewards for sampler in SAMPLERS}
     num_pairs = (config.teacher_pairs, MANY)
     grid = [distillation(n, sampler, teacher=rewards[name]) for name, sampler in arms.values() for n in num_pairs]
-    sizes = {"num_rounds": config.teacher_rounds, "num_seeds": config.teacher_seeds, "seed": config.seed}
-    kl = bl.simulate_grid(grid, [env], metrics=("kl_target",), record_params=False, **sizes).metrics["kl_target"]
+    sizes: dict[str, Any] = {"num_rounds": config.teacher_rounds, "num_seeds": config.teacher_seeds}
+    sizes |= {"seed": config.seed, "record_params": False}
+    kl = bl.simulate_grid(grid, [env], metrics=("kl_target",), **sizes).metrics["kl_target"]
     return dict(zip(arms, kl.reshape(len(arms), len(num_pairs), *kl.shape[1:]), strict=True))
 
 
@@ -191,5 +195,5 @@ def learner(name: str, num_pairs: float, ridge: float, num_seeds: int, config: C
 
 
 def _simulate(algorithm: bl.Algorithm, env: bl.Environment, config: Config, num_seeds: int) -> bl.Run:
-    sizes = {"num_rounds": config.num_rounds, "num_seeds": num_seeds, "seed": config.seed}
+    sizes: dict[str, Any] = {"num_rounds": config.num_rounds, "num_seeds": num_seeds, "seed": config.seed}
     return bl.simulate(algorithm, env, metrics=("kl_target", "existence"), **sizes)

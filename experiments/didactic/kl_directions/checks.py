@@ -102,11 +102,16 @@ def _way_checks(ways: Table, bandits: Table) -> list[Check]:
     return [*checks, upper("whole ways not half done", 0.0, unfinished)]
 
 
+def _farthest(rows: Table) -> dict[str, float]:
+    """The row of the largest separation."""
+    return {name: values[np.argmax(rows["separation"])] for name, values in rows.columns.items()}
+
+
 def _fit_checks(fits: Table) -> list[Check]:
     checks = []
     for weight in np.unique(fits["weight"]):
         rows = fits.where(weight=weight)
-        far = {name: values[np.argmax(rows["separation"])] for name, values in rows.columns.items()}
+        far = _farthest(rows)
         end = f"separation {far['separation']:g}"
         for quantity, name in (("mean", "E x"), ("second_moment", "E x^2")):
             claim = f"forward, w = {weight:g}: {name} of the fit = the mixture's, {end}"
@@ -126,7 +131,9 @@ def _fit_checks(fits: Table) -> list[Check]:
             near, mean = (rows[name][np.argmin(rows["separation"])] for name in ("separation", "reverse_mean"))
             claim = f"reverse, w = {weight:g}, separation {near:g}: |mean| of the fit, which keeps both modes"
             checks.append(upper(claim, 0.0, abs(mean), allowance=1e-9, why="rounding"))
-    # `far` is that of the largest weight.
+    weight = fits["weight"].max()
+    far = _farthest(fits.where(weight=weight))
+    end = f"separation {far['separation']:g}"
     claim = f"reverse, w = {weight:g}, {end}: mean of the fit = the larger mode"
     why = "2 TV from the component, by Pinsker, KL(pi||N_1) <= E_pi log(1 + w_2 N_2/(w_1 N_1))"
     allowance = 2 * float(np.sqrt(far["leak"] / 2)) + 1e-9

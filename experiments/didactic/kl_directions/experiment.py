@@ -135,17 +135,17 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
 
 def _steps(config: Config) -> Iterator[dict]:
     """Remainders of log pi(group) after the first order, the worst against their bound, and exact log ratios."""
-    drawn = np.log(np.random.default_rng(config.seed).dirichlet(np.ones(_BINS), (2, config.num_random)))
-    pairs, group = list(zip(*drawn, strict=True)), np.arange(_BINS) < 3
-    changes = kl_descent.mass_changes(*drawn, group, config.step_sizes)
+    starts, targets = np.log(np.random.default_rng(config.seed).dirichlet(np.ones(_BINS), (2, config.num_random)))
+    pairs, group = list(zip(starts, targets, strict=True)), np.arange(_BINS) < 3
+    changes = kl_descent.mass_changes(starts, targets, group, config.step_sizes)
     for place, direction in enumerate(ms.DIRECTIONS):
         # A step of 100 is as exact as one of 0.01: a log ratio is a difference of logits.
-        moved = kl_descent.ratio_moves(*drawn, 100.0)[place]
-        exact = [ms.log_ratio_change(*pair, direction, first=0, second=1, step=100.0) for pair in pairs]
+        moved = kl_descent.ratio_moves(starts, targets, 100.0)[place]
+        exact = [ms.log_ratio_change(pi, q, direction, first=0, second=1, step=100.0) for pi, q in pairs]
         way, predicted = (moved * np.sign(exact)).mean(), np.abs(exact).mean()
         large = {"large_step": 100.0, "ratio_move": way, "predicted_ratio_move": predicted}
         for step, change in zip(config.step_sizes, changes[place], strict=True):
-            made = [ms.log_mass_change(*pair, direction, group=group, step=step) for pair in pairs]
+            made = [ms.log_mass_change(pi, q, direction, group=group, step=step) for pi, q in pairs]
             first, exact, bound = np.transpose(made)
             remainder = np.abs(change - first)
             row = {"direction": direction, "step": step, "remainder": remainder.mean(), "bound": bound.mean()}
@@ -173,7 +173,7 @@ def _bandits(config: Config) -> Iterator[Table]:
     """Where pi_ref and pi* of the bandits lie in the plane at every temperature, and where they cross the boundary."""
     betas = np.asarray(config.curve)
     for name, case in BANDITS.items():
-        reward, log_reference = two_bins.twinned(*problem(*case))
+        reward, log_reference = two_bins.twinned(*map(np.asarray, problem(*case)))
 
         def speeds(at: np.ndarray, reward=reward, start=log_reference) -> np.ndarray:
             return kl_descent.speed_ratios(np.tile(start, (len(at), 1)), two_bins.tilted(reward, start, at))
@@ -189,7 +189,7 @@ def _bandits(config: Config) -> Iterator[Table]:
 def _ways(config: Config) -> Iterator[dict]:
     """Time, step times number, in which each direction goes half the way, by steps and by the flow's equation."""
     for name in ("R1", "R2"):
-        reward, start = two_bins.twinned(*problem(*BANDITS[name]))
+        reward, start = two_bins.twinned(*map(np.asarray, problem(*BANDITS[name])))
         targets = two_bins.tilted(reward, start, np.asarray(config.betas))
         starts = np.tile(start, (len(targets), 1))
         times = kl_descent.halfway_steps(starts, targets, config.gradient_step, 200_000) * config.gradient_step
@@ -206,15 +206,16 @@ def _fit(config: Config, weight: float, separation: float) -> dict[str, float]:
     """The numbers of the two fits, of the descent from the mixture's moments, and what closed forms say of them."""
     mixture = Mixture(separation * config.deviation, weight, config.deviation)
     row = {"weight": weight, "separation": separation, "deviation": config.deviation}
+    policies = {}
     for direction, found in mixture_fits.fits(mixture).items():
         best = mixture_fits.leftmost(found, mixture)
-        policy = np.exp(found.log_policy[best])
+        policies[direction] = np.exp(found.log_policy[best])
         row |= {f"{direction}_kl": found.divergence[best], f"{direction}_grid_kl": mixture.least_on_grid(direction)}
         # What is left is rounding, which is another number on every machine.
         row[f"{direction}_gradient_norm"] = max(float(found.gradient_norm.max()), 1e-10)
-        row |= {f"{direction}_{name}": value for name, value in mixture.moments(policy).items()}
+        row |= {f"{direction}_{name}": value for name, value in mixture.moments(policies[direction]).items()}
     ended = mixture_fits.descended(mixture)
-    row |= mixture.predictions(policy) | {"broad_kl": float(np.exp(ended) @ (ended - mixture.log_masses))}
+    row |= mixture.predictions(policies[REVERSE]) | {"broad_kl": float(np.exp(ended) @ (ended - mixture.log_masses))}
     return row | {"broad_mean": mixture.moments(np.exp(ended))["mean"]}
 
 

@@ -84,14 +84,20 @@ def _draw_shapes(ax: Any, rows: Table) -> None:
 
 
 def _draw_means(ax: Any, fits: Table) -> None:
-    for weight, (_, marker) in zip(np.unique(fits["weight"]), _WEIGHTS, strict=False):
+    weights = np.unique(fits["weight"])[: len(_WEIGHTS)]
+    for weight, (_, marker) in zip(weights, _WEIGHTS, strict=False):
         rows = fits.where(weight=weight)
-        half = rows["separation"] * rows["deviation"] / 2
         for direction, (key, _) in LOOKS.items():
             look = {"color": plotting.COLORS[key], "marker": marker, "linewidth": 1.0}
-            ax.plot(rows["separation"], np.abs(rows[f"{direction}_mean"]) / half, **look)
-        plotting.theory(ax, rows["separation"], np.abs(rows["mean"]) / half, LOOKS[FORWARD][0])
+            ax.plot(rows["separation"], _in_halves(rows, f"{direction}_mean"), **look)
+        plotting.theory(ax, rows["separation"], _in_halves(rows, "mean"), LOOKS[FORWARD][0])
     look = {"color": plotting.COLORS["on_policy_pooled"], "marker": "x", "markeredgewidth": 0.8, "linewidth": 0.8}
-    ax.plot(rows["separation"], np.abs(rows["broad_mean"]) / half, **look, label="reverse, broad start")
+    rows = fits.where(weight=weights[-1])
+    ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look, label="reverse, broad start")
     ax.set(xlabel="separation of the modes D/s", ylabel=r"|mean of fit| / (D/2)", ylim=(-0.05, 1.08))
     ax.set_title("d  which mode it keeps")
+
+
+def _in_halves(rows: Table, name: str) -> np.ndarray:
+    """|mean| over D/2."""
+    return np.abs(rows[name]) / (rows["separation"] * rows["deviation"] / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ def train(config: Config, algorithm: str, num_prompts: int, num_samples: int) ->
     moved = config.small_rate * np.asarray(config.record_at, float)
     log_reference = np.asarray(bandit.log_reference)
     data["sign_path"] = pair_steps.sign_path(laws["winners"], net, log_reference, moved)
-    failed = {"not finite": [training.failures(runs)["nonfinite"] for runs in (tried, found, best)]}
+    failed: dict[str, Any] = {"not finite": [training.failures(runs)["nonfinite"] for runs in (tried, found, best)]}
     failed["data sets without a pair"] = laws["pairs"] == 0
     failed["best learning rate at an end of the grid"] = rate in (config.rates[0], config.rates[-1])
     scale = pair_steps.reference_pull(algorithm, config.beta, config.ipo_target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -81,7 +81,7 @@ class Bench:
         # References first, those of the seeds to come too: one worker trains them while the other compiles cells.
         setups = dict.fromkeys(cell.setup for cell in cells)
         starts = [(setup, seed) for setup in setups for seed in (*seeds, *range(setup.num_references))]
-        jobs = [partial(self.lab(setup).of, seed) for setup, seed in starts]
+        jobs: list[Callable[[], Any]] = [partial(self.lab(setup).of, seed) for setup, seed in starts]
         jobs += [partial(self._one, *job) for job in cells_and_seeds]
         programs = [_pretraining(setup) for setup, _ in starts] + [_program(cell) for cell, _ in cells_and_seeds]
         done = side_by_side(jobs, [None if program in self._compiled else program for program in programs])

@@ -53,7 +53,7 @@ def _fixed_checks(curves: Table, limits: Table) -> list[Check]:
 def _slope(constants: Table, curves: Table, words: str) -> Check:
     """d log gap / d log n between the last point of every curve and the constants, averaged over the masses."""
     ends = [curves.where(mass=mass) for mass in constants["mass"]]
-    last = Table.stack(rows.kept([rows["labels"].argmax()]) for rows in ends)
+    last = Table.stack(rows.kept(np.asarray([rows["labels"].argmax()])) for rows in ends)
     lever = np.log(constants["labels"] / last["labels"])
     slopes = np.log(constants["gap"] / last["gap"]) / lever
     errors = np.sqrt(2 / constants["seeds"] + 2 / last["seeds"]) / lever
