@@ -33,7 +33,7 @@ def draw(key: jax.Array, trials: jax.Array, prob: jax.Array) -> jax.Array:
         Whole numbers as floats, of the broadcast shape.
 
     Raises:
-        ValueError: if one key is asked for more than 2^24 counts.
+        ValueError: if one key is asked for more than 2^23 counts.
     """
     trials, prob = jnp.broadcast_arrays(trials, prob)
     rarer = draw_rarer(key, trials, jnp.minimum(prob, 1 - prob))
@@ -45,11 +45,13 @@ def draw_rarer(key: jax.Array, trials: jax.Array, prob: jax.Array) -> jax.Array:
 
     Arguments, returns and errors as in `draw`, with `trials` and `prob` of one shape.
     """
-    if trials.size > 1 << _LANE_BITS:
-        raise ValueError(f"trials must hold at most 2^24 counts for one key; got {trials.size}")
+    if 2 * trials.size > 1 << _LANE_BITS:
+        raise ValueError(f"trials must hold at most 2^23 counts for one key; got {trials.size}")
     lane = jnp.arange(trials.size, dtype=jnp.uint32).reshape(trials.shape)
     position, height = jax.random.uniform(key, (2, *trials.shape), trials.dtype)
-    return _draw_lanes(jnp.broadcast_to(key, trials.shape), lane, position, height, trials, prob)
+    # Blocks below 2^24 of the key's stream serve the first attempts; retries fold numbers from there on into the key.
+    keys = jnp.broadcast_to(jax.random.clone(key), trials.shape)
+    return _draw_lanes(keys, lane, position, height, trials, prob)
 
 
 @jax.custom_batching.custom_vmap
