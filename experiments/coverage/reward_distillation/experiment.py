@@ -209,14 +209,10 @@ def _learner_checks(tables: dict[str, Table]) -> Iterator[Check]:
 
 
 PRESETS = {
-    "smoke": Config(
-        recovery_seeds=2048, given_seeds=2048, num_rounds=4, floor_seeds=(512, 512, 512, 512), recovery_rounds=3,
-        teacher_rounds=4, teacher_seeds=128, dampings=(0.5,), learner_seeds=128, label_seeds=512,
-    ),
+    "smoke": Config(recovery_seeds=2048, given_seeds=2048, num_rounds=4, floor_seeds=(512, 512, 512, 512),
+        recovery_rounds=3, teacher_rounds=4, teacher_seeds=128, dampings=(0.5,), learner_seeds=128, label_seeds=512),
     "default": Config(),
-    "paper": Config(
-        recovery_seeds=225_280, given_seeds=245_760, floor_seeds=(81_920, 30_720, 40_960, 81_920),
-        teacher_seeds=5120, damped_seeds=1280, learner_seeds=10_240, label_seeds=61_440,
-    ),
+    "paper": Config(recovery_seeds=225_280, given_seeds=245_760, floor_seeds=(81_920, 30_720, 40_960, 81_920),
+        teacher_seeds=5120, damped_seeds=1280, learner_seeds=10_240, label_seeds=61_440),
 }  # fmt: skip
 EXPERIMENT = Experiment(claim=CLAIM, presets=PRESETS, run=run, check=check, plot=plot, columns=COLUMNS)
