@@ -15,11 +15,9 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.numerics import span
 from banditlab.store.files import write_atomically
 
-# A direction is lost from the span of the differences below this singular value relative to the
-# largest: the float64 rounding of the singular values themselves, with a margin of 50.
-_RANK_TOLERANCE = 50 * np.finfo(np.float64).eps
 # What `Environment.save` keeps; the basis follows from it.
 _SAVED = (
     "features",
@@ -32,6 +30,8 @@ _SAVED = (
     "given_reward",
     "context_inputs",
 )
+# What `create` works out from the others.
+_DERIVED = ("difference_basis", "reference_params", "residual")
 
 
 @jax.tree_util.register_dataclass
@@ -54,6 +54,10 @@ class Environment:
         target_params: (d,) theta*, when the reward was given as `beta phi theta*`, else None.
         given_reward: (S, A) the reward, when it was given as a table, else None.
         context_inputs: (S, p) inputs of neural policies, or None.
+        reference_params: (d,) the parameters of pi_ref: zeros for the linear softmax; None where pi_ref is not in
+            the class, in a context of positive probability.
+        residual: () how far pi* is from the class, in units of the reward: the largest within-context error of the
+            least-squares fit of beta (phi theta + log_base) to r* + beta log_reference on the support of pi_ref.
     """
 
     features: Array
@@ -66,6 +70,8 @@ class Environment:
     target_params: Array | None = None
     given_reward: Array | None = None
     context_inputs: Array | None = None
+    reference_params: Array | None = None
+    residual: Array | None = None
 
     @classmethod
     def create(
@@ -114,14 +120,15 @@ class Environment:
         if unidentified not in ("raise", "allow"):
             raise ValueError(f"unidentified must be 'raise' or 'allow'; got {unidentified!r}")
         phi, rho = given["features"], given["context_probs"]
-        rank = span_basis(phi, rho[:, None] * np.isfinite(given["log_reference"]) > 0).shape[1]
+        rank = span.basis(phi, rho[:, None] * np.isfinite(given["log_reference"]) > 0).shape[1]
         if rank < phi.shape[-1] and unidentified == "raise":
             raise ValueError(
                 "features must be identified: within-context differences on the support of the reference must "
                 f"span all {phi.shape[-1]} dimensions; they span {rank} (pass unidentified='allow' for tabular classes)"
             )
-        given["difference_basis"] = span_basis(phi, rho[:, None] * np.isfinite(given["log_base"]) > 0)
+        given["difference_basis"] = span.basis(phi, rho[:, None] * np.isfinite(given["log_base"]) > 0)
         dtype = jnp.result_type(float)
+        given |= span.membership(given, float(jnp.finfo(dtype).eps))
         fields: dict[str, Any] = {k: None if v is None else jnp.asarray(v, dtype) for k, v in given.items()}
         return cls(**fields)
 
@@ -129,21 +136,45 @@ class Environment:
         """A copy with some of `create`'s arguments changed: validated, unless a change is a traced value.
 
         Giving `reward` drops `target_params` and the other way round. Changing `beta` keeps whichever of
-        the two was given, so with `target_params` the reward scales with beta.
+        the two was given, so with `target_params` the reward scales with beta. A linear softmax around pi_ref stays
+        one around a new `log_reference`; a free softmax keeps its `log_base`.
+
+        Raises:
+            ValueError: naming the argument; for a traced change also where only values could tell what follows from it.
         """
         if "reward" in changes:
             changes |= {"given_reward": changes.pop("reward"), "target_params": None}
         elif changes.get("target_params") is not None:
             changes["given_reward"] = None
-        if unknown := set(changes) - {f.name for f in dataclasses.fields(self)} | (set(changes) & {"difference_basis"}):
+        if unknown := set(changes) - ({f.name for f in dataclasses.fields(self)} - set(_DERIVED)):
             raise ValueError(f"replace takes the arguments of Environment.create; got {sorted(unknown)}")
         if not validation.is_concrete((changes, self)):
-            dtype = self.features.dtype
-            return dataclasses.replace(self, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), changes))
-        kept: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes
+            return self._traced_replace(changes)
+        if "log_base" not in changes and np.array_equal(self.log_base, self.log_reference):
+            changes["log_base"] = None
+        kept: dict[str, Any] = {name: getattr(self, name) for name in _SAVED} | changes
         kept["reward"] = kept.pop("given_reward")
-        del kept["difference_basis"]
         return type(self).create(**kept, unidentified="allow")
+
+    def _traced_replace(self, changes: dict[str, Any]) -> Environment:
+        """`replace` where a change or a field has no value yet: what follows from values is kept, or unknown (None)."""
+        dtype = self.features.dtype
+        moved = {"features", "log_reference", "log_base", "context_probs"} & set(changes)
+        if moved:
+            known = validation.is_concrete((self.log_base, self.log_reference))
+            if "log_reference" in moved and "log_base" not in moved:
+                if not known:
+                    raise ValueError(
+                        "log_base must be given with log_reference where the environment is traced; got neither"
+                    )
+                if np.array_equal(self.log_base, self.log_reference):
+                    changes["log_base"] = changes["log_reference"]
+            linear = known and np.array_equal(self.log_base, self.log_reference) and "log_base" not in moved
+            if not (linear or changes.get("log_base", 0) is changes.get("log_reference")):
+                changes["reference_params"] = None
+        if set(changes) - {"initial_params", "context_inputs"}:
+            changes["residual"] = None
+        return dataclasses.replace(self, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), changes))
 
     def save(self, path: str | Path) -> None:
         """Write the environment to ``path`` as an npz of its arrays, whole or not at all; `load` gives it back.
@@ -220,24 +251,48 @@ class Environment:
 
     @property
     def start_params(self) -> Array:
-        """(d,) where estimators start: `initial_params`, or zeros."""
-        return jnp.zeros_like(self.features[0, 0]) if self.initial_params is None else self.initial_params
+        """(d,) where estimators start, the parameters of pi_0: `initial_params`, or those of pi_ref.
+
+        Raises:
+            ValueError: if neither is there, because pi_ref has no parameters in the class.
+        """
+        if self.initial_params is not None:
+            return self.initial_params
+        if self.reference_params is None:
+            raise ValueError(
+                "env must have initial_params: pi_ref is not in its policy class pi_theta ∝ exp(log_base + phi theta), "
+                "or was changed inside a transformation, so that no parameters are known to start from it"
+            )
+        return self.reference_params
+
+    @property
+    def realizable(self) -> bool:
+        """Whether pi* is in the policy class on the support of pi_ref; for an environment with values."""
+        if self.residual is None:
+            raise ValueError("residual must be known; env was changed inside a transformation or built field by field")
+        return float(self.residual) == 0.0
+
+    def around(self, log_reference: Array) -> Environment:
+        """The linear softmax of these features around another reference (S, A), a traced one too, started there."""
+        zeros = jnp.zeros(self.features.shape[-1:], self.features.dtype)
+        return dataclasses.replace(
+            self,
+            log_base=log_reference,
+            log_reference=log_reference,
+            initial_params=None,
+            reference_params=zeros,
+            residual=None,
+        )
 
     def log_policy(self, params: Array) -> Array:
         """(S, A) log pi_theta for params (d,)."""
         return jax.nn.log_softmax(self.log_base + jnp.einsum("xad,d->xa", self.features, params), axis=-1)
 
-
-def span_basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Orthonormal basis (d, rank) of the span of within-context differences on `support` (S, A) bool.
-
-    The identity when the rank is d, so that full-rank problems keep their own coordinates.
-    """
-    anchors = features[np.arange(len(features)), support.argmax(axis=1)]
-    differences = (features - anchors[:, None, :])[support]
-    scale = np.abs(differences).max(initial=0.0)
-    if scale == 0.0:
-        return np.zeros((features.shape[-1], 0))
-    _, singular_values, directions = np.linalg.svd(differences / scale, full_matrices=False)
-    rank = int((singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum())
-    return np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
+    def __repr__(self) -> str:
+        if self.features.ndim != 3 or not validation.is_concrete(self):
+            return f"Environment(features={self.features!r}, ...)"
+        linear = np.array_equal(self.log_base, self.log_reference)
+        sizes = f"{self.num_contexts} contexts, {self.num_actions} actions, {self.num_features} features"
+        kind = "linear softmax around pi_ref" if linear else "free softmax"
+        residual = "unknown" if self.residual is None else f"{float(self.residual):.3g}"
+        return f"Environment({sizes} of rank {self.rank}, beta {float(self.beta):.6g}, {kind}, residual {residual})"

@@ -125,6 +125,10 @@ def environment_arrays(
         else _log_probs("log_reference", log_reference, table)
     )
     base = reference if log_base is None else array("log_base", log_base, table, minus_infinity=True)
+    if log_reference is not None and np.array_equal(
+        base, array("log_reference", log_reference, table, minus_infinity=True)
+    ):
+        base = reference  # the same table, which is normalised as one
     if (stuck := ~np.isfinite(base).any(axis=1)).any():
         raise ValueError(f"log_base must leave an action in every context; got none in context {_first(stuck)[0]}")
     uniform = np.full(num_contexts, 1 / num_contexts)

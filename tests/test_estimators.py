@@ -239,7 +239,7 @@ def test_extreme_numbers_never_turn_nan_and_nothing_false_is_claimed(count, beta
     start = size * jnp.asarray([1.0, -1.0, 0.5])
     for ridge, radius in ((0.0, np.inf), (1e-6, np.inf), (1e9, np.inf), (0.0, 1e-3)):
         cap = {} if radius == np.inf else {"max_norm": radius}
-        fit = fit_once(env, count * WINS, ridge=ridge, warm_start=start, **cap)
+        fit = fit_once(env, count * WINS, ridge=ridge, center=jnp.zeros(3), warm_start=start, **cap)
         assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(fit))
         assert fit.existence != Existence.separable
         if size == 0.0:

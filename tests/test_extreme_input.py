@@ -45,7 +45,7 @@ EXTREME = {name: lambda changes=changes: linear(**changes) for name, changes in 
     ),
     "tabular, an action without reference mass": lambda: bl.instances.tabular(
         [[1e3, -1e3, 0.0]], np.append(np.log([0.5, 0.5]), -INF)[None], beta=1e-3
-    ),
+    ).replace(initial_params=np.zeros(3)),
 }
 
 
@@ -68,7 +68,7 @@ def everything(env):
 
     policies = jnp.stack([env.log_initial, env.log_target, env.log_policy(params)])
     wins = bl.preferences.draw_wins(jax.random.key(0), env, bl.samplers.initial(env, env.log_initial), 50)
-    fits = jax.vmap(lambda ridge: bl.estimators.fit(env, wins, ridge=ridge))(jnp.asarray([0.0, 1.0]))
+    fits = jax.vmap(lambda ridge: bl.estimators.fit(env, wins, ridge=ridge, center=0 * params))(jnp.asarray([0.0, 1.0]))
     predictions = {
         "kl_ball": jax.vmap(lambda radius: coverage.kl_ball(env, radius))(jnp.asarray([0.0, 0.3, INF])),
         "target_leverage": theory.target_leverage(env),

@@ -25,6 +25,16 @@ class State(NamedTuple):
 def init(algorithm: Algorithm, key: Array, env: Environment) -> State:
     """pi_0, no wins, and `settings["sampler"]` ready for the environment."""
     del key
+    return started(algorithm, env, env.start_params)
+
+
+def started(algorithm: Algorithm, env: Environment, params: Array) -> State:
+    """The state of `init` with other parameters (d,)."""
     wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
     sampler = samplers.prepare(algorithm.settings["sampler"], env)
-    return State(env.start_params, env.log_initial, wins, sampler)
+    return State(params, env.log_initial, wins, sampler)
+
+
+def reference(env: Environment) -> Array:
+    """(d,) where a ridge pulls: the parameters of pi_ref, or those of pi_0 where pi_ref is not in the class."""
+    return env.start_params if env.reference_params is None else env.reference_params

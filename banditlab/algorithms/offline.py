@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import NamedTuple
 
@@ -36,7 +35,7 @@ def ipo(
     max_pairs: float | None = None,
     name: str = "ipo",
 ) -> Algorithm:
-    """IPO: theta minimises the sum over labels of (h - beta/(2 tau))^2 + (ridge/2) ||theta||^2.
+    """IPO: theta minimises the sum over labels of (h - beta/(2 tau))^2 + (ridge/2) ||theta - theta_ref||^2.
 
     h = beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)]. The minimum exists on separable data too, at a finite
     margin; it is no Bradley-Terry likelihood, and more labels do not bring it to pi*. Where labels say nothing
@@ -45,7 +44,7 @@ def ipo(
     Args:
         num_pairs: labels bought per round, a whole number >= 1; inf fits the outcome law itself.
         temperature: tau, positive; env.beta by default, which makes the target 1/2.
-        ridge: non-negative weight against the sum of losses, centred at theta = 0.
+        ridge: non-negative weight against the sum of losses, centred at pi_ref (at pi_0 where the class lacks pi_ref).
         max_norm: cap on ||theta||_2; inf for none.
         sampler: (env, log_policy) -> pair law (S, A, A), for labels from elsewhere.
         labeller, max_pairs, name: as in `dpo`.
@@ -54,7 +53,7 @@ def ipo(
         ValueError: naming the argument that is out of range.
     """
     validation.positive("ridge", ridge, zero=True)
-    return _create(name, _ipo_step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs)
+    return _create(name, fitted.init, _ipo_step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs)
 
 
 def chi_po(
@@ -82,15 +81,17 @@ def chi_po(
         ValueError: naming the argument that is out of range.
     """
     validation.positive("ridge", ridge, zero=True)
-    return _create(name, _chi_po_step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs)
+    return _create(
+        name, _chi_po_init, _chi_po_step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs
+    )
 
 
-def _create(name, step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs) -> Algorithm:
+def _create(name, init, step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs) -> Algorithm:
     pairs, branch = batches.size(num_pairs, max_pairs)
     validation.positive("max_norm", max_norm, infinite=True)
     return Algorithm.create(
         name,
-        init=fitted.init,
+        init=init,
         step=step,
         settings={
             "sampler": batches.as_sampler(sampler),
@@ -114,11 +115,17 @@ def _ipo_step(algorithm: Algorithm, key: Array, state: State, env: Environment) 
         loss=losses.ipo,
         target=jnp.broadcast_to(target, wins.shape),
         ridge=settings["ridge"],
+        center=fitted.reference(env),
         max_norm=_cap(algorithm),
         warm_start=state.params,
     )
     info = RoundInfo(settings["num_pairs"], fit.status, fit.existence)
     return State(fit.params, env.log_policy(fit.params), wins, state.sampler), info
+
+
+def _chi_po_init(algorithm: Algorithm, key: Array, env: Environment) -> State:
+    """pi_0, and the reward 0: a reward is in the class wherever pi_ref is."""
+    return fitted.started(algorithm, env, jnp.zeros_like(env.features[0, 0]))
 
 
 def _chi_po_step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
@@ -127,9 +134,10 @@ def _chi_po_step(algorithm: Algorithm, key: Array, state: State, env: Environmen
     # Rewards have no base measure: the class around pi_ref has the same features and no offset.
     inside = jnp.isfinite(env.log_base)
     reference = jax.nn.log_softmax(jnp.where(inside, env.log_reference, -jnp.inf), axis=1)
-    around = dataclasses.replace(env, log_base=reference, log_reference=reference, initial_params=None)
     temperature = _temperature(algorithm, env)
-    found = chi_squared.fit(around, wins, temperature=temperature, ridge=settings["ridge"], max_norm=_cap(algorithm))
+    found = chi_squared.fit(
+        env.around(reference), wins, temperature=temperature, ridge=settings["ridge"], max_norm=_cap(algorithm)
+    )
     info = RoundInfo(settings["num_pairs"], found.rewards.status, found.rewards.existence)
     return State(found.rewards.params, found.log_policy, wins, state.sampler), info
 

@@ -70,7 +70,8 @@ def dpo(
         num_pairs: labels bought per round, a whole number >= 1; inf fits the outcome law itself.
         labeller: win probabilities; see `banditlab.preferences`.
         ridge: non-negative weight against the sum of losses.
-        center: of the ridge: theta_k ("previous") or 0, the reference ("reference").
+        center: of the ridge: theta_k ("previous") or the parameters of pi_ref ("reference"; of pi_0 where the class
+            does not hold pi_ref).
         max_norm: cap R on ||theta||_2; inf for none.
         pooled: fit all labels so far instead of the fresh batch. A number between 0 (fresh) and 1 (pooled) is
             the weight that a label keeps each time a new batch arrives: exponential forgetting.
@@ -150,7 +151,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
         env,
         wins,
         ridge=settings["ridge"],
-        center=state.params if options.center == "previous" else None,
+        center=state.params if options.center == "previous" else fitted.reference(env),
         max_norm=settings["max_norm"] if options.capped else math.inf,
         warm_start=state.params,
     )

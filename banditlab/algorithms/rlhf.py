@@ -125,8 +125,10 @@ def _init(algorithm: Algorithm, key: Array, env: Environment) -> State:
     del key
     wins = jnp.zeros((env.num_contexts, env.num_actions, env.num_actions), env.features.dtype)
     sampler = samplers.prepare(algorithm.settings["sampler"], env)
-    reward = jnp.zeros_like(env.log_reference)
-    return State(env.start_params, env.log_initial, wins, reward, _reference_params(env), sampler)
+    reward, ascent = jnp.zeros_like(env.log_reference), _reference_params(env)
+    # The objective's policies live on the support of pi_ref, where the class holds pi_ref or its nearest.
+    start = ascent if env.initial_params is None else env.initial_params
+    return State(start, env.log_initial, wins, reward, ascent, sampler)
 
 
 def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> tuple[State, RoundInfo]:
@@ -193,5 +195,5 @@ def _reference_params(env: Environment) -> Array:
     offsets = jnp.where(both, env.log_reference, 0.0) - jnp.where(both, env.log_base, 0.0)
     rewards = bounded.reward_class(env)
     counts = jnp.where(both[:, :, None] & both[:, None, :], 1.0, 0.0)
-    zero = jnp.zeros_like(env.start_params)
+    zero = jnp.zeros_like(env.features[0, 0])
     return least_squares(rewards, counts, offsets[:, :, None] - offsets[:, None, :], zero).params

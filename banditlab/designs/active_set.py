@@ -13,6 +13,10 @@ from banditlab.designs.pairs import Problem
 
 # A round is solved to this fraction of the gap that was open before it: more precision would be thrown away.
 _ROUND_FACTOR = 0.03
+# The gap that the rounds work towards, whatever is asked for, so that a smaller one asks for more rounds of the same;
+# once it is reached, this fraction of what is open.
+_WORKING_GAP = 1e-9
+_NEXT_GAP = 1e-3
 # A pair leaves the buffer when its share of the group's mean weight is below this fraction of its relative slack.
 _IDLE = 1e-2
 
@@ -52,33 +56,42 @@ def solve(problem: Problem, gap: Array, max_steps: Array, num_entering: int | No
     capacity = bound + num_entering if num_entering else max(bound, 8 * size) + 4 * size
     num_entering = min(num_entering or 4 * size, num_contexts * num_actions)
 
-    def unfinished(state: _State) -> Array:
+    def unfinished(carry: tuple[_State, _State]) -> Array:
+        state, _ = carry
         return (state.gap > gap) & (state.num_steps < max_steps)
 
-    def advance(state: _State) -> _State:
+    def advance(carry: tuple[_State, _State]) -> tuple[_State, _State]:
+        state, best = carry
         state = _exchange(problem, state, bound)
         criterion = pairs.criterion(problem, _differences(problem, state))
         constraint = pairs.constraint(problem, state.indices, state.active)
-        tolerance = jnp.maximum(0.3 * gap, _ROUND_FACTOR * jnp.minimum(state.gap, 1.0))
+        tolerance = jnp.maximum(0.3 * _working(state.gap), _ROUND_FACTOR * jnp.minimum(state.gap, 1.0))
         left = max_steps - state.num_steps
         weights, count = interior_point.minimise(state.weights, criterion, constraint, tolerance, left)
-        return _price(problem, state._replace(weights=weights, num_steps=state.num_steps + count), gap)
+        state = _price(problem, state._replace(weights=weights, num_steps=state.num_steps + count))
+        better = state.gap < best.gap
+        return state, jax.tree.map(lambda new, old: jnp.where(better, new, old), state, best)
 
     indices, weights = seeds.seed_pairs(problem, capacity)
     nothing = jnp.zeros(num_entering, indices.dtype)
     infinite = jnp.full((), jnp.inf, weights.dtype)
     state = _State(indices, weights > 0, weights, weights < 0, nothing, nothing > 0, infinite, jnp.zeros((), jnp.int32))
-    state = jax.lax.while_loop(unfinished, advance, state)
-    law = jnp.zeros(problem.scale.size, weights.dtype).at[state.indices].add(state.weights)
+    state, best = jax.lax.while_loop(unfinished, advance, (state, state))
+    law = jnp.zeros(problem.scale.size, weights.dtype).at[best.indices].add(best.weights)
     law = law.reshape(problem.scale.shape)
-    return Solution(0.5 * (law + jnp.swapaxes(law, 1, 2)), state.gap, state.num_steps)
+    return Solution(0.5 * (law + jnp.swapaxes(law, 1, 2)), best.gap, state.num_steps)
+
+
+def _working(gap: Array) -> Array:
+    """What a round works towards when `gap` is open."""
+    return jnp.where(gap > _WORKING_GAP, _WORKING_GAP, _NEXT_GAP * gap)
 
 
 def _differences(problem: Problem, state: _State) -> Array:
     return jnp.where(state.active[:, None], pairs.differences(problem, state.indices), 0.0)
 
 
-def _price(problem: Problem, state: _State, gap: Array) -> _State:
+def _price(problem: Problem, state: _State) -> _State:
     """Certify the weights over all pairs; find the idle ones, and the worst outside the buffer, one per table row."""
     num_groups, num_actions = problem.masses.shape[0], problem.features.shape[1]
     z = _differences(problem, state)
@@ -101,7 +114,7 @@ def _price(problem: Problem, state: _State, gap: Array) -> _State:
     return state._replace(
         idle=state.active & (share < _IDLE * slack),
         entering=row * num_actions + column,
-        violating=worst > 0.5 * gap * (masses @ prices),
+        violating=worst > 0.5 * _working(current) * (masses @ prices),
         gap=jnp.where(jnp.isfinite(current), current, jnp.inf),
     )
 

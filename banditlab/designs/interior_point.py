@@ -87,32 +87,46 @@ def normalise(weights: Array, constraint: Constraint) -> Array:
     return weights * (scale @ constraint.membership)
 
 
+class _Search(NamedTuple):
+    """The iterate, its gap (nan after a breakdown), the steps so far, and the weights of the smallest gap so far."""
+
+    iterate: Iterate
+    gap: Array
+    count: Array
+    best: Array
+    best_gap: Array
+
+
 def minimise(
     weights: Array, criterion: Criterion, constraint: Constraint, tolerance: Array, max_steps: Array
 ) -> tuple[Array, Array]:
     """Feasible weights (n,) whose gap over these atoms is at most `tolerance`, and the steps taken (<= max_steps).
 
     The start need not be positive, only give a regular moment matrix. What is returned is finite if the start is:
-    a step that breaks down is not taken, and ends the iteration.
+    a step that breaks down is not taken, and ends the iteration. Where rounding keeps the gap above the tolerance,
+    the best weights on the way are returned, so that a smaller tolerance never has a larger gap.
     """
 
-    def unfinished(carry: tuple[Iterate, Array, Array]) -> Array:
-        _, gap, count = carry
-        return (gap > tolerance) & (count < max_steps)
+    def unfinished(carry: _Search) -> Array:
+        return (carry.gap > tolerance) & (carry.count < max_steps)
 
-    def advance(carry: tuple[Iterate, Array, Array]) -> tuple[Iterate, Array, Array]:
-        moved = _step(carry[0], criterion, constraint)
+    def advance(carry: _Search) -> _Search:
+        moved = _step(carry.iterate, criterion, constraint)
         gap = duality_gap(moved.weights, moved.leverages, constraint)
         sound = jnp.isfinite(gap) & jnp.all(jnp.isfinite(moved.slacks))
-        iterate = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moved, carry[0])
+        iterate = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moved, carry.iterate)
+        better = sound & (gap < carry.best_gap)
+        best = jnp.where(better, moved.weights, carry.best)
         # nan is not above the tolerance, so it ends the loop.
-        return iterate, jnp.where(sound, gap, jnp.nan), carry[2] + 1
+        gap, best_gap = jnp.where(sound, gap, jnp.nan), jnp.where(better, gap, carry.best_gap)
+        return _Search(iterate, gap, carry.count + 1, best, best_gap)
 
     infinite = jnp.full((), jnp.inf, weights.dtype)
-    carry = (_start(weights, criterion, constraint), infinite, jnp.zeros((), jnp.int32))
-    iterate, _, count = jax.lax.while_loop(unfinished, advance, carry)
-    started = jnp.all(jnp.isfinite(iterate.weights))
-    return normalise(jnp.where(started, iterate.weights, weights), constraint), count
+    start = _start(weights, criterion, constraint)
+    carry = _Search(start, infinite, jnp.zeros((), jnp.int32), start.weights, infinite)
+    found = jax.lax.while_loop(unfinished, advance, carry)
+    started = jnp.all(jnp.isfinite(found.best))
+    return normalise(jnp.where(started, found.best, weights), constraint), found.count
 
 
 def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iterate:

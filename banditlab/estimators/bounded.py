@@ -96,9 +96,7 @@ def fit(env: Environment, wins: Array, bound: float | Array) -> RewardFit:
 def reward_class(env: Environment) -> Environment:
     """The linear reward class as an environment whose margins are reward differences w'z: no offset, beta 1."""
     flat = jnp.where(jnp.isfinite(env.log_base), 0.0, -jnp.inf)
-    return dataclasses.replace(
-        env, log_base=flat, log_reference=flat, beta=jnp.ones_like(env.beta), initial_params=None
-    )
+    return dataclasses.replace(env.around(flat), beta=jnp.ones_like(env.beta))
 
 
 def _least_norm(rewards: Environment, wins: Array, found: Fit) -> RewardFit:

@@ -18,7 +18,12 @@ from banditlab.estimators.objective import build
 
 
 class Status(enum.IntEnum):
-    """How a fit ended; an int8 in results. `max_steps`: no minimiser was reached, often because there is none."""
+    """How a fit ended; an int8 in results.
+
+    converged: the last step moved no observed margin by more than 1e-5, and the gradient (what the ridge and the cap
+        leave of it) is below 1e-6 of what the labels pull.
+    max_steps: no minimiser was reached, often because there is none.
+    """
 
     converged = 0
     max_steps = 1
@@ -62,21 +67,26 @@ def fit(
     stay at `warm_start`; center and norm act on the others. On separable data without ridge or cap there is no
     minimiser: theta is returned where every observed margin is 40 or more, with `Status.max_steps`.
 
+    The losses of `banditlab.losses` reach their minimiser wherever there is one; any other convex loss of the margin
+    does if it has a second derivative that does not vanish before its first. One that bends nowhere (a hinge), or
+    that rounds to a constant (-log(sigmoid(h)) written out, for `losses.dpo`), ends with `Status.max_steps`.
+
     Args:
         wins: (S, A, A) win matrix; the diagonal is ignored.
         loss: a convex elementwise function of the margin (and of `target`, if given).
         target: (S, A, A) regression targets per outcome, for `losses.ipo` and `losses.distillation`.
         ridge: non-negative.
-        center: (d,), zeros by default.
+        center: (d,), the parameters of pi_ref by default, zeros for the linear softmax.
         max_norm: positive; inf for no cap.
-        warm_start: (d,), `env.start_params` by default.
+        warm_start: (d,), `env.start_params` by default; zeros where the class holds no pi_ref to start from.
 
     Raises:
-        ValueError: for concrete arguments of the wrong shape or sign.
+        ValueError: for concrete arguments of the wrong shape or sign; where a ridge has no center because pi_ref is
+            not in the class.
     """
     dtype = env.features.dtype
-    start = env.start_params if warm_start is None else jnp.asarray(warm_start, dtype)
-    center = jnp.zeros_like(env.start_params) if center is None else jnp.asarray(center, dtype)
+    start = _start(env) if warm_start is None else jnp.asarray(warm_start, dtype)
+    center = _center(env, ridge) if center is None else jnp.asarray(center, dtype)
     _check(env, wins, loss, target, ridge, center, max_norm, start)
     capped = not (validation.is_concrete(max_norm) and math.isinf(float(max_norm)))
     ridge = jnp.asarray(ridge, dtype)
@@ -100,7 +110,12 @@ def fit(
     total_gradient = gradient + ridge * (found.coordinates - reduced_center)
     total_hessian = hessian + ridge * jnp.eye(env.rank, dtype=dtype)
     newton_step = newton.linalg.solve_psd(total_hessian, total_gradient)
-    converged = (found.margin_change <= newton.MARGIN_TOLERANCE) & ~found.escaped
+    pull = objective.pull(loss, margins) + ridge * jnp.linalg.norm(found.coordinates - reduced_center)
+    outward = _outward(found.coordinates, total_gradient, max_norm) if capped else jnp.zeros_like(total_gradient)
+    at_rest = jnp.linalg.norm(total_gradient - outward) <= newton.GRADIENT_TOLERANCE * pull
+    # Without slope and curvature there is nothing to be certain of, but for labels that say nothing at all.
+    told = (jnp.trace(total_hessian) > 0) | ~jnp.any(objective.observed)
+    converged = (found.margin_change <= newton.MARGIN_TOLERANCE) & ~found.escaped & at_rest & told
     status = jnp.where(found.finite, jnp.where(converged, Status.converged, Status.max_steps), Status.nonfinite)
     return Fit(
         params=origin + _expand(env, found.coordinates),
@@ -110,6 +125,27 @@ def fit(
         decrement=jnp.sqrt(jnp.maximum(jnp.sum(total_gradient * newton_step), 0.0)),
         num_steps=found.num_steps,
     )
+
+
+def _outward(point: Array, gradient: Array, max_norm: float | Array) -> Array:
+    """The part (r,) of the gradient that a cap ||point|| <= max_norm holds: along -point, on the boundary alone."""
+    norm = jnp.linalg.norm(point)
+    share = jnp.minimum(jnp.sum(gradient * point), 0.0) / jnp.where(norm > 0, norm**2, 1.0)
+    on_boundary = norm >= max_norm * (1 - newton.GRADIENT_TOLERANCE)
+    return jnp.where(on_boundary, share * point, 0.0)
+
+
+def _start(env: Environment) -> Array:
+    unknown = env.initial_params is None and env.reference_params is None
+    return jnp.zeros_like(env.features[0, 0]) if unknown else env.start_params
+
+
+def _center(env: Environment, ridge: float | Array) -> Array:
+    if env.reference_params is not None:
+        return env.reference_params
+    if validation.is_concrete(ridge) and float(ridge) == 0.0:
+        return jnp.zeros_like(env.features[0, 0])
+    raise ValueError("center must be given with a ridge: pi_ref, its default, has no parameters in this policy class")
 
 
 def _reduce(env: Environment, params: Array) -> tuple[Array, Array]:

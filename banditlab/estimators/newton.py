@@ -20,6 +20,11 @@ MAX_STEPS = 100
 MARGIN_TOLERANCE = 1e-5
 
 
+# A step that small leaves a gradient of about its square, 1e-10 of what the labels pull, for a loss whose third
+# derivative is of the order of its second; a sum of rounded terms errs by far less. What is left above this share is
+# no minimum: the loss bends nowhere, or less than it says.
+GRADIENT_TOLERANCE = 1e-6
+
 # Without ridge or cap, a direction that raises the margin of every observed outcome lowers the loss for ever: there
 # is no minimiser. Every so many steps the way gone since the last look is tested for being such a direction; it is
 # then followed until every observed margin is this large and the loss below n e^{-40}.
@@ -46,9 +51,11 @@ def minimise(
 ) -> Minimum:
     """argmin of the sum of losses + (ridge/2) ||w - center||^2, over ||w||_2 <= max_norm if given.
 
-    A full step changes the largest observed margin by m; the step is shortened to log(1 + m) / m of it,
-    the optimal damping of a generalised self-concordant function (|l'''| <= l'', true of the logistic loss),
-    so it descends from any start; a regression needs no damping. Without an informative pair nothing moves: w = start.
+    A step is shortened to log(1 + m) / m of a full one, m the largest change of an observed margin: the optimal
+    damping of a generalised self-concordant function (|l'''| <= l''), so it descends from any start. The logistic
+    loss is one, and its curvature falls with |h|: there m is the largest change of a margin that moves towards zero,
+    since pairs that are decided and become more so add no curvature on the way. A regression needs no damping.
+    Without an informative pair nothing moves: w = start.
     If all observed margins have risen after a few steps, the logistic loss has no minimiser (without ridge and cap),
     and the way there is taken to its end at once.
     """
@@ -69,8 +76,10 @@ def minimise(
             direction = step_in_ball(hessian, gradient, reached.coordinates, max_norm)
         change = objective.change(direction)
         largest = jnp.max(jnp.where(objective.observed, jnp.abs(change), 0.0), initial=0.0)
-        damped = jnp.log1p(largest) / jnp.where(largest > 0, largest, 1.0)
-        length = jnp.where((largest > 0) & (not is_quadratic(loss)), damped, 1.0)
+        bending = objective.observed & (margins * change < 0) if loss is dpo else objective.observed
+        bend = jnp.max(jnp.where(bending, jnp.abs(change), 0.0), initial=0.0)
+        damped = jnp.log1p(bend) / jnp.where(bend > 0, bend, 1.0)
+        length = jnp.where((bend > 0) & (not is_quadratic(loss)), damped, 1.0)
         finite = jnp.isfinite(largest) & jnp.all(jnp.isfinite(direction))
         length = jnp.where(finite, length, 0.0)
         coordinates = reached.coordinates + length * jnp.where(finite, direction, 0.0)

@@ -62,6 +62,14 @@ class PairForm(NamedTuple):
         position[rows, columns] = position[columns, rows] = np.arange(len(rows))
         return jnp.einsum("p,pr->r", slopes, self.differences), upper[position]
 
+    def pull(self, loss: Loss, margins: Array) -> Array:
+        """What a gradient is small against, (): over labels, its norm now and how it changes over one unit of h."""
+        targets = [()] * 2 if self.targets is None else [(target,) for target in self.targets]
+        weights = jnp.zeros_like(margins)
+        for wins, h, target in zip(self.wins, (margins, -margins), targets, strict=True):
+            weights += jnp.where(wins > 0, wins * _size(derivatives(loss, h, *target)), 0.0)
+        return jnp.sum(weights * jnp.linalg.norm(self.differences, axis=-1))
+
     def worst_margin(self, margins: Array) -> Array:
         """The smallest margin of an observed outcome; +inf without any."""
         first = jnp.where(self.wins[0] > 0, margins, jnp.inf)
@@ -112,6 +120,13 @@ class LaplacianForm(NamedTuple):
         applied = degrees[..., None] * self.features - jnp.einsum("xij,xjr->xir", edges, self.features)
         return jnp.einsum("xa,xar->r", flow, self.features), jnp.einsum("xar,xas->rs", self.features, applied)
 
+    def pull(self, loss: Loss, margins: Array) -> Array:
+        """As in `PairForm`, with the triangle inequality between the two nodes of a pair."""
+        size = _size(derivatives(loss, margins, *(() if self.targets is None else (self.targets,))))
+        weights = jnp.where(self.wins > 0, self.wins * size, 0.0)
+        nodes = jnp.sum(weights, axis=2) + jnp.sum(weights, axis=1)
+        return jnp.sum(nodes * jnp.linalg.norm(self.features, axis=-1))
+
     def worst_margin(self, margins: Array) -> Array:
         """The smallest margin of an observed outcome; +inf without any."""
         return jnp.min(jnp.where(self.wins > 0, margins, jnp.inf))
@@ -157,6 +172,10 @@ def whitening(hessian: Array) -> tuple[Array, Array]:
     """Rows R with R H R' = I, and whether H is invertible to rounding."""
     rows, in_range = linalg.inverse_root(hessian)
     return rows, jnp.all(in_range)
+
+
+def _size(slope_and_bend: tuple[Array, Array]) -> Array:
+    return jnp.abs(slope_and_bend[0]) + jnp.abs(slope_and_bend[1])
 
 
 def _node_gaps(nodes: Array) -> Array:

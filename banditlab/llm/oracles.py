@@ -151,4 +151,5 @@ def _bandit(rewards: Array, features: Array | None = None) -> Environment:
         jnp.ones((), rewards.dtype),
         jnp.eye(size, dtype=rewards.dtype),
         given_reward=rewards,
+        reference_params=jnp.zeros(size, rewards.dtype),
     )

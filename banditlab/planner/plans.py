@@ -154,7 +154,7 @@ def _estimate(env: Environment, wins: Array, ridge: float) -> tuple[str, str, Ar
     else:
         fit, name = free, "maximum likelihood" if existence == "exists" else "none"
     if name == "none" or int(fit.status) != Status.converged:
-        return "none", existence, jnp.zeros_like(env.start_params)
+        return "none", existence, jnp.zeros(env.num_features, wins.dtype)
     return name, existence, fit.params
 
 

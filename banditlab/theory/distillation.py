@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from banditlab import coverage, metrics, policies, validation
 from banditlab.environment import Environment
 from banditlab.theory import prices
+from banditlab.theory.realizability import Misspecified, needed
 
 __all__ = [
     "bias_bound",
@@ -28,38 +29,53 @@ __all__ = [
 ]
 
 
-def noise_floor(env: Environment, counts: Array, noise: Array | float) -> Array:
+def noise_floor(
+    env: Environment, counts: Array, noise: Array | float, *, misspecified: Misspecified = "raise"
+) -> Array:
     """E ||theta_hat - theta*||^2_{V*} given the pairs, exactly: (tau^2 / beta^2) tr(V* (sum_i z_i z_i')^{-1}), ().
 
     counts (S, A, A): how often every pair was shown; noise: tau. +inf where the differences shown do not span.
+    Needs a realizable environment, as in `banditlab.theory`, unless `misspecified` is "allow".
     """
+    needed(env, misspecified)
     price = coverage.trace_ratio(prices.second_moment(env, counts), coverage.target_covariance(env))
     return (noise / env.beta) ** 2 * price
 
 
-def noise_price(env: Environment, pair_law: Array, noise: Array | float) -> Array:
+def noise_price(
+    env: Environment, pair_law: Array, noise: Array | float, *, misspecified: Misspecified = "raise"
+) -> Array:
     """(tau^2 / beta^2) tr(V* M(mu)^{-1}), (): the large-n form of n times the `noise_floor`.
 
     The counterpart of the label price: C_F(mu) is at least this price at tau = 2, for every pair law.
     """
-    return noise_floor(env, pair_law, noise)
+    return noise_floor(env, pair_law, noise, misspecified=misspecified)
 
 
-def predicted_kl(env: Environment, pair_law: Array, num_pairs: Array | float, noise: Array | float) -> Array:
+def predicted_kl(
+    env: Environment,
+    pair_law: Array,
+    num_pairs: Array | float,
+    noise: Array | float,
+    *,
+    misspecified: Misspecified = "raise",
+) -> Array:
     """E_x KL(pi* || pi_hat) ≈ noise_price / (2 n), () for n pairs from mu (S, A, A): no free constant.
 
     tau^2 C_tr(pi) / (4 beta^2 n) for pairs from pi x pi, so tau^2 d / (4 beta^2 n) on-policy once pi_k is near pi*.
     """
-    return noise_price(env, pair_law, noise) / (2.0 * num_pairs)
+    return noise_price(env, pair_law, noise, misspecified=misspecified) / (2.0 * num_pairs)
 
 
-def on_policy_floor(env: Environment, noise: Array | float | None) -> Array:
+def on_policy_floor(env: Environment, noise: Array | float | None, *, misspecified: Misspecified = "raise") -> Array:
     """Limit of n E_x KL(pi* || pi_k) in late on-policy rounds of n pairs each, (): those of pi* x pi*.
 
     tau^2 d / (4 beta^2) for reward differences with noise tau; C_F(pi*) / 2 for labels, with None.
     """
     law = policies.independent_pairs(env, env.log_target, env.log_target)
-    return prices.predicted_kl(env, law, 1.0) if noise is None else predicted_kl(env, law, 1.0, noise)
+    if noise is None:
+        return prices.predicted_kl(env, law, 1.0, misspecified=misspecified)
+    return predicted_kl(env, law, 1.0, noise, misspecified=misspecified)
 
 
 def damped_share(damping: float, num_rounds: int) -> float:

@@ -1,5 +1,7 @@
 """Predictions of docs/theory.md. They read the environment's arrays and nothing else: no import of algorithms.
 
+Those around theta* (I6, Propositions 4 and 5) need a realizable environment: they raise a ValueError that names
+`env.residual` where the class misses pi*, unless `misspecified="allow"` asks for the formula's value all the same.
 Matrices are (rank, rank), in the coordinates of `env.difference_basis` (the feature coordinates when identified).
 """
 
@@ -16,6 +18,7 @@ from banditlab import coverage, policies, preferences, validation
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
 from banditlab.numerics.compilation import LOOPS, inner
+from banditlab.theory.realizability import Misspecified, needed
 
 
 def second_moment(env: Environment, pair_law: Array) -> Array:
@@ -38,36 +41,43 @@ def target_leverage(env: Environment) -> Array:
     return coverage.leverage(env, coverage.target_covariance(env))
 
 
-def label_price(env: Environment, pair_law: Array) -> Array:
+def label_price(env: Environment, pair_law: Array, *, misspecified: Misspecified = "raise") -> Array:
     """C_F(mu) = tr(V* H(mu)^{-1}), (): labels times KL, up to the factor 2 (I6)."""
+    needed(env, misspecified)
     return coverage.trace_ratio(fisher_information(env, pair_law), coverage.target_covariance(env))
 
 
-def predicted_kl(env: Environment, pair_law: Array, num_pairs: Array | float) -> Array:
+def predicted_kl(
+    env: Environment, pair_law: Array, num_pairs: Array | float, *, misspecified: Misspecified = "raise"
+) -> Array:
     """E_x KL(pi* || pi_hat) ≈ C_F(mu) / (2 n) for n labels from mu (I6): no free constant."""
     _check_labels(num_pairs)
-    return label_price(env, pair_law) / (2.0 * num_pairs)
+    return label_price(env, pair_law, misspecified=misspecified) / (2.0 * num_pairs)
 
 
-def predicted_kl_pooled(env: Environment, information: Array) -> Array:
+def predicted_kl_pooled(env: Environment, information: Array, *, misspecified: Misspecified = "raise") -> Array:
     """KL ≈ (1/2) tr(V* I^{-1}), () for pooled data of total information I = sum_j n_j H(mu_j), (rank, rank)."""
+    needed(env, misspecified)
     return 0.5 * coverage.trace_ratio(information, coverage.target_covariance(env))
 
 
-def predicted_kl_weighted(env: Environment, information: Array, score_covariance: Array) -> Array:
+def predicted_kl_weighted(
+    env: Environment, information: Array, score_covariance: Array, *, misspecified: Misspecified = "raise"
+) -> Array:
     """KL ≈ (1/2) tr(V* A^{-1} B A^{-1}), () for labels of unequal weight: A = sum_j w_j n_j H(mu_j), B with w_j^2.
 
     A and B (rank, rank). Equal weights give A = B, the pooled prediction; one batch alone gives I6.
     """
+    needed(env, misspecified)
     rows, in_range = linalg.inverse_root(information)
     spread = rows @ coverage.target_covariance(env) @ rows.T
     noise = rows @ score_covariance @ rows.T
     return jnp.where(jnp.all(in_range), 0.5 * jnp.sum(spread * noise), jnp.inf)
 
 
-def labels_needed(env: Environment, pair_law: Array, kl: float) -> Array:
+def labels_needed(env: Environment, pair_law: Array, kl: float, *, misspecified: Misspecified = "raise") -> Array:
     """Labels from mu for E_x KL(pi* || pi_hat) <= kl, to first order: C_F(mu) / (2 kl)."""
-    return label_price(env, pair_law) / (2.0 * validation.positive("kl", kl))
+    return label_price(env, pair_law, misspecified=misspecified) / (2.0 * validation.positive("kl", kl))
 
 
 def oscillation(env: Environment, params: Array) -> Array:
@@ -106,20 +116,28 @@ def statistical_radius(env: Environment) -> Array:
     return env.rank / (2.0 * env.beta**2 * smallest_label_variance(env))
 
 
-def batch_threshold(env: Environment, start: Array | float = 2.0) -> Array:
+def batch_threshold(env: Environment, start: Array | float = 2.0, *, misspecified: Misspecified = "raise") -> Array:
     """Labels per round above which Proposition 4's recursion converges from u_0 = start, ().
 
     G* Gam e^v / v^2 with v = max(start, 2); at start <= 2 it is n_c = (e^2 / 4) G* Gam. An upper bound of the
     recursion alone, loose by construction; for beta v > 1/2 the recursion itself needs more (see the proposition).
     """
+    needed(env, misspecified)
     v = jnp.maximum(jnp.asarray(start, env.beta.dtype), 2.0)
     return target_leverage(env) * statistical_radius(env) * jnp.exp(v) / v**2
 
 
-def recursion(env: Environment, start: Array | float, num_pairs: Array | float, num_rounds: int) -> Array:
+def recursion(
+    env: Environment,
+    start: Array | float,
+    num_pairs: Array | float,
+    num_rounds: int,
+    *,
+    misspecified: Misspecified = "raise",
+) -> Array:
     """u_1 .. u_K of Proposition 4, (num_rounds,): u_{k+1} = sqrt(G* Gam / n) e^{u_k / 2} from u_0 = start."""
+    needed(env, misspecified)
     rate = jnp.sqrt(target_leverage(env) * statistical_radius(env) / num_pairs)
-
     return _contracted(rate, jnp.asarray(start, env.beta.dtype), num_rounds=num_rounds)
 
 
@@ -133,13 +151,16 @@ def _contracted(rate: Array, start: Array, *, num_rounds: int) -> Array:
     return jax.lax.scan(contract, start, None, length=num_rounds)[1]
 
 
-def offline_lower_bound(env: Environment, num_pairs: Array | float, radius: float) -> Array:
+def offline_lower_bound(
+    env: Environment, num_pairs: Array | float, radius: float, *, misspecified: Misspecified = "raise"
+) -> Array:
     """Proposition 5: inf sup E ||theta_hat - theta*||^2_{V*} >= sum_i [N beta^2 / (2 c_i) + pi^2 / radius^2]^{-1}.
 
     N labels on pairs from pi_0 x pi_0; c_i the eigenvalues of V(pi_0)^{-1} V*, theta* the centre of a box of
     half-width `radius` in w = U'V*^{1/2}(theta - theta*), U the eigenvectors of V*^{-1/2} V(pi_0) V*^{-1/2}. A
     direction pi_0 never shows contributes radius^2 / pi^2.
     """
+    needed(env, misspecified)
     radius = validation.positive("radius", radius)
     _check_labels(num_pairs)
     if env.rank == 0:

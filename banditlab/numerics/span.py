@@ -1,0 +1,82 @@
+"""The span of the within-context differences of features, and tables that lie in it (NumPy, at the door)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# A direction is lost from the span of the differences below this singular value relative to the
+# largest: the float64 rounding of the singular values themselves, with a margin of 50.
+_RANK_TOLERANCE = 50 * np.finfo(np.float64).eps
+
+
+def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Orthonormal basis (d, rank) of the span of within-context differences on `support` (S, A) bool.
+
+    The identity when the rank is d, so that full-rank problems keep their own coordinates.
+    """
+    anchors = features[np.arange(len(features)), support.argmax(axis=1)]
+    differences = (features - anchors[:, None, :])[support]
+    scale = np.abs(differences).max(initial=0.0)
+    if scale == 0.0:
+        return np.zeros((features.shape[-1], 0))
+    _, singular_values, directions = np.linalg.svd(differences / scale, full_matrices=False)
+    rank = int((singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum())
+    return np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
+
+
+def best_fits(
+    features: np.ndarray,
+    tables: Sequence[np.ndarray],
+    magnitudes: Sequence[np.ndarray],
+    support: np.ndarray,
+    eps: float,
+) -> list[tuple[np.ndarray, float]]:
+    """For each table (S, A): the shortest theta (d,) whose phi theta is nearest to it up to c(x), and what it misses.
+
+    Nearest in the sum of squares over `support` (S, A) bool; features are (S, A, d). What it misses is the largest
+    |table - phi theta - c(x)| there, and zero where the rounding of the least squares at unit roundoff `eps` explains
+    it: a backward stable solver errs like data that are off by 4 max(S A, d) eps of their norms, and the tables come
+    with the magnitudes (S, A) of what they are sums of.
+    """
+    matrix = _centred(features, support)
+    columns = np.stack([_centred(table[..., None], support)[:, 0] for table in tables], axis=1)
+    if not matrix.size or not np.any(columns):
+        return [(np.zeros(features.shape[-1]), float(np.abs(column).max(initial=0.0))) for column in columns.T]
+    params = np.linalg.lstsq(matrix, columns, rcond=_RANK_TOLERANCE * max(matrix.shape) ** 0.5)[0]
+    missed = np.abs(columns - matrix @ params).max(axis=0)
+    sizes = np.linalg.norm(matrix, 2) * np.linalg.norm(params, axis=0)
+    sizes += [np.linalg.norm(np.where(support, size, 0.0)) for size in magnitudes]
+    rounding = 4 * max(matrix.shape) * eps * sizes
+    return list(zip(params.T + 0.0, np.where(missed <= rounding, 0.0, missed).tolist(), strict=True))
+
+
+def membership(given: dict[str, Any], eps: float) -> dict[str, Any]:
+    """`reference_params` and `residual` of an environment's checked arrays, at unit roundoff `eps`."""
+    reference, base, features = given["log_reference"], given["log_base"], given["features"]
+    possible = given["context_probs"][:, None] > 0
+    played, allowed = possible & np.isfinite(reference), possible & np.isfinite(base)
+    both = played & allowed
+    offsets = np.where(both, reference, 0.0) - np.where(both, base, 0.0)
+    if not np.any(offsets) and given["target_params"] is not None:
+        start, missed, residual = np.zeros(features.shape[-1]), 0.0, 0.0
+    else:
+        reward = given["given_reward"]
+        reward = given["beta"] * (features @ given["target_params"]) if reward is None else reward
+        tilted = reward + given["beta"] * offsets
+        size = np.where(both, np.abs(reference), 0.0) + np.where(both, np.abs(base), 0.0)
+        sizes = (size, np.abs(reward) + given["beta"] * size)
+        fits = best_fits(features, (offsets, tilted), sizes, both, eps)
+        (start, missed), (_, residual) = fits
+    in_class = missed == 0 and np.array_equal(played, allowed)
+    lost = (played & ~both).any()
+    return {"reference_params": start if in_class else None, "residual": np.float64(np.inf if lost else residual)}
+
+
+def _centred(values: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """(N, k) the entries of values (S, A, k) on `support`, less their context's mean there."""
+    counts = np.maximum(support.sum(axis=1), 1)[:, None, None]
+    means = np.where(support[..., None], values, 0.0).sum(axis=1, keepdims=True) / counts
+    return (values - means)[support]
