@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import policies, validation
+from banditlab.door import Information, LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
 from banditlab.numerics.compilation import LOOPS, inner
@@ -27,17 +28,20 @@ __all__ = [
 ]
 
 
-def operator(env: Environment, log_policy: Array) -> Array:
+@door
+def operator(env: Environment, log_policy: LogPolicy) -> Array:
     """C_op(pi) = lambda_max(V(pi)^{-1} V*), () for log_policy (S, A); 1 when there is nothing to learn (rank 0)."""
     return operator_and_trace(env, log_policy)[0]
 
 
-def trace(env: Environment, log_policy: Array) -> Array:
+@door
+def trace(env: Environment, log_policy: LogPolicy) -> Array:
     """C_tr(pi) = tr(V(pi)^{-1} V*), () for log_policy (S, A); equal to the rank at pi*."""
     return operator_and_trace(env, log_policy)[1]
 
 
-def operator_and_trace(env: Environment, log_policy: Array) -> tuple[Array, Array]:
+@door
+def operator_and_trace(env: Environment, log_policy: LogPolicy) -> tuple[Array, Array]:
     """C_op and C_tr of log_policy (S, A), from one whitening."""
     if env.rank == 0:
         return jnp.ones_like(env.beta), jnp.zeros_like(env.beta)
@@ -46,7 +50,8 @@ def operator_and_trace(env: Environment, log_policy: Array) -> tuple[Array, Arra
     return jnp.where(missing, jnp.inf, largest), jnp.where(missing, jnp.inf, jnp.trace(whitened))
 
 
-def density_ratio(env: Environment, log_policy: Array) -> Array:
+@door
+def density_ratio(env: Environment, log_policy: LogPolicy) -> Array:
     """C_inf(pi) = max pi*/pi over the contexts of positive probability, () for log_policy (S, A)."""
     log_target = env.log_target
     needed = (env.context_probs[:, None] > 0) & jnp.isfinite(log_target)
@@ -54,6 +59,7 @@ def density_ratio(env: Environment, log_policy: Array) -> Array:
     return jnp.exp(jnp.max(jnp.where(needed, ratio, -jnp.inf)))
 
 
+@door
 def kl_ball(env: Environment, radius: Array | float) -> Array:
     """C_kl(e): the largest pi/pi_ref over the full simplex of policies with E_x KL(pi || pi_ref) <= radius.
 
@@ -75,7 +81,8 @@ def kl_ball(env: Environment, radius: Array | float) -> Array:
     return jnp.where(missing, jnp.inf, ratio)
 
 
-def leverage(env: Environment, second_moment: Array) -> Array:
+@door
+def leverage(env: Environment, second_moment: Information) -> Array:
     """max_z z' M^{-1} z, () for M (rank, rank), over all differences of the class with rho(x) > 0.
 
     From the per-context Gram table q_ii + q_jj - 2 q_ij of the whitened features.
@@ -100,11 +107,13 @@ def leverage(env: Environment, second_moment: Array) -> Array:
     return jnp.where(missing, jnp.inf, jnp.max(jnp.where(pairs, table, 0.0)))
 
 
+@door
 def target_covariance(env: Environment) -> Array:
     """V* = V(pi*), (rank, rank) in reduced coordinates."""
     return policies.feature_covariance(env, env.log_target)
 
 
+@door
 def trace_ratio(covering: Array, covered: Array) -> Array:
     """tr(covering^{-1} covered) of two (n, n) positive semi-definite matrices, +inf where a direction is missing."""
     if covering.shape[-1] == 0:
@@ -113,6 +122,7 @@ def trace_ratio(covering: Array, covered: Array) -> Array:
     return jnp.where(missing, jnp.inf, jnp.trace(whitened))
 
 
+@door
 def relative_to(covering: Array, covered: Array) -> tuple[Array, Array]:
     """R covered R' with R covering R' = I on the range of `covering`, and whether `covered` leaves that range."""
     rows, in_range = linalg.inverse_root(covering)

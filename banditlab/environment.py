@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +12,10 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import environment_arrays, validation
 from banditlab.numerics import span
-from banditlab.store.files import write_atomically
+
+__all__ = ["Environment"]
 
 # What `Environment.save` keeps; the basis follows from it.
 _SAVED = (
@@ -31,7 +30,7 @@ _SAVED = (
     "context_inputs",
 )
 # What `create` works out from the others.
-_DERIVED = ("difference_basis", "reference_params", "residual")
+_DERIVED = ("difference_basis", "reference_params", "reference_missed", "residual")
 
 
 @jax.tree_util.register_dataclass
@@ -54,10 +53,10 @@ class Environment:
         target_params: (d,) theta*, when the reward was given as `beta phi theta*`, else None.
         given_reward: (S, A) the reward, when it was given as a table, else None.
         context_inputs: (S, p) inputs of neural policies, or None.
-        reference_params: (d,) the parameters of pi_ref: zeros for the linear softmax; None where pi_ref is not in
-            the class, in a context of positive probability.
-        residual: () how far pi* is from the class, in units of the reward: the largest within-context error of the
-            least-squares fit of beta (phi theta + log_base) to r* + beta log_reference on the support of pi_ref.
+        reference_params: (d,) the parameters of pi_ref, or of the nearest in the class; zeros for the linear softmax.
+        reference_missed: () by how much these miss log pi_ref: 0 in the class, inf where the supports differ.
+        residual: () how far pi* is from the class, in reward: the largest within-context error of the least-squares
+            fit of beta (phi theta + log_base) to r* + beta log_reference on the support of pi_ref.
     """
 
     features: Array
@@ -71,6 +70,7 @@ class Environment:
     given_reward: Array | None = None
     context_inputs: Array | None = None
     reference_params: Array | None = None
+    reference_missed: Array | None = None
     residual: Array | None = None
 
     @classmethod
@@ -106,7 +106,7 @@ class Environment:
         Raises:
             ValueError: naming the argument, what was wanted and what came.
         """
-        given = validation.environment_arrays(
+        given = environment_arrays.checked(
             features,
             target_params,
             reward,
@@ -135,9 +135,8 @@ class Environment:
     def replace(self, **changes: ArrayLike | None) -> Environment:
         """A copy with some of `create`'s arguments changed: validated, unless a change is a traced value.
 
-        Giving `reward` drops `target_params` and the other way round. Changing `beta` keeps whichever of
-        the two was given, so with `target_params` the reward scales with beta. A linear softmax around pi_ref stays
-        one around a new `log_reference`; a free softmax keeps its `log_base`.
+        Giving `reward` drops `target_params` and the other way round; with `target_params` the reward scales with beta.
+        A linear softmax around pi_ref stays one around a new `log_reference`; a free softmax keeps its `log_base`.
 
         Raises:
             ValueError: naming the argument; for a traced change also where only values could tell what follows from it.
@@ -158,20 +157,18 @@ class Environment:
 
     def _traced_replace(self, changes: dict[str, Any]) -> Environment:
         """`replace` where a change or a field has no value yet: what follows from values is kept, or unknown (None)."""
-        dtype = self.features.dtype
-        moved = {"features", "log_reference", "log_base", "context_probs"} & set(changes)
-        if moved:
-            known = validation.is_concrete((self.log_base, self.log_reference))
-            if "log_reference" in moved and "log_base" not in moved:
-                if not known:
-                    raise ValueError(
-                        "log_base must be given with log_reference where the environment is traced; got neither"
-                    )
-                if np.array_equal(self.log_base, self.log_reference):
-                    changes["log_base"] = changes["log_reference"]
-            linear = known and np.array_equal(self.log_base, self.log_reference) and "log_base" not in moved
-            if not (linear or changes.get("log_base", 0) is changes.get("log_reference")):
-                changes["reference_params"] = None
+        dtype, known = self.features.dtype, validation.is_concrete((self.log_base, self.log_reference))
+        linear = known and np.array_equal(self.log_base, self.log_reference)
+        if "log_reference" in changes and "log_base" not in changes:
+            if not known:
+                raise ValueError(
+                    "log_base must be given with log_reference where the environment is traced; got neither"
+                )
+            if linear:
+                changes["log_base"] = changes["log_reference"]
+        follows = changes["log_base"] is changes.get("log_reference") if "log_base" in changes else linear
+        if {"features", "log_reference", "log_base", "context_probs"} & set(changes) and not follows:
+            changes |= {"reference_params": None, "reference_missed": None}
         if set(changes) - {"initial_params", "context_inputs"}:
             changes["residual"] = None
         return dataclasses.replace(self, **jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), changes))
@@ -185,26 +182,12 @@ class Environment:
             raise ValueError(f"path must end in .npz; got {str(path)!r}")
         if self.features.ndim != 3:
             raise ValueError(f"save takes one environment; got leading axes {self.features.shape[:-3]}")
-        values = {name: getattr(self, name) for name in _SAVED}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in values.items() if v is not None})
-        write_atomically(Path(path), buffer.getvalue())
+        environment_arrays.write(Path(path), {name: getattr(self, name) for name in _SAVED})
 
     @classmethod
     def load(cls, path: str | Path) -> Environment:
-        """The environment that `save` wrote, checked as by `create`.
-
-        Raises OSError when there is no such file, ValueError when it does not hold an environment.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                given = dict(archive)
-        except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-            raise ValueError(f"path must be a file of Environment.save; '{path}' is not an npz of arrays") from error
-        if unlike := {"features"} - set(given) | set(given) - set(_SAVED):
-            raise ValueError(
-                f"path must be a file of Environment.save; '{path}' differs in {', '.join(sorted(unlike))}"
-            )
+        """The environment that `save` wrote, checked as by `create`; OSError, or ValueError for another file."""
+        given: dict[str, Any] = environment_arrays.read(Path(path), _SAVED)
         given["reward"] = given.pop("given_reward", None)
         return cls.create(**given, unidentified="allow")
 
@@ -254,16 +237,23 @@ class Environment:
         """(d,) where estimators start, the parameters of pi_0: `initial_params`, or those of pi_ref.
 
         Raises:
-            ValueError: if neither is there, because pi_ref has no parameters in the class.
+            ValueError: if neither is there, because pi_ref has no parameters in the class (not where it is traced).
         """
         if self.initial_params is not None:
             return self.initial_params
-        if self.reference_params is None:
+        if self.reference_params is None or not self.holds_reference:
             raise ValueError(
                 "env must have initial_params: pi_ref is not in its policy class pi_theta ∝ exp(log_base + phi theta), "
                 "or was changed inside a transformation, so that no parameters are known to start from it"
             )
         return self.reference_params
+
+    @property
+    def holds_reference(self) -> bool:
+        """Whether pi_ref is in the policy class, as far as is known: a traced environment does not tell."""
+        return self.reference_missed is None or not (
+            validation.is_concrete(self.reference_missed) and np.any(np.asarray(self.reference_missed) > 0)
+        )
 
     @property
     def realizable(self) -> bool:
@@ -281,6 +271,7 @@ class Environment:
             log_reference=log_reference,
             initial_params=None,
             reference_params=zeros,
+            reference_missed=jnp.zeros_like(zeros, shape=()),
             residual=None,
         )
 
@@ -296,3 +287,7 @@ class Environment:
         kind = "linear softmax around pi_ref" if linear else "free softmax"
         residual = "unknown" if self.residual is None else f"{float(self.residual):.3g}"
         return f"Environment({sizes} of rank {self.rank}, beta {float(self.beta):.6g}, {kind}, residual {residual})"
+
+
+def __dir__() -> list[str]:
+    return __all__

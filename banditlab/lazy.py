@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 
 def attributes(
-    package: str, eager: Sequence[str], *, shown: Sequence[str], moved: Mapping[str, str]
+    package: str, eager: Sequence[str], *, shown: Sequence[str], moved: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package.
 
@@ -24,6 +24,6 @@ def attributes(
         return import_module(".".join(part for part in (package, places[name], name) if part))
 
     def listed() -> list[str]:
-        return sorted([*eager, *shown, "__version__"])
+        return sorted({*eager, *shown, *(["__version__"] if "." not in package else [])})
 
     return named, listed

@@ -12,31 +12,38 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab.door import door
+
 __all__ = ["Loss", "derivatives", "distillation", "dpo", "ipo", "is_quadratic", "pair_derivatives"]
 
 Loss = Callable[..., Array]
 
 
+@door
 def dpo(margin: Array) -> Array:
     """DPO, the logistic loss: -log sigma(h). Any shape, elementwise."""
     return jax.nn.softplus(-margin)
 
 
+@door
 def ipo(margin: Array, target: Array) -> Array:
     """IPO: (h - target)^2, the margin regressed on a constant (beta / (2 tau) in the notation of its paper)."""
     return jnp.square(margin - target)
 
 
+@door
 def distillation(margin: Array, target: Array) -> Array:
     """Reward distillation: (h - [r(chosen) - r(rejected)])^2, the margin regressed on the observed reward gap."""
     return jnp.square(margin - target)
 
 
+@door
 def is_quadratic(loss: Loss) -> bool:
     """Whether the loss is one of the regressions, quadratic in the margin: one Newton step then is exact."""
     return loss is ipo or loss is distillation
 
 
+@door
 def pair_derivatives(
     loss: Loss, margin: Array, wins: tuple[Array, Array], targets: tuple[Array, ...]
 ) -> tuple[Array, Array]:
@@ -55,6 +62,7 @@ def pair_derivatives(
     return wins[0] * slope - wins[1] * other_slope, wins[0] * bend + wins[1] * other_bend
 
 
+@door
 def derivatives(loss: Loss, margin: Array, *targets: Array) -> tuple[Array, Array]:
     """First and second derivative of an elementwise loss in the margin; the shape of `margin` both."""
     if loss is dpo:

@@ -9,33 +9,39 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import coverage, policies
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.preferences import reward_gaps
 
 __all__ = ["METRICS", "expected_reward", "gap", "kl_reference", "kl_target", "measure", "win_rate"]
 
 
-def kl_target(env: Environment, log_policy: Array) -> Array:
+@door
+def kl_target(env: Environment, log_policy: LogPolicy) -> Array:
     """E_x KL(pi* || pi), ()."""
     return policies.kl(env, env.log_target, log_policy)
 
 
-def kl_reference(env: Environment, log_policy: Array) -> Array:
+@door
+def kl_reference(env: Environment, log_policy: LogPolicy) -> Array:
     """E_x KL(pi || pi_ref), (); +inf for a policy that plays where pi_ref has no mass."""
     return policies.kl(env, log_policy, env.log_reference)
 
 
-def gap(env: Environment, log_policy: Array) -> Array:
+@door
+def gap(env: Environment, log_policy: LogPolicy) -> Array:
     """J(pi*) - J(pi) = beta E_x KL(pi || pi*) for every policy (I3), (); +inf where J = -inf."""
     return env.beta * policies.kl(env, log_policy, env.log_target)
 
 
-def expected_reward(env: Environment, log_policy: Array) -> Array:
+@door
+def expected_reward(env: Environment, log_policy: LogPolicy) -> Array:
     """E_x E_{y ~ pi} r*(x, y), ()."""
     return jnp.einsum("x,xa,xa->", env.context_probs, jnp.exp(log_policy), env.reward)
 
 
-def win_rate(env: Environment, log_policy: Array) -> Array:
+@door
+def win_rate(env: Environment, log_policy: LogPolicy) -> Array:
     """P(y beats y') for y ~ pi, y' ~ pi_ref independent given x, (); a tie counts one half."""
     pairs = policies.independent_pairs(env, log_policy, env.log_reference)
     return jnp.sum(pairs * jax.nn.sigmoid(reward_gaps(env)))
@@ -52,7 +58,8 @@ METRICS: Mapping[str, Callable[[Environment, Array], Array]] = {
 }
 
 
-def measure(env: Environment, log_policy: Array, names: tuple[str, ...] = tuple(METRICS)) -> dict[str, Array]:
+@door
+def measure(env: Environment, log_policy: LogPolicy, names: tuple[str, ...] = tuple(METRICS)) -> dict[str, Array]:
     """The named metrics of a policy table (S, A), each ().
 
     Raises:

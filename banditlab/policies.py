@@ -6,12 +6,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import validation
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 
 __all__ = ["feature_covariance", "independent_pairs", "kl", "mean_features"]
 
 
-def kl(env: Environment, log_p: Array, log_q: Array) -> Array:
+@door
+def kl(env: Environment, log_p: LogPolicy, log_q: LogPolicy) -> Array:
     """E_x KL(p || q) for tables (S, A) of log-probabilities; +inf where p has mass that q lacks.
 
     Summed as p (expm1(t) - t) with t = log q - log p, so that a divergence of 1e-12 keeps ten digits:
@@ -29,13 +31,15 @@ def kl(env: Environment, log_p: Array, log_q: Array) -> Array:
     return jnp.maximum(jnp.sum(weighted), 0.0)
 
 
-def mean_features(env: Environment, log_policy: Array) -> Array:
+@door
+def mean_features(env: Environment, log_policy: LogPolicy) -> Array:
     """(S, rank) E_{y ~ pi(.|x)} phi(x, y), in reduced coordinates."""
     validation.shape("log_policy", log_policy, (env.num_contexts, env.num_actions))
     return jnp.einsum("xa,xar->xr", jnp.exp(log_policy), env.reduced_features)
 
 
-def feature_covariance(env: Environment, log_policy: Array) -> Array:
+@door
+def feature_covariance(env: Environment, log_policy: LogPolicy) -> Array:
     """V(pi) = E_x Cov_{y ~ pi} phi, (rank, rank) in reduced coordinates (I1: E zz' = 2 V for y, y' iid pi).
 
     A sum of positive terms around the mean, so rare actions keep their relative accuracy.
@@ -45,7 +49,8 @@ def feature_covariance(env: Environment, log_policy: Array) -> Array:
     return jnp.einsum("xa,xar,xas->rs", weights, centred, centred)
 
 
-def independent_pairs(env: Environment, log_first: Array, log_second: Array) -> Array:
+@door
+def independent_pairs(env: Environment, log_first: LogPolicy, log_second: LogPolicy) -> Array:
     """Pair law (S, A, A) of y ~ first, y' ~ second, independent given x ~ rho."""
     return env.context_probs[:, None, None] * jnp.exp(log_first)[:, :, None] * jnp.exp(log_second)[:, None, :]
 

@@ -17,6 +17,7 @@ from jax.tree_util import Partial
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import Key, OutcomeLaw, PairLaw, door
 from banditlab.environment import Environment
 from banditlab.numerics import multinomial
 
@@ -39,21 +40,25 @@ __all__ = [
 Labeller = Callable[[Environment], Array]
 
 
+@door
 def bradley_terry(env: Environment) -> Array:
     """P(i beats j) = sigma(r*_i - r*_j), (S, A, A)."""
     return jax.nn.sigmoid(reward_gaps(env))
 
 
+@door
 def temperature(value: float) -> Labeller:
     """Bradley-Terry at another temperature: P(i beats j) = sigma((r*_i - r*_j) / value), value > 0."""
     return Partial(_tempered, jnp.asarray(validation.positive("value", value), float))
 
 
+@door
 def deterministic(env: Environment) -> Array:
     """The larger reward always wins; equal rewards are a fair coin."""
     return 0.5 * (1.0 + jnp.sign(reward_gaps(env)))
 
 
+@door
 def flipped(rate: float, labeller: Labeller = bradley_terry) -> Labeller:
     """Every label of `labeller` is reversed with probability `rate` in [0, 1]."""
     if validation.positive("rate", rate, zero=True) > 1:
@@ -61,6 +66,7 @@ def flipped(rate: float, labeller: Labeller = bradley_terry) -> Labeller:
     return Partial(_flip, as_partial(labeller), jnp.asarray(rate, float))
 
 
+@door
 def from_table(win_probs: ArrayLike) -> Labeller:
     """Any win probabilities (S, A, A) in [0, 1] with P_ij + P_ji <= 1 (intransitive ones too; the rest is dropped)."""
     table = validation.array("win_probs", win_probs, ("num_contexts", "num_actions", "num_actions"))
@@ -71,13 +77,15 @@ def from_table(win_probs: ArrayLike) -> Labeller:
     return Partial(_given, jnp.asarray(table, float))
 
 
+@door
 def reward_gaps(env: Environment) -> Array:
     """(S, A, A) r*(x, i) - r*(x, j)."""
     reward = env.reward
     return reward[:, :, None] - reward[:, None, :]
 
 
-def outcome_law(env: Environment, pair_law: Array, labeller: Labeller = bradley_terry) -> Array:
+@door
+def outcome_law(env: Environment, pair_law: PairLaw, labeller: Labeller = bradley_terry) -> Array:
     """Q[x, winner, loser] (S, A, A) of one labelled pair; self-pairs on the diagonal, missing mass = dropped pairs.
 
     Either order of presentation can produce an outcome, so only the symmetric part of the pair law matters.
@@ -89,8 +97,9 @@ def outcome_law(env: Environment, pair_law: Array, labeller: Labeller = bradley_
     return jnp.where(self_pair, pair_law, either_order * labeller(env))
 
 
+@door
 def draw_counts(
-    key: Array, outcome_law: Array, num_pairs: float | Array, *, capacity: int | str | None = "auto"
+    key: Key, outcome_law: OutcomeLaw, num_pairs: float | Array, *, capacity: int | str | None = "auto"
 ) -> Array:
     """Win matrix W (S, A, A) of `num_pairs` independent labelled pairs: one exact multinomial draw.
 
@@ -102,13 +111,20 @@ def draw_counts(
             static choice of `multinomial.choose_capacity` (None = conditional binomials).
 
     Raises:
-        ValueError: if `num_pairs` is not a whole number >= 1, or cannot be counted exactly in this precision.
+        ValueError: if `num_pairs` is not a whole number >= 1, or cannot be counted exactly in this precision; if
+            `capacity` is neither "auto" nor None nor a whole number of at least a concrete `num_pairs`.
     """
+    if capacity is not None and capacity != "auto":
+        capacity = validation.steps("capacity", capacity)
+        if validation.is_concrete(num_pairs) and float(num_pairs) > capacity:
+            raise ValueError(f"capacity must be at least num_pairs = {num_pairs}; got {capacity}")
+    known = validation.is_concrete(num_pairs)
+    pairs = validation.count("num_pairs", validation.whole("num_pairs", num_pairs, infinite=True)) if known else 0.0
     if capacity == "auto":
-        if validation.is_concrete(num_pairs):
-            if math.isinf(validation.count("num_pairs", validation.whole("num_pairs", num_pairs, infinite=True))):
+        if known:
+            if math.isinf(pairs):
                 return outcome_law
-            capacity = multinomial.choose_capacity(float(num_pairs), math.prod(outcome_law.shape))
+            capacity = multinomial.choose_capacity(pairs, math.prod(outcome_law.shape))
         else:
             capacity = None
     assert not isinstance(capacity, str)
@@ -116,10 +132,11 @@ def draw_counts(
     return multinomial.draw(key, outcome_law.reshape(-1), trials, capacity=capacity).reshape(outcome_law.shape)
 
 
+@door
 def draw_wins(
-    key: Array,
+    key: Key,
     env: Environment,
-    pair_law: Array,
+    pair_law: PairLaw,
     num_pairs: float | Array,
     labeller: Labeller = bradley_terry,
 ) -> Array:
@@ -127,6 +144,7 @@ def draw_wins(
     return draw_counts(key, outcome_law(env, pair_law, labeller), num_pairs)
 
 
+@door
 def wins_from_comparisons(
     context: ArrayLike, chosen: ArrayLike, rejected: ArrayLike, *, shape: tuple[int, int]
 ) -> Array:
@@ -137,7 +155,8 @@ def wins_from_comparisons(
     """
     if len(shape) != 2:
         raise ValueError(f"shape must be (num_contexts, num_actions); got {shape}")
-    num_contexts, num_actions = shape
+    num_contexts, num_actions = (int(validation.whole("shape", size)) for size in shape)
+    validation.tables("shape", num_contexts * num_actions**2)
     columns = {
         "context": (context, num_contexts),
         "chosen": (chosen, num_actions),
@@ -178,6 +197,7 @@ def _given(table: Array, env: Environment) -> Array:
     return table
 
 
+@door
 def as_partial(function: Callable[..., Array]) -> Partial:
     """A pytree: the numbers bound by a `Partial` are its leaves, a bare function has none."""
     return function if isinstance(function, Partial) else Partial(function)

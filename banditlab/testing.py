@@ -10,8 +10,10 @@ import numpy as np
 
 from banditlab import instances
 from banditlab.algorithms.base import Algorithm
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Status
+from banditlab.numerics import compilation, key_records
 from banditlab.running.simulation import simulate, simulate_grid
 
 __all__ = ["check_algorithm"]
@@ -23,6 +25,7 @@ _ROUNDING = 1e-6
 _TRIALS = 4
 
 
+@door
 def check_algorithm(algorithm: Algorithm, env: Environment | None = None, *, num_rounds: int = 2) -> None:
     """Assert that `algorithm` keeps the contract of `banditlab.Algorithm` on `env` (three small instances if None).
 
@@ -31,8 +34,10 @@ def check_algorithm(algorithm: Algorithm, env: Environment | None = None, *, num
     - The policy after every round is (S, A) log-probabilities that sum to 1 in every context.
     - Parameters are finite, or the status of the round says that they are not; no metric is nan.
     - A round buys labels: `num_labels` is positive, and the setting `num_pairs` where there is one.
-    - A step is a pure function of key, state and environment: again, and from a copy of the state, it does the same.
-    - No key is used twice, and rounds differ: with fresh keys, two rounds do not end where one does.
+    - A step is a pure function of key, state and environment: again, traced again, and from a copy of the state, it
+      does the same.
+    - No key is drawn from twice, or drawn from and split, in two rounds (keys that stay keys: their data taken out and
+      wrapped again are not followed). Rounds differ: with fresh keys, two rounds do not end where one does.
     - Many runs side by side are the same as one after the other, bitwise in `simulate` and to rounding under `vmap`.
 
     Args:
@@ -66,8 +71,18 @@ def _check_leaves(algorithm: Algorithm) -> None:
 
 
 def _check_step(algorithm: Algorithm, env: Environment) -> None:
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), env)
-    following, info = jax.eval_shape(algorithm.step, jax.random.key(1), state, env)
+    state = _called("init", jax.eval_shape, algorithm.init_fn, algorithm, jax.random.key(0), env)
+    _claim(hasattr(state, "params"), f"the state must have params, as an attribute; got {type(state).__name__}")
+    table = _called("log_policy", jax.eval_shape, algorithm.policy_fn, algorithm, state, env)
+    wanted = (env.num_contexts, env.num_actions)
+    _claim(
+        getattr(table, "shape", None) == wanted, f"log_policy must be {wanted}; got {getattr(table, 'shape', table)}"
+    )
+    _claim(table.dtype == jnp.result_type(float), f"log_policy must be {jnp.result_type(float)}; got {table.dtype}")
+    result = _called("step", jax.eval_shape, algorithm.step_fn, algorithm, jax.random.key(1), state, env)
+    pair = isinstance(result, tuple) and len(result) == 2
+    _claim(pair, f"step must return the state and a RoundInfo; got {type(result).__name__}")
+    following, info = result
     _claim(
         _shapes(state) == _shapes(following),
         f"step must keep the state's structure; {_shapes(state)} became {_shapes(following)}",
@@ -77,25 +92,25 @@ def _check_step(algorithm: Algorithm, env: Environment) -> None:
         ("status", jnp.int8),
         ("existence", jnp.int8),
     ):
-        _claim(hasattr(info, name), f"step must report {name}, as RoundInfo does")
-        field = getattr(info, name)
+        field: Any = getattr(info, name, None)
+        _claim(hasattr(field, "dtype"), f"step must report {name}, as RoundInfo does; got {field!r}")
         _claim(
             (field.shape, field.dtype) == ((), dtype),
-            f"{name} must be () of {dtype}; got {field.shape} of {field.dtype}",
+            f"{name} must be () of {jnp.dtype(dtype)}; got {field.shape} of {field.dtype}",
         )
-    _claim(hasattr(state, "params"), "the state must have params")
-    table = jax.eval_shape(algorithm.log_policy, state, env)
-    wanted = (env.num_contexts, env.num_actions)
-    _claim(table.shape == wanted, f"log_policy must be {wanted}; got {table.shape}")
+    arguments = algorithm, jax.random.key(1), state, env
+    first, second = (str(jax.make_jaxpr(lambda *given: algorithm.step_fn(*given))(*arguments)) for _ in range(2))
+    _claim(first == second, "step must be pure: traced again, it is another program")
 
 
 def _check_rounds(algorithm: Algorithm, env: Environment, num_rounds: int) -> None:
     """Single steps: policies, labels, purity."""
 
-    @jax.jit
-    def step(algorithm: Algorithm, key: jax.Array, state: Any, env: Environment) -> Any:
+    def played(algorithm: Algorithm, key: jax.Array, state: Any, env: Environment) -> Any:
         following, info = algorithm.step(key, state, env)
         return following, info, algorithm.log_policy(following, env)
+
+    step = compilation.outermost(played, optimized=False)
 
     keys = jax.random.split(jax.random.key(7), num_rounds + 1)
     state = algorithm.init(keys[0], env)
@@ -152,27 +167,51 @@ def _check_runs(algorithm: Algorithm, env: Environment, num_rounds: int) -> None
 
 
 def _check_keys(algorithm: Algorithm, env: Environment) -> None:
-    """JAX's own checker of keys, on one step."""
-    with jax.debug_key_reuse(True):
-        try:
-            key_init, key_step = jax.random.split(jax.random.key(3))
-            algorithm.step(key_step, algorithm.init(key_init, env), env)
-        except jax.errors.KeyReuseError as error:
-            raise AssertionError(f"no key must be used twice: {str(error).splitlines()[0]}") from error
+    """Two rounds with keys that note their uses."""
+    two = compilation.outermost(_two_rounds, optimized=False)
+    with key_records.recording() as uses:
+        jax.block_until_ready(two(algorithm, key_records.key(3), env))
+    drawn = [use.data for use in uses if use.what == "draw"]
+    _claim(len(drawn) == len(set(drawn)), "no key must be used twice; one was drawn from twice")
+    split = {use.data for use in uses if use.what == "split"}
+    _claim(not split & set(drawn), "no key must be used twice; one was split and drawn from")
 
 
 def _check_lanes(algorithm: Algorithm, env: Environment) -> None:
-    """A step under `vmap` against single ones."""
+    """Two rounds under `vmap` against single runs."""
     keys = jax.random.split(jax.random.key(5), 3)
+    one = compilation.outermost(_two_rounds, optimized=False)
+    side_by_side = compilation.outermost(jax.vmap(_two_rounds, in_axes=(None, 0, None)), optimized=False)
+    together, alone = side_by_side(algorithm, keys, env), [one(algorithm, key, env) for key in keys]
+    for name, many, few in zip(("probabilities", "params"), together, zip(*alone, strict=True), strict=True):
+        pairs = zip(_numbers(many), _numbers(jax.tree.map(lambda *leaves: jnp.stack(leaves), *few)), strict=True)
+        apart = max((float(np.max(_apart(*pair), initial=0.0)) for pair in pairs), default=0.0)
+        _claim(apart < _ROUNDING, f"rounds under vmap must be the same as alone; {name} differ by {apart:.1e}")
 
-    def once(key: jax.Array) -> jax.Array:
-        key_init, key_step = jax.random.split(key)
-        state, _ = algorithm.step(key_step, algorithm.init(key_init, env), env)
-        return algorithm.log_policy(state, env)
 
-    together, alone = np.exp(jax.jit(jax.vmap(once))(keys)), np.exp(np.stack([jax.jit(once)(key) for key in keys]))
-    apart = np.abs(together - alone).max()
-    _claim(apart < _ROUNDING, f"a step under vmap must be the same as alone; probabilities differ by {apart:.1e}")
+def _two_rounds(algorithm: Algorithm, key: jax.Array, env: Environment) -> tuple[jax.Array, Any]:
+    """Probabilities and parameters after two rounds."""
+    key_init, key_first, key_second = jax.random.split(key, 3)
+    state = algorithm.init(key_init, env)
+    for key_step in (key_first, key_second):
+        state, _ = algorithm.step(key_step, state, env)
+    return jnp.exp(algorithm.log_policy(state, env)), state.params
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The difference relative to one and to the size of the numbers; none where both are the same, nan too."""
+    same = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        return np.where(same, 0.0, np.abs(one - other) / np.maximum(1.0, np.abs(one)))
+
+
+def _called(what: str, call: Any, *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except Exception as error:
+        raise AssertionError(
+            f"{what} must run on {arguments[-1]!r}; it raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _numbers(tree: Any) -> list[np.ndarray]:

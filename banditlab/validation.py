@@ -11,16 +11,39 @@ import numpy as np
 from jax.core import Tracer
 from numpy.typing import ArrayLike
 
+__all__ = [
+    "array",
+    "choice",
+    "count",
+    "finite",
+    "index",
+    "is_concrete",
+    "law",
+    "log_probs",
+    "non_negative",
+    "number",
+    "numbers",
+    "pair_law",
+    "partial_law",
+    "positive",
+    "shape",
+    "step_counts",
+    "steps",
+    "whole",
+]
+
+_MOST_CELLS = 2**27
+# Steps are counted in int32.
+_COUNTER = 2**31
+# Whole numbers beyond this are rounded by float64.
+_EXACT = 2**53
 # Probabilities typed by hand or stored as float32 sum to one only this well; they are renormalised after the check.
 _SUM_TOLERANCE = 1e-6
 
 
 def array(name: str, value: Any, shape: tuple[int | str, ...], *, minus_infinity: bool = False) -> np.ndarray:
     """`value` as float64 of the wanted shape (strings in `shape` name free sizes), finite unless -inf is allowed."""
-    try:
-        out = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers; got {type(value).__name__}") from error
+    out = numbers(name, value)
     matches = out.ndim == len(shape) and all(
         isinstance(w, str) or w == g for w, g in zip(shape, out.shape, strict=True)
     )
@@ -34,6 +57,69 @@ def array(name: str, value: Any, shape: tuple[int | str, ...], *, minus_infinity
     return out
 
 
+def numbers(name: str, value: Any) -> np.ndarray:
+    """`value` as float64, of whatever shape: real numbers, neither text nor complex, that float64 holds exactly."""
+    try:
+        given = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be an array of numbers; got {type(value).__name__}") from error
+    if given.dtype.kind == "O" and given.size and all(isinstance(item, int) for item in given.flat):
+        raise ValueError(f"{name} must hold numbers of at most 2^53 in size; got {_shown(max(given.flat, key=abs))}")
+    if given.dtype.kind not in "biuf" and not jnp.issubdtype(given.dtype, jnp.floating):
+        kind = type(value).__name__ if given.dtype.kind == "O" or given.ndim == 0 else f"{given.dtype.name} values"
+        raise ValueError(f"{name} must be an array of numbers; got {kind}")
+    out = given.astype(np.float64)
+    if given.dtype.kind in "iu" and (rounded := (given > _EXACT) | (given < -_EXACT)).any():
+        raise ValueError(f"{name} must hold numbers of at most 2^53 in size; got {given[rounded].flat[0]}")
+    return out
+
+
+def finite(name: str, values: Any) -> None:
+    """Refuse nan and infinities."""
+    if not (fine := np.isfinite(values)).all():
+        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]} at index {_first(~fine)}")
+
+
+def non_negative(name: str, values: Any) -> None:
+    """Refuse nan, infinities and negative numbers."""
+    finite(name, values)
+    if (low := np.asarray(values) < 0).any():
+        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()} at index {_first(low)}")
+
+
+def law(name: str, values: Any) -> None:
+    """Refuse what is no probability law over all its cells."""
+    non_negative(name, values)
+    if not abs((total := float(np.sum(values))) - 1) <= _rounding(values):
+        raise ValueError(f"{name} must sum to 1; got a sum of {total}")
+
+
+def partial_law(name: str, values: Any) -> None:
+    """Refuse what is no law of total mass at most one."""
+    non_negative(name, values)
+    if (total := float(np.sum(values))) > 1 + _rounding(values):
+        raise ValueError(f"{name} must have total mass at most 1; got {total}")
+
+
+def log_probs(name: str, values: Any) -> None:
+    """Refuse what is no table (..., A) of log-probabilities, -inf for none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        totals = np.exp(np.asarray(values, np.float64)).sum(axis=-1)
+    off = ~(np.abs(totals - 1) <= _rounding(values))
+    if off.any():
+        raise ValueError(
+            f"{name} must hold log-probabilities that sum to 1 in every context; "
+            f"got a sum of {totals[off].flat[0]} in context {_first(off)[0] if off.ndim else 0}"
+        )
+
+
+def _rounding(values: Any) -> float:
+    """What a sum of probabilities may be off by: typed by hand, or summed in the precision of the values."""
+    values = np.asarray(values)
+    eps = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    return max(_SUM_TOLERANCE, float(eps) * values.size)
+
+
 def shape(name: str, value: Any, wanted: tuple[int, ...]) -> None:
     """Check the shape alone, which a traced value has too."""
     if np.shape(value) != wanted:
@@ -42,28 +128,45 @@ def shape(name: str, value: Any, wanted: tuple[int, ...]) -> None:
 
 def index(name: str, value: Any) -> int:
     """`value` as a whole number that fits 32 bits."""
-    number = _number(name, value)
-    if not (0 <= number < 2**32 and number == math.floor(number)):
+    given = number(name, value)
+    if not (0 <= given < 2**32 and given == math.floor(given)):
         raise ValueError(f"{name} must be a whole number from 0 to 2^32 - 1; got {value}")
-    return int(number)
+    return int(given)
 
 
 def positive(name: str, value: Any, *, zero: bool = False, infinite: bool = False) -> float:
     """`value` as a positive float (zero or inf only where allowed)."""
-    number = _number(name, value)
-    low_enough = number >= 0 if zero else number > 0
-    if not (low_enough and (infinite or math.isfinite(number))):
+    given = number(name, value)
+    low_enough = given >= 0 if zero else given > 0
+    if not (low_enough and (infinite or math.isfinite(given))):
         wanted = ("non-negative" if zero else "positive") + ("" if infinite else " and finite")
         raise ValueError(f"{name} must be {wanted}; got {value}")
-    return number
+    return given
 
 
 def whole(name: str, value: Any, *, infinite: bool = False) -> float:
     """`value` as a whole number >= 1 (inf where allowed)."""
-    number = _number(name, value)
-    if not (number >= 1 and (number == math.floor(number) if math.isfinite(number) else infinite)):
+    given = number(name, value)
+    if not (given >= 1 and (given == math.floor(given) if math.isfinite(given) else infinite)):
         raise ValueError(f"{name} must be a whole number of at least 1{' or inf' if infinite else ''}; got {value}")
-    return number
+    return given
+
+
+def steps(name: str, value: Any) -> int:
+    """`value` as a whole number of steps, at least 1, that a 32-bit counter holds."""
+    given = whole(name, value)
+    if given >= _COUNTER:
+        raise ValueError(f"{name} must be below 2^31; got {value}")
+    return int(given)
+
+
+def step_counts(name: str, value: Any) -> np.ndarray:
+    """`value` (R,) as increasing counts of steps from 0, int32."""
+    counts = array(name, value, ("num_records",))
+    ordered = len(counts) > 0 and counts[0] >= 0 and (np.diff(counts) > 0).all() and (counts == np.floor(counts)).all()
+    if not (ordered and counts[-1] < _COUNTER):
+        raise ValueError(f"{name} must be whole numbers from 0 to 2^31 - 1, increasing; got {counts}")
+    return counts.astype(np.int32)
 
 
 def count(name: str, value: float) -> float:
@@ -77,9 +180,15 @@ def count(name: str, value: float) -> float:
     return value
 
 
+def tables(name: str, cells: float) -> None:
+    """Refuse sizes whose tables would hold more than 2^27 numbers, 1 GiB."""
+    if not cells <= _MOST_CELLS:
+        raise ValueError(f"{name} must make tables of at most 2^27 numbers; got {min(cells, 10**300):.3g}")
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """`value`, one of `options`."""
-    if value not in options:
+    if not (isinstance(value, str) and value in options):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}")
     return value
 
@@ -91,89 +200,32 @@ def is_concrete(tree: Any) -> bool:
 
 def pair_law(name: str, value: ArrayLike, shape: tuple[int, int, int]) -> None:
     """Check a concrete law over (context, action, action): shape, sign and total mass at most one."""
-    law = array(name, value, shape)
-    if (law < 0).any():
-        raise ValueError(f"{name} must be non-negative; got {law.min()} at index {_first(law < 0)}")
-    if not law.sum() <= 1 + _SUM_TOLERANCE:
-        raise ValueError(f"{name} must have total mass at most 1; got {law.sum()}")
+    partial_law(name, array(name, value, shape))
 
 
-def environment_arrays(
-    features: Any,
-    target_params: Any,
-    reward: Any,
-    log_reference: Any,
-    log_base: Any,
-    context_probs: Any,
-    beta: Any,
-    initial_params: Any,
-    context_inputs: Any,
-) -> dict[str, Any]:
-    """Check the arguments of `Environment.create`; returns its fields as NumPy arrays, but for the basis."""
-    phi = array("features", features, ("num_contexts", "num_actions", "num_features"))
-    num_contexts, num_actions, num_features = phi.shape
-    if 0 in phi.shape:
-        raise ValueError(f"features must have at least one context, action and feature; got {phi.shape}")
-    if (target_params is None) == (reward is None):
-        raise ValueError(
-            f"exactly one of target_params and reward must be given; got {'neither' if reward is None else 'both'}"
-        )
-    table = (num_contexts, num_actions)
-    reference = (
-        np.full(table, -math.log(num_actions))
-        if log_reference is None
-        else _log_probs("log_reference", log_reference, table)
-    )
-    base = reference if log_base is None else array("log_base", log_base, table, minus_infinity=True)
-    if log_reference is not None and np.array_equal(
-        base, array("log_reference", log_reference, table, minus_infinity=True)
-    ):
-        base = reference  # the same table, which is normalised as one
-    if (stuck := ~np.isfinite(base).any(axis=1)).any():
-        raise ValueError(f"log_base must leave an action in every context; got none in context {_first(stuck)[0]}")
-    uniform = np.full(num_contexts, 1 / num_contexts)
-    return {
-        "features": phi,
-        "target_params": None if target_params is None else array("target_params", target_params, (num_features,)),
-        "given_reward": None if reward is None else array("reward", reward, table),
-        "log_reference": reference,
-        "log_base": base,
-        "context_probs": uniform if context_probs is None else _probs("context_probs", context_probs, (num_contexts,)),
-        "beta": np.float64(positive("beta", beta)),
-        "initial_params": None if initial_params is None else array("initial_params", initial_params, (num_features,)),
-        "context_inputs": None
-        if context_inputs is None
-        else array("context_inputs", context_inputs, (num_contexts, "num_inputs")),
-    }
-
-
-def _probs(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    probs = array(name, value, shape)
-    if (probs < 0).any():
-        raise ValueError(f"{name} must be non-negative; got {probs.min()}")
-    if abs(probs.sum() - 1) > _SUM_TOLERANCE:
-        raise ValueError(f"{name} must sum to 1; got a sum of {probs.sum()}")
-    return probs / probs.sum()
-
-
-def _log_probs(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
-    logs = array(name, value, shape, minus_infinity=True)
-    with np.errstate(over="ignore"):  # an infinite sum is reported below
-        totals = np.exp(logs).sum(axis=1)
-    if (off := np.abs(totals - 1) > _SUM_TOLERANCE).any():
-        raise ValueError(
-            f"{name} must hold log-probabilities that sum to 1 in every context; "
-            f"got a sum of {totals[off][0]} in context {_first(off)[0]}"
-        )
-    return logs - np.log(totals)[:, None]
-
-
-def _number(name: str, value: Any) -> float:
+def number(name: str, value: Any) -> float:
+    """`value` as a float: a real number, no text, that float64 holds (a whole number exactly)."""
+    if isinstance(value, str | bytes | complex | np.complexfloating) or np.ndim(value):
+        raise ValueError(f"{name} must be a number; got {_shown(value)}")
     try:
-        return float(value)
+        given = float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a number; got {value!r}") from error
+        raise ValueError(f"{name} must be a number; got {_shown(value)}") from error
+    except OverflowError as error:
+        raise ValueError(f"{name} must be a number that float64 holds; got {_shown(value)}") from error
+    if isinstance(value, int | np.integer) and abs(given) >= _EXACT and int(given) != int(value):
+        raise ValueError(f"{name} must be a number that float64 holds exactly; got {_shown(value)}")
+    return given
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:30]}... ({type(value).__name__})"
 
 
 def _first(mask: Any) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(mask)[0])
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -87,6 +87,18 @@ def stepped(change):
     return dataclasses.replace(GOOD, step_fn=step)
 
 
+def with_a_fixed_number(algorithm, key, state, env):
+    """Two draws from one derived key: equal numbers folded in."""
+    first, second = (jax.random.normal(jax.random.fold_in(key, 1)) for _ in range(2))
+    return GOOD.step_fn(algorithm, key, state._replace(params=state.params + 1e-3 * (first - second + 1.0)), env)
+
+
+def apart_in_the_second_round(state, info):
+    """Lanes differ from the second round on, and in the parameters alone."""
+    late = jnp.sum(state.wins) > 60.0
+    return state._replace(params=jnp.where(late, alone(state.params), state.params)), info
+
+
 def reusing_its_key(algorithm, key, state, env):
     moved = state._replace(params=state.params + 1e-3 * jax.random.normal(key))
     return GOOD.step_fn(algorithm, key, moved, env)
@@ -123,9 +135,33 @@ BROKEN = {
             GOOD.step_fn(a, jax.random.fold_in(key, 1), state, env)[1],
         ),
     ),
-    "no key must be used twice": dataclasses.replace(GOOD, step_fn=reusing_its_key),
-    "under vmap must be the same as alone": stepped(
+    "no key must be used twice; one was drawn from twice$": dataclasses.replace(GOOD, step_fn=reusing_its_key),
+    "no key must be used twice; one was drawn": dataclasses.replace(GOOD, step_fn=with_a_fixed_number),
+    "no key must be used twice; one was split and drawn from": dataclasses.replace(
+        GOOD, step_fn=lambda a, key, state, env: GOOD.step_fn(
+            a, key, state._replace(params=state.params + 1e-3 * jax.random.normal(jax.random.split(key)[0])), env
+        ),
+    ),
+    "rounds under vmap must be the same as alone; probabilities": stepped(
         lambda state, info: (state._replace(params=alone(state.params)), info)
+    ),
+    "rounds under vmap must be the same as alone; p": dataclasses.replace(
+        A.on_policy_dpo(50, ridge=0.1, pooled=True), step_fn=stepped(apart_in_the_second_round).step_fn
+    ),
+    "step must be pure: traced again, it is another program": stepped(
+        lambda state, info: (state._replace(params=state.params + float(counted(None))), info)
+    ),
+    "the state must have params, as an attribute; got dict": dataclasses.replace(
+        GOOD, init_fn=lambda a, key, env: GOOD.init_fn(a, key, env)._asdict()
+    ),
+    "step must return the state and a RoundInfo; got State": dataclasses.replace(
+        GOOD, step_fn=lambda a, key, state, env: GOOD.step_fn(a, key, state, env)[0]
+    ),
+    "step must run on .*; it raised TracerArrayConversionError": stepped(
+        lambda state, info: (state._replace(params=np.asarray(state.params)), info)
+    ),
+    "status must be () of int8; got () of int32": stepped(
+        lambda state, info: (state, info._replace(status=info.status.astype(jnp.int32)))
     ),
     "ridge.*must be float64; got float32": dataclasses.replace(
         GOOD, settings=GOOD.settings | {"ridge": jnp.float32(0.1)}
@@ -138,7 +174,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("message", BROKEN)
 def test_the_contract_check_fails_on_every_clause(message):
-    with pytest.raises(AssertionError, match=message):
+    with pytest.raises(AssertionError, match=message.replace("()", r"\(\)")):
         testing.check_algorithm(BROKEN[message], bl.instances.chain())
 
 

@@ -511,6 +511,7 @@ def test_a_run_that_fails_keeps_its_finished_shards_and_writes_no_table(toy, tmp
     with monkeypatch.context() as patch:
         patch.setattr(module, "EXPERIMENT", dataclasses.replace(module.EXPERIMENT, run=interrupted))
         assert toy("run") == 130
+        assert capsys.readouterr().err == "interrupted; finished shards are kept and will be reused\n"
     assert not (tmp_path / "results/default/toy.csv").exists()
     capsys.readouterr()
     assert toy("run") == 0

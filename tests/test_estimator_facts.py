@@ -95,7 +95,7 @@ def test_many_draws_reach_the_limit_and_an_offset_turns_the_order_round():
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_five_percent_in_a_simulated_variance_or_a_biased_mean_is_caught(name):
-    enumerated, simulated = tables.committed("estimator_facts").values()
+    enumerated, simulated = (tables.committed("estimator_facts")[part] for part in ("enumerated", "simulated"))
     own = simulated["estimator"] == name
     changed = np.where(own, 1.05 * simulated["simulated"], simulated["simulated"])
     (claim,) = tables.failing("estimator_facts", "simulated", simulated=changed)
@@ -103,3 +103,26 @@ def test_five_percent_in_a_simulated_variance_or_a_biased_mean_is_caught(name):
     biased = np.where(enumerated["estimator"] == name, 0.05, enumerated["error"])
     (claim,) = tables.failing("estimator_facts", "enumerated", error=biased)
     assert claim.startswith(f"{name}: largest error")
+
+
+def test_a_wrong_number_of_actions_in_the_slope_near_uniform_is_caught():
+    near = tables.committed("estimator_facts")["near"]
+    (claim,) = tables.failing(
+        "estimator_facts", "near", predicted_slope=(8.9 - near["actions"]) / (near["actions"] - 2)
+    )
+    assert claim.startswith("near uniform: (ratio - 1)/(size/4)")
+    (claim,) = tables.failing("estimator_facts", "near", predicted_gap=1.001 * near["predicted_gap"])
+    assert claim.startswith("near uniform: k (REINFORCE's - RLOO's variance)")
+    swapped = np.where(near["actions"] == 10, 2 - near["limit"], near["limit"])
+    (claim,) = tables.failing("estimator_facts", "near", limit=swapped)
+    assert "largest ratio" in claim
+
+
+def test_rloo_is_worse_or_better_next_to_uniform_by_the_number_of_actions_whatever_the_direction():
+    rng = np.random.default_rng(3)
+    for actions in (4, 8, 10, 20):
+        for _ in range(20):
+            logits = 0.01 * rng.standard_normal(actions)
+            policy = np.exp(logits) / np.exp(logits).sum()
+            found = variances(policy, np.log(actions * policy), np.inf)
+            assert (found[RLOO] < found[REINFORCE]) == (actions > 9)

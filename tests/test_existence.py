@@ -78,7 +78,8 @@ def verdicts(features, wins, betas, ridge):
     env = bl.Environment.create(ONE_HOT, target_params=np.zeros(3))
 
     def one(phi, counts, beta):
-        return estimators.fit(env.replace(features=phi, beta=beta), counts, ridge=ridge).existence
+        moved = env.replace(features=phi, beta=beta)
+        return estimators.fit(moved, counts, ridge=ridge, center=jnp.zeros(phi.shape[-1])).existence
 
     return jax.vmap(one)(features, wins, betas)
 

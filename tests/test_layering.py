@@ -15,7 +15,7 @@ LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {"validation", "errors", "precision", "lazy", "numerics", "exact", "store"},
+    {"validation", "door", "environment_arrays", "errors", "precision", "lazy", "numerics", "exact", "store"},
     {"environment", "losses"},
     {"policies", "preferences", "coverage", "metrics", "instances", "theory"},
     {"designs", "samplers", "estimators"},
@@ -39,8 +39,14 @@ def modules(package):
 
 
 def imported(tree):
-    """Dotted names a module imports, at whatever depth; `from a import b` as a.b."""
-    for node in ast.walk(tree):
+    """Dotted names a module imports when it runs, at whatever depth; `from a import b` as a.b."""
+    unread = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in (node for node in ast.walk(tree) if id(node) not in unread):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -127,6 +133,8 @@ def test_completion_shows_the_documented_interface_and_nothing_else():
         if isinstance(found, types.ModuleType) and not name.startswith("_"):
             assert dir(found) == sorted(found.__all__), name
             assert all(hasattr(found, public) for public in found.__all__), name
+    for module in [bl.environment, bl.didactic, *(getattr(bl.didactic, name) for name in dir(bl.didactic))]:
+        assert dir(module) == sorted(module.__all__), module
 
 
 @pytest.mark.parametrize("name", ["binomial", "environment", "factorise", "linalg", "multinomial", "policies", "store"])
@@ -167,6 +175,7 @@ def test_layers_below_plotting_do_no_input_or_output_but_for_saved_environments(
             "store",
             "errors",
             "environment",
+            "environment_arrays",
         ):
             calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
             assert not calls & {"open", "print", "input"}, f"{path} calls {calls & {'open', 'print', 'input'}}"
@@ -205,6 +214,12 @@ def test_importing_the_library_leaves_plotting_and_progress_bars_out():
     program = "import sys, banditlab; print(sorted({'matplotlib', 'rich', 'tyro', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     assert done.stdout.strip() == "[]"
+
+
+def test_packages_that_are_loaded_when_asked_for_are_whole_in_a_fresh_process():
+    program = "import banditlab as bl; print(bl.didactic.training.train.__name__, bl.theory.mode_seeking.fit.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert done.stdout.split() == ["train", "fit"]
 
 
 def test_the_precision_is_chosen_by_one_variable():

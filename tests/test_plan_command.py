@@ -102,6 +102,13 @@ def test_separable_data_still_get_pairs_and_a_page(tmp_path, capsys):
     assert (tmp_path / "out/plan.pdf").exists()
 
 
+@pytest.mark.parametrize("words", [["--data", ""], ["--data", "missing.npz"], ["--data", "missing.csv"]])
+def test_a_refused_file_leaves_no_folder(words, tmp_path, capsys):
+    assert command(tmp_path, *words) == 2
+    assert capsys.readouterr().err.startswith("error: --data must be ")
+    assert not (tmp_path / "out").exists()
+
+
 NAN = np.where(np.arange(FEATURES.size).reshape(FEATURES.shape) == 7, np.nan, FEATURES)
 HEAD = "context,chosen,rejected"
 NODES = ("context,action,f0", "x,a,0.0", "x,b,1.0")

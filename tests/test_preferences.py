@@ -171,7 +171,7 @@ def comparisons(**changes):
         ),
         (lambda: preferences.outcome_law(ENV, PAIR_LAW[:1]), r"pair_law must be \(2, 3, 3\); got \(1, 3, 3\)"),
         (lambda: preferences.outcome_law(ENV, -PAIR_LAW), r"pair_law must be non-negative"),
-        (lambda: preferences.outcome_law(ENV, 2 * PAIR_LAW), r"pair_law must have total mass at most 1; got 2"),
+        (lambda: preferences.outcome_law(ENV, 2 * PAIR_LAW), r"pair_law must sum to 1; got a sum of 2"),
         (lambda: preferences.outcome_law(ENV, PAIR_LAW * np.nan), r"pair_law must be finite; got nan"),
         (lambda: preferences.draw_wins(jax.random.key(0), ENV, PAIR_LAW, 0), r"num_pairs must .*at least 1.*got 0"),
         (lambda: preferences.draw_wins(jax.random.key(0), ENV, PAIR_LAW, 1.5), r"num_pairs must .*whole.*got 1.5"),

@@ -10,7 +10,14 @@ import pytest
 import banditlab as bl
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
-MODULES = ("coverage", "designs", "losses", "metrics", "policies", "preferences", "samplers", "theory")
+MODULES = ("coverage", "designs", "estimators", "losses", "metrics", "policies", "preferences", "samplers", "theory")
+ROUNDS = {
+    "on_policy_dpo": bl.algorithms.on_policy_dpo(20),
+    "hypo": bl.algorithms.hypo(20, 0.1, num_steps=5),
+    "rlhf": bl.algorithms.rlhf(20, policy="rloo", num_steps=5),
+    "chi_po": bl.algorithms.chi_po(20),
+    "reward_distillation": bl.algorithms.reward_distillation(60, noise=0.5, damping=0.7, pooled=True),
+}
 
 
 def given(seed):
@@ -31,6 +38,7 @@ def given(seed):
         "covered": bl.coverage.target_covariance(env),
         "fraction": 0.2 + 0.1 * seed,
         "loss": bl.losses.dpo,
+        "wins": 20.0 * bl.preferences.outcome_law(env, law),
         "win_probs": jax.nn.sigmoid(env.reward[:, :, None] - env.reward[:, None, :]),
         "design": DESIGNS[seed],
         "pair_law": law,
@@ -105,4 +113,31 @@ def test_a_second_call_compiles_nothing(module, name, compilations):
     jax.block_until_ready(function(*first))
     before = len(compilations)
     jax.block_until_ready(function(*second))
+    assert len(compilations) == before
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_second_eager_round_compiles_nothing(name, compilations):
+    env, other = (bl.instances.random_features(2, 4, 3, seed=seed) for seed in (0, 1))
+    algorithm = ROUNDS[name]
+    jax.block_until_ready(algorithm.step(jax.random.key(0), algorithm.init(jax.random.key(1), env), env))
+    before = len(compilations)
+    jax.block_until_ready(algorithm.step(jax.random.key(2), algorithm.init(jax.random.key(3), other), other))
+    assert len(compilations) == before
+
+
+DIDACTIC = {
+    "frontier": lambda problem, seed: bl.didactic.problem.frontier(problem, 0.1 + 0.1 * seed),
+    "best_of_n": lambda problem, seed: bl.didactic.problem.best_of_n(problem, 4 + seed),
+    "target": lambda problem, seed: bl.didactic.problem.target(problem, 0.5 + seed),
+}
+
+
+@pytest.mark.parametrize("name", DIDACTIC)
+def test_a_second_call_on_a_didactic_bandit_compiles_nothing(name, compilations):
+    problems = [bl.didactic.problem.problem(70.0 + seed, 10.0) for seed in (0, 1, 2)]
+    DIDACTIC[name](problems[0], 0)
+    before = len(compilations)
+    for seed in (1, 2):
+        jax.block_until_ready(DIDACTIC[name](problems[seed], seed))
     assert len(compilations) == before

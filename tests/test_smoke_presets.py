@@ -46,7 +46,7 @@ def a_free_softmax_started_by_default_is_not_a_number(monkeypatch):
     def poisoned(given, eps):
         found = membership(given, eps)
         start = found["reference_params"]
-        return found | ({"reference_params": np.nan * start} if start is not None and np.any(start) else {})
+        return found | ({"reference_params": np.nan * start} if np.any(start) else {})
 
     monkeypatch.setattr(span, "membership", poisoned)
 

@@ -179,7 +179,7 @@ PREDICTIONS = {
     "labels_needed": lambda env, law, **o: theory.labels_needed(env, law, 0.1, **o),
     "offline_lower_bound": lambda env, law, **o: theory.offline_lower_bound(env, 100.0, 1.0, **o),
     "batch_threshold": lambda env, law, **o: theory.batch_threshold(env, **o),
-    "recursion": lambda env, law, **o: theory.recursion(env, 1.0, 100.0, 3, **o),
+    "recursion": lambda env, law, **o: theory.recursion(env, 0.1, 1e6, 3, **o),
     "noise_floor": lambda env, law, **o: distillation.noise_floor(env, law, 1.0, **o),
     "noise_price": lambda env, law, **o: distillation.noise_price(env, law, 1.0, **o),
     "distillation.predicted_kl": lambda env, law, **o: distillation.predicted_kl(env, law, 9.0, 1.0, **o),

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from banditlab import samplers, validation
 from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.estimators.regression import least_squares
@@ -36,6 +37,7 @@ class State(NamedTuple):
     sampler: Partial
 
 
+@door
 def reward_distillation(
     num_pairs: float,
     noise: float = 0.0,

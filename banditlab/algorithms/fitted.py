@@ -37,4 +37,4 @@ def started(algorithm: Algorithm, env: Environment, params: Array) -> State:
 
 def reference(env: Environment) -> Array:
     """(d,) where a ridge pulls: the parameters of pi_ref, or those of pi_0 where pi_ref is not in the class."""
-    return env.start_params if env.reference_params is None else env.reference_params
+    return env.reference_params if env.reference_params is not None and env.holds_reference else env.start_params

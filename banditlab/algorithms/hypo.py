@@ -11,9 +11,11 @@ from jax import Array
 from banditlab import losses, preferences, samplers, validation
 from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Existence
 from banditlab.estimators.descent import check_options, descend
+from banditlab.numerics import streams
 
 _LOSSES = {"dpo": losses.dpo, "ipo": losses.ipo}
 
@@ -53,6 +55,7 @@ class GradientOptions(TypedDict, total=False):
     name: str
 
 
+@door
 def hypo(
     num_pairs: float,
     penalty: float,
@@ -105,7 +108,7 @@ def hypo(
             "labeller": preferences.as_partial(labeller),
             "num_pairs": pairs,
             "penalty": validation.positive("penalty", penalty, zero=True),
-            "num_steps": validation.whole("num_steps", num_steps),
+            "num_steps": float(validation.steps("num_steps", num_steps)),
             "step_size": validation.positive("step_size", step_size),
             "beta": None if beta is None else validation.positive("beta", beta),
             "margin": validation.positive("margin", margin),
@@ -115,6 +118,7 @@ def hypo(
     )
 
 
+@door
 def gradient_dpo(num_pairs: float, **options: Unpack[GradientOptions]) -> Algorithm:
     """Offline DPO (or IPO) by descent to a stated budget: `hypo` without its penalty; options as there."""
     return hypo(num_pairs, 0.0, **{"name": "gradient_dpo", **options})
@@ -133,7 +137,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
     wins = state.wins + batches.draw(key, law, settings["num_pairs"], options.branch)
     targets = jnp.broadcast_to(settings["margin"], wins.shape) if options.loss == "ipo" else None
     run = descend(
-        jax.random.fold_in(key, 1),
+        jax.random.fold_in(key, streams.DESCENT),
         env,
         wins,
         state.params,

@@ -13,6 +13,7 @@ from banditlab import estimators, losses, preferences, samplers, validation
 from banditlab.algorithms import batches, fitted
 from banditlab.algorithms.base import Algorithm, RoundInfo
 from banditlab.algorithms.fitted import State
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import chi_po as chi_squared
 
@@ -24,6 +25,7 @@ class Options(NamedTuple):
     branch: batches.Branch
 
 
+@door
 def ipo(
     num_pairs: float,
     *,
@@ -56,6 +58,7 @@ def ipo(
     return _create(name, fitted.init, _ipo_step, num_pairs, temperature, ridge, max_norm, sampler, labeller, max_pairs)
 
 
+@door
 def chi_po(
     num_pairs: float,
     *,

@@ -12,6 +12,7 @@ from banditlab import designs, estimators, preferences, samplers, validation
 from banditlab.algorithms import batches, fitted
 from banditlab.algorithms.base import Algorithm, RoundInfo
 from banditlab.algorithms.fitted import State
+from banditlab.door import door
 from banditlab.environment import Environment
 
 _SCHEMES = {"paired": samplers.paired, "mixture": samplers.half_designed, "design": samplers.designed}
@@ -47,6 +48,7 @@ class OnPolicyOptions(TypedDict, total=False):
     name: str
 
 
+@door
 def dpo(
     sampler: samplers.Sampler | samplers.Prepared,
     num_pairs: float,
@@ -102,6 +104,7 @@ def dpo(
     )
 
 
+@door
 def offline_dpo(num_pairs: float, **options: Unpack[DPOOptions]) -> Algorithm:
     """Offline DPO: `num_pairs` labels a round from the never-refreshed pi_0, refitted on all of them.
 
@@ -110,6 +113,7 @@ def offline_dpo(num_pairs: float, **options: Unpack[DPOOptions]) -> Algorithm:
     return dpo(samplers.initial, num_pairs, **{"pooled": True, "name": "offline_dpo", **options})
 
 
+@door
 def on_policy_dpo(
     num_pairs: float, ridge: float = 0.0, pooled: bool | float = False, **options: Unpack[OnPolicyOptions]
 ) -> Algorithm:
@@ -117,11 +121,13 @@ def on_policy_dpo(
     return dpo(samplers.on_policy, num_pairs, ridge=ridge, pooled=pooled, **{"name": "on_policy_dpo", **options})
 
 
+@door
 def uniform_dpo(num_pairs: float, **options: Unpack[DPOOptions]) -> Algorithm:
     """DPO on uniform pairs, refitted on all labels so far. Options as in `dpo`."""
     return dpo(samplers.uniform, num_pairs, **{"pooled": True, "name": "uniform_dpo", **options})
 
 
+@door
 def hybrid_dpo(
     num_pairs: float,
     scheme: Literal["paired", "mixture", "design"] = "paired",

@@ -14,13 +14,14 @@ from jax.tree_util import Partial
 from banditlab import preferences, samplers, validation
 from banditlab.algorithms import batches
 from banditlab.algorithms.base import Algorithm, RoundInfo
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Status, bounded, policy_gradients
 from banditlab.estimators.regression import least_squares
+from banditlab.numerics import streams
 
 # Labels are drawn with the round's key itself, as in `dpo`: common random numbers. Draws of the policy then need one
 # that no split of it can hit.
-_POLICY_STREAM = 2**31 - 1
 # The exact gradient of a sampled ascent is zero below this, for the status.
 _TOLERANCE = 1e-8
 
@@ -55,6 +56,7 @@ class Options(NamedTuple):
     branch: batches.Branch
 
 
+@door
 def rlhf(
     num_pairs: float,
     reward_bound: float = math.inf,
@@ -103,7 +105,7 @@ def rlhf(
     draws = int(validation.whole("num_samples", num_samples))
     if policy == "rloo" and draws < 2:
         raise ValueError(f"num_samples must be at least 2 for policy = 'rloo'; got {num_samples}")
-    steps = int(validation.whole("num_steps", num_steps))
+    steps = validation.steps("num_steps", num_steps)
     sampled = policy != "exact"
     return Algorithm.create(
         name,
@@ -141,7 +143,7 @@ def _step(algorithm: Algorithm, key: Array, state: State, env: Environment) -> t
         params, ascent, status = found.params / temperature + state.ascent, state.ascent, found.status
         log_policy = best_policy(env, found.reward, temperature)
     else:
-        key_policy = jax.random.fold_in(key, _POLICY_STREAM)
+        key_policy = jax.random.fold_in(key, streams.POLICY)
         params, at_rest = _ascend(algorithm, key_policy, env, found.reward, temperature, state.ascent)
         ascent, log_policy = params, _restricted(env).log_policy(params)
         climbed = jnp.where(at_rest, Status.converged, Status.max_steps).astype(jnp.int8)

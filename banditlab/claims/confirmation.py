@@ -14,7 +14,7 @@ from banditlab.claims.running import watched
 from banditlab.claims.selection import Selection
 from banditlab.claims.verification import Verdict
 from banditlab.errors import CommandLineError
-from banditlab.store import Shards, commit_of, sha256_of_bytes, write_atomically
+from banditlab.store import Shards, archives, commit_of, sha256_of_bytes, write_atomically
 from banditlab.store.provenance import now
 from banditlab.store.shards import Compute, checked, digest
 
@@ -50,8 +50,10 @@ class _Sample(Shards):
     def _stand_in(self, arm: str, seeds: tuple[int, int], known: Mapping) -> dict[str, np.ndarray]:
         stem = f"{quote(arm, safe=' =+,')}-{seeds[0]}-{seeds[1]}-"
         for path in self.folder.glob(f"{glob.escape(stem)}*.npz"):  # of any sources: the digest says that it is the one
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = dict(archive)
+            try:
+                arrays = archives.read(path)
+            except ValueError:
+                continue
             if digest(arrays) == known["digest"]:
                 return arrays
         return {name: np.ones(shape, dtype) for name, (dtype, shape) in known["arrays"].items()}

@@ -57,9 +57,16 @@ def truth(argument: str, default: str = "") -> PrimitiveConstructorSpec[Any]:
     return _spec("{true,false}", _read(argument, words.__getitem__, "true or false"), default)
 
 
-def place(default: str) -> PrimitiveConstructorSpec[Any]:
-    """A path."""
-    return _spec("DIR", Path, default)
+def place(argument: str, default: str = "None", *, kind: str = "FOLDER") -> PrimitiveConstructorSpec[Any]:
+    """The path of a FOLDER or FILE; no empty word, which would be the current folder."""
+
+    def kept(word: str) -> Path:
+        if not word.strip() or "\0" in word:
+            raise ValueError
+        return Path(word)
+
+    what = "a folder" if kind == "DIR" else f"a {kind.lower()}"
+    return _spec(kind, _read(argument, kept, f"the path of {what}"), default)
 
 
 def settings(words: Sequence[str]) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         errors.print(f"error: {what}{error.strerror or error}")
         return 2
     except KeyboardInterrupt as stop:
-        errors.print(f"interrupted; {stop or 'finished shards are kept and will be reused'}")
+        errors.print(f"interrupted; {str(stop) or 'finished shards are kept and will be reused'}")
         return 130
 
 

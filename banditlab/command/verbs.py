@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from banditlab.command.arguments import one_of, real, whole
+from banditlab.command.arguments import one_of, place, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
 from banditlab.command.reporting import report, say
@@ -16,7 +16,7 @@ from banditlab.errors import CommandLineError, require_writable
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]
-Folder = Annotated[Path | None, arg(metavar="FOLDER")]
+Folder = Annotated[Path | None, place("--output")]
 Preset = Annotated[str, one_of("--preset", ("smoke", "default", "paper"))]
 Sets = Annotated[UseAppendAction[tuple[str, ...]], arg(name="set", metavar="FIELD=VALUE")]
 
@@ -193,13 +193,13 @@ def show(name: Name, preset: Preset = "default", sets: Sets = (), output: Folder
 @app.command
 @deferred
 def plan(
-    data: Annotated[Path, arg(metavar="FILE")],
-    features: Annotated[Path | None, arg(metavar="FILE")] = None,
+    data: Annotated[Path, place("--data", kind="FILE")],
+    features: Annotated[Path | None, place("--features", kind="FILE")] = None,
     kl: Annotated[float, real("--kl", positive=True)] = 0.01,
     num_next: Annotated[int, whole("--next", largest=1_000_000), arg(name="next")] = 100,
     beta: Annotated[float, real("--beta", positive=True)] = 1.0,
     ridge: Annotated[float, real("--ridge", zero=True)] = 0.0,
-    out: Path = Path("results") / "plan",
+    out: Annotated[Path, place("--out")] = Path("results") / "plan",
 ) -> int:
     """Plan labels for your own comparisons: what they are worth, how many more are needed, which to buy next.
 
@@ -229,7 +229,7 @@ def plan(
 
 @app.command
 @deferred
-def doctor(output: Path = Path("results")) -> int:
+def doctor(output: Annotated[Path, place("--output")] = Path("results")) -> int:
     """Check the installation: Python, packages against the lock, device, folders.
 
     Args:

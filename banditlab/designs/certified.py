@@ -16,6 +16,7 @@ from jax import Array
 from banditlab import validation
 from banditlab.designs import active_set, leverage, nodes
 from banditlab.designs.pairs import Problem
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.numerics.compilation import LOOPS, inner
 
@@ -47,6 +48,7 @@ class Design(NamedTuple):
     converged: Array
 
 
+@door
 def triple(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(a) nu(x, y, y'): argmax log det M(nu); optimal iff max_z z'M^{-1}z = d.
 
@@ -60,11 +62,13 @@ def triple(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_
     return _pairs(env, *_limits(env, gap, max_steps), free=True)
 
 
+@door
 def conditional_pairs(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(c) nu(y, y'|x) with x ~ rho: optimal iff E_x max_{y,y'} z'M^{-1}z = d. Arguments and errors as in `triple`."""
     return _pairs(env, *_limits(env, gap, max_steps), free=False)
 
 
+@door
 def joint(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(b) nu(x, y), centred per prompt: argmax log det sum_x nu(x) Cov_{nu(.|x)} phi.
 
@@ -74,11 +78,13 @@ def joint(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_S
     return _nodes(env, *_limits(env, gap, max_steps), free=True)
 
 
+@door
 def conditional_nodes(env: Environment, *, gap: float | Array = 1e-9, max_steps: int = MAX_STEPS) -> Design:
     """(d) nu(y|x) with x ~ rho: optimal iff E_x max_y ||phi - m_nu(x)||^2_{V^{-1}} = d. Otherwise as `joint`."""
     return _nodes(env, *_limits(env, gap, max_steps), free=False)
 
 
+@door
 def l_optimal(
     env: Environment,
     *,
@@ -106,6 +112,7 @@ def _l_optimal(env: Environment, gap: Array, max_steps: Array, *, free: bool) ->
     return _pair_design(env, allowed, problem._replace(cost=cost), gap, max_steps)
 
 
+@door
 def d_optimal(
     env: Environment,
     *,
@@ -163,7 +170,7 @@ def _limits(env: Environment, gap: float | Array, max_steps: int) -> tuple[Array
     """`gap` and `max_steps` as arrays; ValueError for one that is out of range, or an environment of rank 0."""
     if validation.is_concrete(gap):
         validation.positive("gap", gap)
-    validation.whole("max_steps", max_steps)
+    max_steps = validation.steps("max_steps", max_steps)
     if env.rank == 0:
         raise ValueError("env must have a within-context feature difference to design for; got rank 0")
     return jnp.asarray(gap, env.features.dtype), jnp.asarray(max_steps, jnp.int32)

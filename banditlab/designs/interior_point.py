@@ -92,7 +92,7 @@ class _Search(NamedTuple):
 
     iterate: Iterate
     gap: Array
-    count: Array
+    num_steps: Array
     best: Array
     best_gap: Array
 
@@ -108,7 +108,7 @@ def minimise(
     """
 
     def unfinished(carry: _Search) -> Array:
-        return (carry.gap > tolerance) & (carry.count < max_steps)
+        return (carry.gap > tolerance) & (carry.num_steps < max_steps)
 
     def advance(carry: _Search) -> _Search:
         moved = _step(carry.iterate, criterion, constraint)
@@ -119,14 +119,14 @@ def minimise(
         best = jnp.where(better, moved.weights, carry.best)
         # nan is not above the tolerance, so it ends the loop.
         gap, best_gap = jnp.where(sound, gap, jnp.nan), jnp.where(better, gap, carry.best_gap)
-        return _Search(iterate, gap, carry.count + 1, best, best_gap)
+        return _Search(iterate, gap, carry.num_steps + 1, best, best_gap)
 
     infinite = jnp.full((), jnp.inf, weights.dtype)
     start = _start(weights, criterion, constraint)
     carry = _Search(start, infinite, jnp.zeros((), jnp.int32), start.weights, infinite)
     found = jax.lax.while_loop(unfinished, advance, carry)
     started = jnp.all(jnp.isfinite(found.best))
-    return normalise(jnp.where(started, found.best, weights), constraint), found.count
+    return normalise(jnp.where(started, found.best, weights), constraint), found.num_steps
 
 
 def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iterate:

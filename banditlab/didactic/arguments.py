@@ -29,7 +29,7 @@ def sizes(
 ) -> tuple[int, int, int, int]:
     """(B, N, minibatch, M or 0) as checked ints."""
     for name, value in (("num_steps", num_steps), ("seeds", seeds), ("reuse", reuse), ("refresh", refresh)):
-        validation.whole(name, value)
+        validation.steps(name, value)
     states = int(validation.whole("num_states", num_states))
     samples = int(validation.whole("num_samples", num_samples))
     least = losses.ALGORITHMS[algorithm].least_samples

@@ -10,9 +10,22 @@ import numpy as np
 from jax import Array
 from scipy.special import log_softmax
 
+from banditlab.door import door
 from banditlab.numerics.compilation import LOOPS, inner
 
+__all__ = [
+    "after_steps",
+    "divergence",
+    "halfway_steps",
+    "mass_changes",
+    "ratio_moves",
+    "reverse_wins",
+    "speed_ratios",
+    "stepped",
+]
 
+
+@door
 def divergence(logits: Array, log_target: Array, is_reverse: Array) -> Array:
     """KL(q||pi), or KL(pi||q) where `is_reverse`."""
     log_policy = jax.nn.log_softmax(logits)
@@ -20,11 +33,13 @@ def divergence(logits: Array, log_target: Array, is_reverse: Array) -> Array:
     return jnp.where(is_reverse, jnp.sum(jnp.exp(log_policy) * (log_policy - log_target)), forward)
 
 
+@door
 def stepped(logits: Array, log_target: Array, is_reverse: Array, step: Array) -> Array:
     """(A,) logits after one gradient step."""
     return logits - step * jax.grad(divergence)(logits, log_target, is_reverse)
 
 
+@door
 @inner(LOOPS)
 def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
     """(2, N, A) log-policies after one step forward and one reverse, from logits (N, A)."""
@@ -33,6 +48,7 @@ def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
     return jax.nn.log_softmax(both)
 
 
+@door
 def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -> np.ndarray:
     """(2, N) change of log(pi_1/pi_2), actions 0 and 1, in one step forward and one reverse."""
     start = log_softmax(logits, axis=1)
@@ -40,12 +56,14 @@ def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -
     return (moved[:, :, 0] - moved[:, :, 1]) - (start[:, 0] - start[:, 1])
 
 
+@door
 def speed_ratios(logits: np.ndarray, log_target: np.ndarray) -> np.ndarray:
     """(N,) reverse over forward change of log(pi_1/pi_2) in one step."""
     forward, reverse = ratio_moves(logits, log_target)
     return reverse / forward
 
 
+@door
 def mass_changes(log_policy: np.ndarray, log_target: np.ndarray, group: np.ndarray, steps: tuple[float, ...]):
     """(2, K, N) change of log pi(group) in one step of every size, from (N, A) log-masses."""
     # log pi(group) of the step less that of the start loses digits by cancellation; it is log1p of a small number.
@@ -57,6 +75,7 @@ def mass_changes(log_policy: np.ndarray, log_target: np.ndarray, group: np.ndarr
     return np.stack(changes, axis=1)
 
 
+@door
 def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
     """(num_draws,) whether reverse moves the ratio of two bins further, policy uniform, target so on the simplex."""
     targets = np.log(np.random.default_rng(seed).dirichlet(np.ones(num_bins), num_draws))
@@ -65,6 +84,7 @@ def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
     return reverse > forward
 
 
+@door
 def halfway_steps(starts: np.ndarray, log_targets: np.ndarray, step: float, max_steps: int) -> np.ndarray:
     """(2, N) number of steps, linear in between, until log(pi_1/pi_2) is half-way to the target's; inf if never."""
     return np.asarray(_halfway(jnp.asarray(starts), jnp.asarray(log_targets), jnp.float64(step), jnp.int64(max_steps)))
@@ -91,3 +111,7 @@ def _halfway(starts: Array, log_targets: Array, step: Array, max_steps: Array) -
 
     lanes = jax.vmap(one, in_axes=(0, 0, None))
     return jax.vmap(lanes, in_axes=(None, None, 0))(starts, log_targets, jnp.asarray([False, True]))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,23 +18,45 @@ from banditlab import losses as margin_losses
 from banditlab.didactic import pairs
 from banditlab.didactic.pairs import Labels
 from banditlab.didactic.settings import Settings
+from banditlab.door import door
+
+__all__ = [
+    "ALGORITHMS",
+    "FLOOR",
+    "LossSpecification",
+    "awr",
+    "best_of_n",
+    "best_of_n_negative",
+    "best_of_n_worst",
+    "clipped",
+    "dpo",
+    "floored",
+    "ipo",
+    "ppo",
+    "pref_ft",
+    "reinforce",
+    "rwr",
+]
 
 # What PyTorch's Categorical(probs=...) clamps float32 probabilities to; published code inherits it silently.
 FLOOR = 2.0**-23
 
 
+@door
 def floored(log_probs: Array) -> Array:
     """log of p clamped to [eps, 1 - eps], eps = 2^-23 = 1.19e-7: no gradient outside, and no longer normalised."""
     floor = jnp.asarray(FLOOR, log_probs.dtype)
     return jnp.clip(log_probs, jnp.log(floor), jnp.log1p(-floor))
 
 
+@door
 def best_of_n(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
     """-mean log pi(best of the N draws); of equal ones the first."""
     del reference, behaviour, settings
     return -jnp.mean(_best(log_probs, rewards))
 
 
+@door
 def best_of_n_negative(
     log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings
 ) -> Array:
@@ -45,18 +67,21 @@ def best_of_n_negative(
     return -jnp.mean(best - settings.negative_weight * others)
 
 
+@door
 def best_of_n_worst(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
     """-mean [log pi(best) - negative_weight * log pi(worst of the N draws)]."""
     del reference, behaviour
     return -jnp.mean(_best(log_probs, rewards) - settings.negative_weight * _best(log_probs, -rewards))
 
 
+@door
 def rwr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
     """Reward-weighted regression: -mean min(e^{r / beta}, weight_cap) log pi(a)."""
     del reference, behaviour
     return -jnp.mean(_weights(rewards, settings) * log_probs)
 
 
+@door
 def awr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
     """Advantage-weighted regression: rwr with the rewards less the mean of the state's N draws."""
     del reference, behaviour
@@ -84,6 +109,7 @@ def _over_pairs(values: Callable[[Array, Array, Labels, Settings], Array]) -> Ca
     return loss
 
 
+@door
 @_over_pairs
 def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """Maximum likelihood of the winners: -mean over pairs of log pi(winner)."""
@@ -91,18 +117,21 @@ def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settin
     return -pairs.winners(log_probs, labels)[0]
 
 
+@door
 @_over_pairs
 def dpo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.dpo` of beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)], mean over pairs."""
     return margin_losses.dpo(_margins(log_probs - reference, labels) * settings.beta)
 
 
+@door
 @_over_pairs
 def ipo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.ipo` of log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser) on ipo_target, mean over pairs."""
     return margin_losses.ipo(_margins(log_probs - reference, labels), cast(Array, settings.ipo_target))
 
 
+@door
 def reinforce(
     log_probs: Array,
     reference: Array,
@@ -118,6 +147,7 @@ def reinforce(
     return -jnp.mean(_advantages(rewards, reference, behaviour, settings, baseline) * log_probs)
 
 
+@door
 def ppo(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
     """-mean min(u A, clipped(u) A), u = pi(a) / behaviour(a), clipped to 1 +- clip; A leave-one-out per state."""
     advantages = _advantages(rewards, reference, behaviour, settings, None)
@@ -125,6 +155,7 @@ def ppo(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, se
     return -jnp.mean(clipped(ratio, advantages, settings))
 
 
+@door
 def clipped(ratio: Array, advantages: Array, settings: Settings) -> Array:
     """PPO's min(u A, clip(u, 1 - clip, 1 + clip) A), elementwise."""
     bounded = jnp.clip(ratio, 1.0 - settings.clip, 1.0 + settings.clip)
@@ -175,3 +206,7 @@ def _advantages(
     if baseline is not None:
         return shaped - jax.lax.stop_gradient(baseline)
     return shaped - (jnp.sum(shaped, axis=1, keepdims=True) - shaped) / (rewards.shape[1] - 1)
+
+
+def __dir__() -> list[str]:
+    return __all__

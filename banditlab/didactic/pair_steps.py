@@ -7,9 +7,13 @@ from jax import Array
 
 from banditlab.didactic import losses
 from banditlab.didactic.settings import Settings
+from banditlab.door import door
 from banditlab.numerics.compilation import inner
 
+__all__ = ["gradient_steps"]
 
+
+@door
 def gradient_steps(
     algorithm: str, tables: dict[str, np.ndarray], settings: Settings, step_size: float
 ) -> dict[str, np.ndarray]:
@@ -36,3 +40,7 @@ def gradient_steps(
     names = ("logits", "log_reference", "winner", "loser", "other")
     found = np.asarray(moves(*(jnp.asarray(tables[name]) for name in names)))
     return dict(zip(("chosen", "rejected", "other"), found.T, strict=True))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,6 +15,9 @@ from jax import Array
 
 from banditlab import validation
 from banditlab.didactic.problem import Problem
+from banditlab.door import door
+
+__all__ = ["Params", "Policy", "mlp", "tabular"]
 
 _NORM_EPSILON = 1e-5
 
@@ -41,25 +44,17 @@ class Policy(Generic[Params]):
     log_probs: Callable[[Params, Problem, Array], Array]
 
 
+@door
 @functools.lru_cache(maxsize=1)
 def tabular() -> Policy[Array]:
     """Softmax of a table of logits (A,) that starts at log pi_ref; the same in every state, as the reward is.
 
     An action without reference mass has the logit -inf and keeps it.
     """
-    precision = jnp.result_type(float)
-
-    def init(key: Array, problem: Problem) -> Array:
-        del key
-        return jnp.asarray(problem.log_reference, precision)
-
-    def log_probs(params: Array, problem: Problem, states: Array) -> Array:
-        del problem
-        return jnp.broadcast_to(jax.nn.log_softmax(params), (states.shape[0], params.shape[0]))
-
-    return Policy("tabular", 0, precision, init, log_probs)
+    return Policy("tabular", 0, jnp.result_type(float), _table, _of_table)
 
 
+@door
 @functools.lru_cache(maxsize=16)
 def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *, gain: float = 0.01) -> Policy[Layers]:
     """Network p - 50 (LayerNorm, ReLU) - 256 - 256 - A in float32, Xavier-uniform weights of gain 0.01, zero biases.
@@ -74,26 +69,39 @@ def mlp(num_inputs: int = 100, num_features: int = 50, num_hidden: int = 256, *,
     inputs, features, hidden = (int(validation.whole(name, size)) for name, size in sizes.items())
     validation.positive("gain", gain)
 
-    def init(key: Array, problem: Problem) -> Layers:
-        widths = (inputs, features, hidden, hidden, problem.reward.shape[0])
-        shapes = list(itertools.pairwise(widths))
-        sizes = [rows * columns for rows, columns in shapes]
-        # One call for all the weights: every further one compiles its own generator.
-        uniform = jax.random.uniform(key, (sum(sizes),), jnp.float32, -gain, gain)
-        parts = jnp.split(uniform, list(itertools.accumulate(sizes))[:-1])
-        layers = [_dense(part, *shape) for part, shape in zip(parts, shapes, strict=True)]
-        norm = {"scale": jnp.ones(features, jnp.float32), "shift": jnp.zeros(features, jnp.float32)}
-        return [layers[0] | norm, *layers[1:]]
+    start = functools.partial(_network, (inputs, features, hidden, hidden), gain)
+    return Policy("mlp", inputs, jnp.dtype(jnp.float32), start, _of_network)
 
-    def log_probs(params: Layers, problem: Problem, states: Array) -> Array:
-        first, *middle, last = params
-        signal = jax.nn.relu(_normalised(_affine(first, states), first))
-        for layer in middle:
-            signal = jax.nn.relu(_affine(layer, signal))
-        offset = problem.log_reference.astype(jnp.float32)[None, :]
-        return jax.nn.log_softmax(offset + _affine(last, signal), axis=-1)
 
-    return Policy("mlp", inputs, jnp.dtype(jnp.float32), init, log_probs)
+def _table(key: Array, problem: Problem) -> Array:
+    del key
+    return jnp.asarray(problem.log_reference, jnp.result_type(float))
+
+
+def _of_table(params: Array, problem: Problem, states: Array) -> Array:
+    del problem
+    return jnp.broadcast_to(jax.nn.log_softmax(params), (states.shape[0], params.shape[0]))
+
+
+def _network(sizes: tuple[int, ...], gain: float, key: Array, problem: Problem) -> Layers:
+    """Layers of `sizes` and the actions: Xavier-uniform weights times `gain`, zero biases."""
+    shapes = list(itertools.pairwise((*sizes, problem.reward.shape[0])))
+    areas = [rows * columns for rows, columns in shapes]
+    # One call for all the weights: every further one compiles its own generator.
+    uniform = jax.random.uniform(key, (sum(areas),), jnp.float32, -gain, gain)
+    parts = jnp.split(uniform, list(itertools.accumulate(areas))[:-1])
+    layers = [_dense(part, *shape) for part, shape in zip(parts, shapes, strict=True)]
+    norm = {"scale": jnp.ones(sizes[1], jnp.float32), "shift": jnp.zeros(sizes[1], jnp.float32)}
+    return [layers[0] | norm, *layers[1:]]
+
+
+def _of_network(params: Layers, problem: Problem, states: Array) -> Array:
+    first, *middle, last = params
+    signal = jax.nn.relu(_normalised(_affine(first, states), first))
+    for layer in middle:
+        signal = jax.nn.relu(_affine(layer, signal))
+    offset = problem.log_reference.astype(jnp.float32)[None, :]
+    return jax.nn.log_softmax(offset + _affine(last, signal), axis=-1)
 
 
 def _dense(uniform: Array, fan_in: int, fan_out: int) -> dict[str, Array]:
@@ -111,3 +119,7 @@ def _normalised(signal: Array, layer: dict[str, Array]) -> Array:
     variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
     scaled = centred * jax.lax.rsqrt(variance + jnp.float32(_NORM_EPSILON))
     return scaled * layer["scale"][None, :] + layer["shift"][None, :]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,10 +11,14 @@ from banditlab import validation
 from banditlab.didactic import losses
 from banditlab.didactic.problem import Problem, expected_reward, law_of_best
 from banditlab.didactic.settings import DEFAULTS, Settings
+from banditlab.door import door
+
+__all__ = ["LABEL_MODES", "population", "winner_probs"]
 
 LABEL_MODES = ("deterministic", "bradley_terry")
 
 
+@door
 def population(
     algorithm: str,
     problem: Problem,
@@ -59,6 +63,7 @@ def population(
     return -jnp.sum(law * _weighted(algorithm, problem, log_law, safe, settings))
 
 
+@door
 def winner_probs(problem: Problem, settings: Settings, label_mode: str) -> tuple[Array, Array]:
     """(A, A) P(i beats j | kept) and whether the pair (i, j) is kept, one or zero."""
     gap = problem.reward[:, None] - problem.reward[None, :]
@@ -108,3 +113,7 @@ def _weighted(algorithm, problem: Problem, log_law, log_policy, settings: Settin
     if algorithm == "ppo":
         return losses.clipped(jnp.exp(log_policy - drawn), advantage, settings)
     return advantage * log_policy
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,6 +15,10 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import door
+from banditlab.numerics.compilation import LOOPS, inner
+
+__all__ = ["Number", "Problem", "best_of_n", "expected_reward", "frontier", "kl", "law_of_best", "problem", "target"]
 
 # The reference is the law of tanh(Cauchy(location, scale)) on equal bins of [-1, 1].
 _LOCATION, _SCALE = -0.7, 0.4
@@ -36,6 +40,7 @@ class Problem(NamedTuple):
     log_reference: Array
 
 
+@door
 def problem(
     peak: float | Array = 70.0,
     width: float | Array = 10.0,
@@ -81,11 +86,13 @@ def problem(
         return Problem(reward, jnp.asarray(np.log(masses), float))
 
 
+@door
 def expected_reward(problem: Problem, log_policy: Array) -> Array:
     """E_{a ~ pi} R(a) for log_policy (..., A); returns (...)."""
     return jnp.einsum("...a,a->...", jnp.exp(log_policy), problem.reward)
 
 
+@door
 def kl(log_p: Array, log_q: Array) -> Array:
     """KL(p || q) of (..., A) log-probabilities, either of them possibly (A,); inf where q lacks an action of p."""
     log_p, log_q = jnp.broadcast_arrays(log_p, log_q)
@@ -94,14 +101,13 @@ def kl(log_p: Array, log_q: Array) -> Array:
     return jnp.sum(jnp.exp(log_p) * ratio, axis=-1)
 
 
-_divergence = kl  # the frontier has an argument of that name
-
-
+@door
 def target(problem: Problem, beta: Number) -> Array:
     """(A,) log pi*, pi* proportional to pi_ref e^{R/beta}: the maximiser of E_pi R - beta KL(pi || pi_ref)."""
     return jax.nn.log_softmax(problem.log_reference + problem.reward / beta)
 
 
+@door
 def law_of_best(reward: Array, log_probs: Array, num_samples: float | Array) -> Array:
     """(A,) P(a is the best of n draws) = p(a) (P(R <= R(a))^n - P(R < R(a))^n) / P(R = R(a)).
 
@@ -115,13 +121,16 @@ def law_of_best(reward: Array, log_probs: Array, num_samples: float | Array) -> 
     return jnp.where(level > 0, probs * mass / jnp.where(level > 0, level, 1.0), 0.0)
 
 
+@door
 def best_of_n(problem: Problem, n: int | Array) -> Array:
     """E max of the rewards of n draws from the reference, exactly; a scalar."""
     if validation.is_concrete(n):
         validation.whole("n", n)
-    return jnp.sum(law_of_best(problem.reward, problem.log_reference, n) * problem.reward)
+    count = jnp.asarray(n, problem.reward.dtype)
+    return jnp.sum(law_of_best(problem.reward, problem.log_reference, count) * problem.reward)
 
 
+@door
 def frontier(problem: Problem, kl: ArrayLike) -> Array:
     """E_pi R of pi proportional to pi_ref e^{R/t} at the t > 0 where KL(pi || pi_ref) is `kl`; the shape of `kl`.
 
@@ -133,7 +142,11 @@ def frontier(problem: Problem, kl: ArrayLike) -> Array:
     """
     if validation.is_concrete(kl) and not (np.asarray(kl) >= 0).all():
         raise ValueError(f"kl must be non-negative; got {kl}")
-    wanted = jnp.asarray(kl, problem.reward.dtype)
+    return _frontier(problem, jnp.asarray(kl, problem.reward.dtype))
+
+
+@inner(LOOPS)
+def _frontier(problem: Problem, wanted: Array) -> Array:
     spread = jnp.ptp(problem.reward)
     scale = jnp.where(spread > 0, spread, 1.0)
 
@@ -145,10 +158,14 @@ def frontier(problem: Problem, kl: ArrayLike) -> Array:
         low, high = bracket
         middle = (low + high) / 2
         log_policy = tilted(middle)
-        short = _divergence(log_policy, problem.log_reference) < wanted
+        short = kl(log_policy, problem.log_reference) < wanted
         return jnp.where(short, middle, low), jnp.where(short, high, middle)
 
     # Between no tilt in double precision and none of the second-best action left.
     ends = jnp.full_like(wanted, math.log(1e-12)), jnp.full_like(wanted, math.log(1e12))
     low, _ = jax.lax.fori_loop(0, _BISECTIONS, halve, ends)
     return expected_reward(problem, tilted(low))
+
+
+def __dir__() -> list[str]:
+    return __all__

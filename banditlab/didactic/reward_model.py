@@ -8,10 +8,14 @@ from jax import Array
 
 from banditlab.didactic.problem import Number, Problem
 from banditlab.didactic.settings import Settings
+from banditlab.door import Key, door
+
+__all__ = ["draw_wins", "fit", "learned"]
 
 _NEWTON_STEPS = 20
 
 
+@door
 def fit(wins: Array, features: Array, ridge: float | Array = 1e-2) -> Array:
     """(A,) r = phi w, w the minimiser of sum_ij W_ij softplus(-(r_i - r_j)) + (ridge / 2) ||w||^2, by Newton steps.
 
@@ -55,7 +59,8 @@ def _solve(matrix: Array, right: Array) -> Array:
     return jax.lax.fori_loop(0, right.shape[0], step, start)[0]
 
 
-def draw_wins(key: Array, reward: Array, log_probs: Array, temperature: Number, num_pairs: int) -> Array:
+@door
+def draw_wins(key: Key, reward: Array, log_probs: Array, temperature: Number, num_pairs: int) -> Array:
     """(A, A) counts of Bradley-Terry labels of num_pairs pairs of independent draws; a tie is a fair coin."""
     key_draws, key_labels = jax.random.split(key)
     first, second = jax.random.categorical(key_draws, log_probs, shape=(2, num_pairs))
@@ -65,9 +70,14 @@ def draw_wins(key: Array, reward: Array, log_probs: Array, temperature: Number, 
     return jnp.zeros((reward.shape[0],) * 2, reward.dtype).at[winner, loser].add(1.0)
 
 
+@door
 def learned(
-    key: Array, problem: Problem, settings: Settings, features: Array, num_pairs: int, ridge: float = 1e-2
+    key: Key, problem: Problem, settings: Settings, features: Array, num_pairs: int, ridge: float = 1e-2
 ) -> Array:
     """(A,) rewards of the fit to num_pairs Bradley-Terry labels of pairs of reference draws, in R's units."""
     wins = draw_wins(key, problem.reward, problem.log_reference, settings.temperature, num_pairs)
     return fit(wins, features, ridge) * settings.temperature
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,6 +9,9 @@ import numpy as np
 
 from banditlab import validation
 from banditlab.didactic.problem import Number
+from banditlab.door import door
+
+__all__ = ["DEFAULTS", "Settings", "checked"]
 
 
 class Settings(NamedTuple):
@@ -46,6 +49,7 @@ _MAY_BE_ZERO = ("threshold", "negative_weight", "entropy", "kl_weight")
 _MAY_BE_INFINITE = ("weight_cap", "clip")
 
 
+@door
 def checked(settings: Settings) -> Settings:
     """`settings` as float64 NumPy arrays; ValueError naming the number that is out of range."""
     columns = {}
@@ -59,3 +63,7 @@ def checked(settings: Settings) -> Settings:
     if wide.size:
         raise ValueError(f"settings.clip must be below 1, or inf for no clip; got {wide.max()}")
     return Settings(**columns)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,6 +22,7 @@ from banditlab.didactic.population import population
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.run import Options, Schedule, run
 from banditlab.didactic.settings import DEFAULTS, Settings, checked
+from banditlab.door import door
 from banditlab.estimators import Status
 from banditlab.numerics import blocks, compilation
 
@@ -61,6 +62,7 @@ class TrainOptions(TypedDict, total=False):
     seed: int
 
 
+@door
 def train(algorithm: str, policy: Policy, problem: Problem, **options: Unpack[TrainOptions]) -> dict[str, np.ndarray]:
     """`train_grid` of one setting and one problem: the same arrays without the axis G."""
     settings = options.get("settings", DEFAULTS)
@@ -71,6 +73,7 @@ def train(algorithm: str, policy: Policy, problem: Problem, **options: Unpack[Tr
     return {name: leaf if name in ("num_steps", "num_queries") else leaf[0] for name, leaf in results.items()}
 
 
+@door
 def train_grid(
     algorithm: str,
     policy: Policy,
@@ -172,6 +175,7 @@ def train_grid(
     return results | {"num_steps": steps, "num_queries": _queries(steps, int(reuse), options)}
 
 
+@door
 def failures(results: dict[str, np.ndarray]) -> dict[str, int]:
     """Runs that ended before a step that was not finite; for a table's metadata."""
     return {Status.nonfinite.name: int((results["status"] == Status.nonfinite).sum())}
@@ -213,3 +217,7 @@ def _queries(steps: np.ndarray, reuse: int, options: Options) -> np.ndarray:
     if options.dataset:
         return np.full_like(steps, options.dataset * options.num_samples)
     return -(-steps // reuse) * options.num_states * options.num_samples
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,6 +22,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
+from banditlab.door import Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Fit, Status
 from banditlab.estimators import fit as fit_unbounded
@@ -61,12 +62,14 @@ class RewardFit(NamedTuple):
     num_steps: Array
 
 
-def fit_bounded(env: Environment, wins: Array, bound: float | Array) -> Array:
+@door
+def fit_bounded(env: Environment, wins: Wins, bound: float | Array) -> Array:
     """(S, A) the reward table of `fit`."""
     return fit(env, wins, bound).reward
 
 
-def fit(env: Environment, wins: Array, bound: float | Array) -> RewardFit:
+@door
+def fit(env: Environment, wins: Wins, bound: float | Array) -> RewardFit:
     """argmin_w sum W[x,i,j] (-log sigma(r_ij)), r = phi w, over |r(x,y)| <= bound where rho(x) > 0 and the class plays.
 
     The rewards are in the units of the labels, whatever beta, and the base measure of the class has no part in them.
@@ -93,6 +96,7 @@ def fit(env: Environment, wins: Array, bound: float | Array) -> RewardFit:
     return _search(rewards, wins, jnp.asarray(bound, env.features.dtype))
 
 
+@door
 def reward_class(env: Environment) -> Environment:
     """The linear reward class as an environment whose margins are reward differences w'z: no offset, beta 1."""
     flat = jnp.where(jnp.isfinite(env.log_base), 0.0, -jnp.inf)

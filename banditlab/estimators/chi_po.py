@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import validation
+from banditlab.door import LogPolicy, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Fit
 from banditlab.estimators import fit as fit_rewards
@@ -46,6 +47,7 @@ class ChiPO(NamedTuple):
     log_policy: Array
 
 
+@door
 @inner(LOOPS)
 def log_omega(exponent: Array) -> Array:
     """log W(e^u), elementwise: the root t of e^t + t = u (the logarithm of Wright's omega function).
@@ -61,11 +63,13 @@ def log_omega(exponent: Array) -> Array:
     return jax.lax.fori_loop(0, _OMEGA_STEPS, newton, above)
 
 
+@door
 def link(log_ratio: Array) -> Array:
     """phi(z) = z + log z at z = e^log_ratio, elementwise; `log_omega` inverts it."""
     return jnp.exp(log_ratio) + log_ratio
 
 
+@door
 def policy(env: Environment, reward: Array, temperature: float | Array) -> Array:
     """(S, A) log pi, pi = pi_ref W(e^{(r - lambda)/b}): the maximiser of `value` for a reward table (S, A).
 
@@ -76,13 +80,15 @@ def policy(env: Environment, reward: Array, temperature: float | Array) -> Array
     return env.log_reference + log_omega(scaled - _normaliser(env, scaled)[:, None])
 
 
+@door
 def normaliser(env: Environment, reward: Array, temperature: float | Array) -> Array:
     """lambda (S,): the value of r - b phi(pi/pi_ref) on the support, the same for every action of a context."""
     _check(env, reward, temperature)
     return temperature * _normaliser(env, _on_support(env, reward) / temperature)
 
 
-def implied_reward(env: Environment, log_policy: Array, temperature: float | Array) -> Array:
+@door
+def implied_reward(env: Environment, log_policy: LogPolicy, temperature: float | Array) -> Array:
     """(S, A) b phi(pi/pi_ref), the reward up to c(x) whose optimum log_policy (S, A) is; 0 where pi_ref has no mass.
 
     The margins of the chi-PO loss are its differences.
@@ -90,22 +96,25 @@ def implied_reward(env: Environment, log_policy: Array, temperature: float | Arr
     return temperature * link(_log_ratio(env, log_policy))
 
 
-def divergence(env: Environment, log_policy: Array) -> Array:
+@door
+def divergence(env: Environment, log_policy: LogPolicy) -> Array:
     """E_x (1/2) E_{pi_ref} (pi/pi_ref - 1)^2, () for log_policy (S, A) supported where pi_ref is."""
     reference = jnp.exp(env.log_reference)
     square = reference * jnp.expm1(_log_ratio(env, log_policy)) ** 2
     return 0.5 * jnp.einsum("x,xa->", env.context_probs, square)
 
 
-def value(env: Environment, reward: Array, log_policy: Array, temperature: float | Array) -> Array:
+@door
+def value(env: Environment, reward: Array, log_policy: LogPolicy, temperature: float | Array) -> Array:
     """J_chi (), see the module; for log_policy (S, A) supported where pi_ref is."""
     gain = jnp.exp(log_policy) * (reward - temperature * _log_ratio(env, log_policy))
     return jnp.einsum("x,xa->", env.context_probs, gain) - temperature * divergence(env, log_policy)
 
 
+@door
 def fit(
     env: Environment,
-    wins: Array,
+    wins: Wins,
     *,
     temperature: float | Array | None = None,
     ridge: float | Array = 0.0,

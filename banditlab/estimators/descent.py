@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
+from banditlab.door import Key, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Status, policy_gradients
 from banditlab.numerics import adam
@@ -54,10 +55,11 @@ class _Problem(NamedTuple):
     penalty: Array
 
 
+@door
 def descend(
-    key: Array,
+    key: Key,
     env: Environment,
-    wins: Array,
+    wins: Wins,
     start: Array,
     *,
     record_at: Array,
@@ -210,15 +212,14 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
     if np.ndim(record_at) != 1 or np.size(record_at) == 0:
         raise ValueError(f"record_at must be a non-empty list of step counts; got shape {np.shape(record_at)}")
     if validation.is_concrete(record_at):
-        steps = np.asarray(record_at)
-        if steps[0] < 0 or (np.diff(steps) <= 0).any():
-            raise ValueError(f"record_at must be non-negative and increasing; got {steps}")
+        validation.step_counts("record_at", record_at)
     for name, value, zero in (("step_size", step_size, False), ("penalty", penalty, True), ("beta", beta, False)):
         if value is not None and np.ndim(value) == 0 and validation.is_concrete(value):
             validation.positive(name, value, zero=zero)
     check_options(kl, num_samples, optimizer)
 
 
+@door
 def check_options(kl: str, num_samples: int, optimizer: str) -> int:
     """`num_samples` as an int, with the static options checked; ValueError naming the one that is wrong."""
     validation.choice("kl", kl, KL_GRADIENTS)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import losses, validation
+from banditlab.door import Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators.objective import Objective, build, whitening
 
@@ -46,7 +47,8 @@ def certify(objective: Objective, loss: losses.Loss, coordinates: Array, gradien
     return verdict.astype(jnp.int8)
 
 
-def proximity(env: Environment, wins: Array, params: Array) -> Array:
+@door
+def proximity(env: Environment, wins: Wins, params: Params) -> Array:
     """Proposition 3 at params (d,): the radius -log(1 - rad lam)/rad, (), +inf where rad lam >= 1.
 
     If finite, the logistic optimum of `wins` (S, A, A) exists, is unique, and lies within this distance of

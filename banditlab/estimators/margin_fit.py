@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
+from banditlab.door import Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.estimators.existence import Existence, certify
@@ -50,9 +51,10 @@ class Fit(NamedTuple):
     num_steps: Array
 
 
+@door
 def fit(
     env: Environment,
-    wins: Array,
+    wins: Wins,
     *,
     loss: losses.Loss = losses.dpo,
     target: Array | None = None,
@@ -136,12 +138,12 @@ def _outward(point: Array, gradient: Array, max_norm: float | Array) -> Array:
 
 
 def _start(env: Environment) -> Array:
-    unknown = env.initial_params is None and env.reference_params is None
+    unknown = env.initial_params is None and (env.reference_params is None or not env.holds_reference)
     return jnp.zeros_like(env.features[0, 0]) if unknown else env.start_params
 
 
 def _center(env: Environment, ridge: float | Array) -> Array:
-    if env.reference_params is not None:
+    if env.reference_params is not None and env.holds_reference:
         return env.reference_params
     if validation.is_concrete(ridge) and float(ridge) == 0.0:
         return jnp.zeros_like(env.features[0, 0])

@@ -30,11 +30,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import policies, theory, validation
+from banditlab import policies, validation
+from banditlab.door import Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.numerics import linalg
 from banditlab.numerics.compilation import LOOPS, inner
+from banditlab.theory import prices
 
 MAX_STEPS = 60
 
@@ -58,7 +60,8 @@ class Pessimist(NamedTuple):
     converged: Array
 
 
-def gram(env: Environment, wins: Array, ridge: float | Array = 1.0) -> Array:
+@door
+def gram(env: Environment, wins: Wins, ridge: float | Array = 1.0) -> Array:
     """G = ridge Id + sum over labels of zz', (rank, rank) in coordinates of `env.difference_basis`.
 
     Args:
@@ -68,12 +71,13 @@ def gram(env: Environment, wins: Array, ridge: float | Array = 1.0) -> Array:
     validation.shape("wins", wins, (env.num_contexts, env.num_actions, env.num_actions))
     if validation.is_concrete(ridge):
         validation.positive("ridge", ridge)
-    total = theory.second_moment(env, jnp.asarray(wins, env.features.dtype))
+    total = prices.moment(env, jnp.asarray(wins, env.features.dtype))
     return total + ridge * jnp.eye(env.rank, dtype=total.dtype)
 
 
+@door
 def lower_bound(
-    env: Environment, params: Array, gram: Array, width: float | Array, log_comparison: Array | None = None
+    env: Environment, params: Params, gram: Array, width: float | Array, log_comparison: Array | None = None
 ) -> Array:
     """(S, A) min over Theta of beta theta'(phi(x,y) - v(x)), see the module.
 
@@ -90,6 +94,7 @@ def lower_bound(
     return env.beta * (jnp.einsum("xar,r->xa", offset, _reduced(env, params)) - width * uncertainty)
 
 
+@door
 def greedy(env: Environment, values: Array, tolerance: float = 1e-9) -> Array:
     """(S, A) log-policy uniform on the actions of the class whose value (S, A) is within `tolerance` of the best.
 
@@ -101,8 +106,9 @@ def greedy(env: Environment, values: Array, tolerance: float = 1e-9) -> Array:
     return jax.nn.log_softmax(jnp.where(best, 0.0, -jnp.inf), axis=1)
 
 
+@door
 def pessimist(
-    env: Environment, params: Array, gram: Array, width: float | Array, log_comparison: Array | None = None
+    env: Environment, params: Params, gram: Array, width: float | Array, log_comparison: Array | None = None
 ) -> Pessimist:
     """theta_pess of the module, by Newton steps to the minimum of the quadratic model over the ellipsoid.
 

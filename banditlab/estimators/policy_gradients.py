@@ -11,12 +11,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import validation
+from banditlab.door import Key, LogPolicy, door
 from banditlab.environment import Environment
 
 __all__ = ["exact", "naive", "reinforce", "rloo", "sample"]
 
 
-def exact(env: Environment, log_policy: Array, values: Array) -> Array:
+@door
+def exact(env: Environment, log_policy: LogPolicy, values: Array) -> Array:
     """(S, A) rho(x) pi(y|x) [f(x, y) - E_{pi(.|x)} f], for log_policy and values f (S, A).
 
     f must be finite where pi has mass; it is not read elsewhere.
@@ -28,8 +30,11 @@ def exact(env: Environment, log_policy: Array, values: Array) -> Array:
     return env.context_probs[:, None] * policy * (values - mean[:, None])
 
 
-def sample(key: Array, log_policy: Array, num_samples: int) -> Array:
+@door
+def sample(key: Key, log_policy: Array, num_samples: int) -> Array:
     """(S, k) actions, k = num_samples independent draws of log_policy (S, A) in every context."""
+    num_samples = validation.steps("num_samples", num_samples)
+    validation.tables("num_samples", log_policy.shape[0] * num_samples)
     # By inversion: one random number a draw, where the Gumbel trick takes one per action.
     cumulative = jnp.cumsum(jnp.exp(log_policy), axis=1)
     levels = jax.random.uniform(key, (log_policy.shape[0], num_samples), cumulative.dtype) * cumulative[:, -1:]
@@ -38,7 +43,8 @@ def sample(key: Array, log_policy: Array, num_samples: int) -> Array:
     return jnp.minimum(below, log_policy.shape[1] - 1)
 
 
-def rloo(env: Environment, log_policy: Array, values: Array, actions: Array) -> Array:
+@door
+def rloo(env: Environment, log_policy: LogPolicy, values: Array, actions: Array) -> Array:
     """(S, A) rho/k sum_i (f_i - mean_{j != i} f_j) grad log pi(y_i): REINFORCE with leave-one-out baselines.
 
     Args:
@@ -57,14 +63,16 @@ def rloo(env: Environment, log_policy: Array, values: Array, actions: Array) -> 
     return env.context_probs[:, None] * jnp.einsum("xk,xka->xa", centred, chosen) / (num_samples - 1)
 
 
-def reinforce(env: Environment, log_policy: Array, values: Array, actions: Array) -> Array:
+@door
+def reinforce(env: Environment, log_policy: LogPolicy, values: Array, actions: Array) -> Array:
     """(S, A) rho/k sum_i f_i grad log pi(y_i), without a baseline; arguments as in `rloo`, k >= 1."""
     _check_draws(env, log_policy, actions, values)
     chosen = _one_hot(actions, log_policy)
     return _weighted_scores(env, log_policy, _drawn(values, chosen), chosen)
 
 
-def naive(env: Environment, log_policy: Array, actions: Array) -> Array:
+@door
+def naive(env: Environment, log_policy: LogPolicy, actions: Array) -> Array:
     """(S, A) rho/k sum_i grad log pi(y_i): autodiff through the sampled log-ratio alone, whose mean is zero.
 
     What is left of the gradient of E_pi log(pi/pi_ref) if the draws (S, k) are not differentiated.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import losses, validation
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators.objective import build
 from banditlab.numerics import linalg
@@ -32,6 +33,7 @@ class Regression(NamedTuple):
     finite: Array
 
 
+@door
 def least_squares(env: Environment, counts: Array, target: Array, start: Array) -> Regression:
     """argmin_theta sum counts (h_ij - target_ij)^2 nearest to `start`, h_ij = beta (theta'z + offset) the margin.
 

@@ -11,6 +11,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.instances import named
 
@@ -52,16 +53,19 @@ class OneSided(NamedTuple):
     wins: Array
 
 
+@door
 def rare_good(rare_mass: float = 0.01, rare_reward: float = 2.0, num_common: int = 4, beta: float = 1.0) -> Scenario:
     """The last action is the best and rare under pi_ref; the common ones are equally likely, rewards from 0 to 1/2."""
     return _rare("rare_good", rare_mass, rare_reward, num_common, beta)
 
 
+@door
 def rare_bad(rare_mass: float = 0.01, rare_reward: float = -2.0, num_common: int = 4, beta: float = 1.0) -> Scenario:
     """As `rare_good`, but the rare action is the worst."""
     return _rare("rare_bad", rare_mass, rare_reward, num_common, beta)
 
 
+@door
 def hard_missing(
     num_actions: int = 5, num_missing: int = 1, missing_reward: float = 1.0, beta: float = 1.0
 ) -> Scenario:
@@ -83,6 +87,7 @@ def hard_missing(
     return labelled(env, jnp.isfinite(env.log_reference))
 
 
+@door
 def linear_identified(strength: float = 1.0, beta: float = 1.0) -> Scenario:
     """Linear rewards, d = 2: differences of the seen phi = 0, e_1, e_2 span all; unseen is 2 (e_1 + e_2), the best.
 
@@ -93,12 +98,14 @@ def linear_identified(strength: float = 1.0, beta: float = 1.0) -> Scenario:
     return labelled(env, jnp.asarray([[True, True, True, False]]))
 
 
+@door
 def linear_unidentified(strength: float = 1.0, beta: float = 1.0) -> Scenario:
     """As `linear_identified`, but only phi = 0 and e_1 are seen: what theta* does along e_2 is in no label."""
     env = linear_identified(strength, beta).env
     return labelled(env, jnp.asarray([[True, True, False, False]]))
 
 
+@door
 def loser_heavy_reference(
     loser_mass: float = 0.7,
     loser_reward: float = -1.0,
@@ -120,6 +127,7 @@ def loser_heavy_reference(
     return labelled(env, jnp.arange(winners + 2)[None] <= winners)
 
 
+@door
 def many_contexts_one_uncovered(
     num_contexts: int = 16, num_actions: int = 4, spread: float = 2.0, beta: float = 1.0
 ) -> Scenario:
@@ -133,6 +141,7 @@ def many_contexts_one_uncovered(
     )
     if contexts < 2 or actions < 2:
         raise ValueError(f"num_contexts and num_actions must be at least 2; got {contexts} and {actions}")
+    validation.tables("num_contexts * num_actions", (contexts * actions) ** 2)
     rows = np.linspace(0.0, _finite("spread", spread), actions)
     # A different best action in every context, so that no action is good everywhere.
     reward = np.stack([np.roll(rows, x) for x in range(contexts)])
@@ -141,6 +150,7 @@ def many_contexts_one_uncovered(
     return labelled(named.tabular(reward, beta=beta), jnp.asarray(seen))
 
 
+@door
 def one_sided(num_actions: int = 2, reward_gap: float = 1.0, num_wins: float = 1.0, beta: float = 1.0) -> OneSided:
     """Action 0, better by `reward_gap`, beat every other action in all of `num_wins` comparisons; uniform reference."""
     actions = int(validation.whole("num_actions", num_actions))
@@ -153,6 +163,7 @@ def one_sided(num_actions: int = 2, reward_gap: float = 1.0, num_wins: float = 1
     return OneSided(named.tabular(reward, beta=beta), jnp.asarray(wins))
 
 
+@door
 def labelled(env: Environment, seen: ArrayLike) -> Scenario:
     """`env` with labels on pairs of `seen` (S, A) actions, drawn from pi_ref given them.
 
@@ -170,6 +181,7 @@ def labelled(env: Environment, seen: ArrayLike) -> Scenario:
     return Scenario(env, jnp.asarray(mask), jnp.asarray(law))
 
 
+@door
 def restrict(env: Environment, support: ArrayLike) -> Environment:
     """`env` with class and reference cut to `support` (S, A) bool; the reference is renormalised on it.
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import door
 from banditlab.environment import Environment
 
 
+@door
 def chain(target: float = 1.0, start: float = 0.0, beta: float = 1.0) -> Environment:
     """Two actions, phi in {0, 1}, uniform reference: pi_theta(1) = sigma(theta), so every law is exact.
 
@@ -22,6 +24,7 @@ def chain(target: float = 1.0, start: float = 0.0, beta: float = 1.0) -> Environ
     return Environment.create([[[0.0], [1.0]]], target_params=[target], initial_params=[start], beta=beta)
 
 
+@door
 def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: float = 1.0) -> Environment:
     """L+1 actions, phi(j) = e_1 + .. + e_j, theta*_i = step; sampling starts at theta_0,i = -start.
 
@@ -29,6 +32,7 @@ def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: 
     each batch can reveal only a few more stairs.
     """
     num_stairs = int(validation.whole("num_stairs", num_stairs))
+    validation.tables("num_stairs", num_stairs**2)
     features = np.tril(np.ones((num_stairs + 1, num_stairs + 1)))[:, 1:]
     return Environment.create(
         features[None],
@@ -38,12 +42,14 @@ def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: 
     )
 
 
+@door
 def needle(num_needles: int = 4, rare_mass: float = 0.01, beta: float = 1.0) -> Environment:
     """Arm 0 holds 1 - eps of pi_ref, d needles share eps, and the reward lifts them to half of pi*.
 
     C_op and C_inf grow like 1/eps, the label price like eps^{-(1+beta)} as the lifted reward saturates sigma'.
     """
     num_needles = int(validation.whole("num_needles", num_needles))
+    validation.tables("num_needles", num_needles**2)
     eps = validation.positive("rare_mass", rare_mass)
     if eps >= 1:
         raise ValueError(f"rare_mass must be below 1; got {rare_mass}")
@@ -55,6 +61,7 @@ def needle(num_needles: int = 4, rare_mass: float = 0.01, beta: float = 1.0) -> 
     )
 
 
+@door
 def partial_coverage(
     num_actions: int = 10, covered_mass: float = 1.0, uncovered_reward: float = 1.0, beta: float = 1.0
 ) -> Environment:
@@ -66,6 +73,7 @@ def partial_coverage(
     num_actions = int(validation.whole("num_actions", num_actions))
     if num_actions < 2:
         raise ValueError(f"num_actions must be at least 2; got {num_actions}")
+    validation.tables("num_actions", num_actions**2)
     mass = validation.positive("covered_mass", covered_mass)
     if mass > 1:
         raise ValueError(f"covered_mass must be at most 1; got {covered_mass}")
@@ -78,6 +86,7 @@ def partial_coverage(
     return tabular(reward[None], log_reference[None], beta=beta)
 
 
+@door
 def random_features(
     num_contexts: int = 8,
     num_actions: int = 10,
@@ -90,7 +99,7 @@ def random_features(
 
     C_tr(pi_ref) is close to d, so on-policy data have nothing to improve.
     """
-    shape = tuple(
+    num_contexts, num_actions, num_features = shape = tuple(
         int(validation.whole(name, value))
         for name, value in (
             ("num_contexts", num_contexts),
@@ -98,6 +107,7 @@ def random_features(
             ("num_features", num_features),
         )
     )
+    validation.tables("num_contexts * num_actions * num_features", math.prod(shape))
     rng = np.random.default_rng(validation.index("seed", seed))
     features = rng.standard_normal(shape)
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
@@ -105,15 +115,18 @@ def random_features(
     return Environment.create(features, target_params=target_norm * target / np.linalg.norm(target), beta=beta)
 
 
+@door
 def zhu_jordan_jiao() -> Environment:
     """d = 2, features (1,1), (1,0), (0,0), (0,1), theta* = (-1, .1), beta = 1: the greedy MLE's counterexample."""
     features = [[[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]]
     return Environment.create(features, target_params=[-1.0, 0.1])
 
 
+@door
 def tabular(reward: ArrayLike, log_reference: ArrayLike | None = None, beta: float = 1.0) -> Environment:
     """The tabular class: one-hot features, free softmax, any reward (S, A) and reference (S, A)."""
     table = validation.array("reward", reward, ("num_contexts", "num_actions"))
+    validation.tables("reward", table.size**2)
     features = np.eye(table.size).reshape(*table.shape, table.size)
     return Environment.create(
         features,

@@ -152,4 +152,5 @@ def _bandit(rewards: Array, features: Array | None = None) -> Environment:
         jnp.eye(size, dtype=rewards.dtype),
         given_reward=rewards,
         reference_params=jnp.zeros(size, rewards.dtype),
+        reference_missed=jnp.zeros((), rewards.dtype),
     )

@@ -11,12 +11,14 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from banditlab.numerics import vectorised
 
 _REJECTION_MEAN = 10.0  # smallest mean at which the squeeze of BTRS is valid
 _LANE_BITS = 24  # of the 32 that number a retry: the lane below, the attempt above
+_IDLE = np.uint32(255 << _LANE_BITS)  # a 255th attempt has probability below 1e-100
 _SEARCH_UNROLL = 4
 _PARTS = 32  # a pass of the retry loop attempts one lane in so many
 
@@ -117,25 +119,27 @@ def _reject(keys, lane, position, height, trials, prob, active):
         return stack.at[slot].set(entries, mode="drop"), bottom + order[-1]
 
     def attempt_part(state):
-        stack, top, count = state
+        stack, top, count, passes = state
         bottom = jnp.maximum(top - part, 0)
         index, attempt = lax.dynamic_slice_in_dim(stack, bottom, part).T
-        valid = bottom + jnp.arange(part, dtype=jnp.int32) < top
+        valid = bottom + place < top
         number = lane[index] + (attempt.astype(jnp.uint32) << _LANE_BITS)
+        # Places of the part beyond the stack attempt for nobody, with numbers that no attempt has.
+        number = jnp.where(valid, number, _IDLE + jnp.mod(passes * part + place, 1 << _LANE_BITS).astype(jnp.uint32))
         position, height = jax.vmap(_uniform_pair, out_axes=1)(keys[index], number)
         proposal, accepted = _attempt(position, height, *law[index].T)
         count = count.at[jnp.where(valid & accepted, index, num_lanes)].set(proposal, mode="drop")
         stack, top = push(stack, bottom, index, attempt + 1, valid & ~accepted)
-        return stack, top, count
+        return stack, top, count, passes + 1
 
     def _uniform_pair(key, number):
         return jax.random.uniform(jax.random.fold_in(key, number), (2,), trials.dtype)
 
     count, accepted = _attempt(position, height, trials, prob)
-    index = jnp.arange(num_lanes, dtype=jnp.int32)
+    index, place = jnp.arange(num_lanes, dtype=jnp.int32), jnp.arange(part, dtype=jnp.int32)
     empty = jnp.zeros((num_lanes + part, 2), jnp.int32)
     stack, top = push(empty, jnp.int32(0), index, jnp.ones_like(index), active & ~accepted)
-    return lax.while_loop(lambda state: state[1] > 0, attempt_part, (stack, top, count))[2]
+    return lax.while_loop(lambda state: state[1] > 0, attempt_part, (stack, top, count, jnp.int32(0)))[2]
 
 
 def _attempt(position, height, trials, prob):

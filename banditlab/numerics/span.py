@@ -54,7 +54,7 @@ def best_fits(
 
 
 def membership(given: dict[str, Any], eps: float) -> dict[str, Any]:
-    """`reference_params` and `residual` of an environment's checked arrays, at unit roundoff `eps`."""
+    """What an environment's checked arrays say of its class, at unit roundoff `eps`: the fields that follow."""
     reference, base, features = given["log_reference"], given["log_base"], given["features"]
     possible = given["context_probs"][:, None] > 0
     played, allowed = possible & np.isfinite(reference), possible & np.isfinite(base)
@@ -70,9 +70,10 @@ def membership(given: dict[str, Any], eps: float) -> dict[str, Any]:
         sizes = (size, np.abs(reward) + given["beta"] * size)
         fits = best_fits(features, (offsets, tilted), sizes, both, eps)
         (start, missed), (_, residual) = fits
-    in_class = missed == 0 and np.array_equal(played, allowed)
+    missed = missed if np.array_equal(played, allowed) else np.inf
     lost = (played & ~both).any()
-    return {"reference_params": start if in_class else None, "residual": np.float64(np.inf if lost else residual)}
+    found = {"reference_missed": missed, "residual": np.inf if lost else residual}
+    return {"reference_params": start} | {name: np.float64(value) for name, value in found.items()}
 
 
 def _centred(values: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import designs, estimators, samplers, theory, validation
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.numerics.compilation import outermost
@@ -76,6 +77,7 @@ class Plan:
     next_kl_bound: float
 
 
+@door
 def plan(env: Environment, wins: ArrayLike, *, kl: float = 0.01, num_next: int = 100, ridge: float = 0.0) -> Plan:
     """Assess comparisons and say what to buy next.
 

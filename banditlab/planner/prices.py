@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, theory
+from banditlab.door import Information, PairLaw, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -39,13 +40,15 @@ class Assessment(NamedTuple):
     predicted_kl_se: Array | np.ndarray
 
 
-def pooled_kl(env: Environment, information: Array, pair_law: Array, num_labels: Array) -> Array:
+@door
+def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Array) -> Array:
     """(1/2) tr(V (I + n H)^{-1}), (K,), after n = `num_labels` (K,) further labels from a pair law (S, A, A)."""
     moments = coverage.target_covariance(env), information, theory.fisher_information(env, pair_law)
     return jax.vmap(lambda labels: _pooled_kl(*moments, labels))(num_labels)
 
 
-def labels_needed(env: Environment, information: Array, pair_law: Array, kl: Array | float) -> Array:
+@door
+def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Array | float) -> Array:
     """The n >= 0 at which (1/2) tr(V (I + n H)^{-1}) = kl by bisection, (); 0 if the labels in hand suffice.
 
     Args:
@@ -58,6 +61,7 @@ def labels_needed(env: Environment, information: Array, pair_law: Array, kl: Arr
     return _labels_needed(*moments, jnp.asarray(kl, information.dtype))
 
 
+@door
 def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: Array, on_policy: Array) -> Assessment:
     """Assess m pair laws (m, S, A, A), the first one that of the `num_labels` labels in hand.
 

@@ -7,9 +7,11 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import preferences, validation
+from banditlab.door import door
 from banditlab.environment import Environment
 
 
+@door
 def problem(
     features: ArrayLike,
     *,
@@ -46,6 +48,7 @@ def problem(
     return env
 
 
+@door
 def comparisons(env: Environment, context: ArrayLike, chosen: ArrayLike, rejected: ArrayLike) -> Array:
     """Win matrix (S, A, A) of index arrays (n,), each row two different actions that the reference supports.
 

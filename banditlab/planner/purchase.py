@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, preferences, theory
+from banditlab import coverage, preferences, theory, validation
 from banditlab.designs.leverage import gram_table
+from banditlab.door import Information, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -16,7 +17,8 @@ from banditlab.numerics import linalg
 MAX_LOTS = 1000
 
 
-def greedy_pairs(env: Environment, information: Array, num_pairs: Array | int) -> Array:
+@door
+def greedy_pairs(env: Environment, information: Information, num_pairs: Array | int) -> Array:
     """Whole labels per unordered pair, (S, A, A) above the diagonal, that sum to `num_pairs`.
 
     Each goes to the pair that lowers tr(V P^{-1}) most, P starting at `information` (rank, rank), positive definite,
@@ -44,7 +46,8 @@ def greedy_pairs(env: Environment, information: Array, num_pairs: Array | int) -
     return jax.lax.fori_loop(0, num_lots.astype(jnp.int32), buy, (information, jnp.zeros_like(weights)))[1]
 
 
-def lower_bound(env: Environment, information: Array, pairs: Array) -> tuple[Array, Array]:
+@door
+def lower_bound(env: Environment, information: Information, pairs: Array) -> tuple[Array, Array]:
     """What no choice of as many labels can bring the predicted KL below, and what `pairs` (S, A, A) bring it to.
 
     tr(V P^{-1}) is convex in P: with P that of `pairs`, any other n labels have at least
@@ -60,12 +63,20 @@ def lower_bound(env: Environment, information: Array, pairs: Array) -> tuple[Arr
     return jnp.where(jnp.isfinite(reached), jnp.maximum(bound, 0.0), 0.0), reached
 
 
+@door
 def apportion(law: np.ndarray, num_pairs: int) -> np.ndarray:
     """A pair law (S, A, A) as whole labels per unordered pair, above the diagonal, that sum to `num_pairs`.
 
+    ValueError for what is no law over pairs, or none of two different actions.
+
     Pukelsheim and Rieder's efficient rounding: with at least as many labels as pairs in the support, each has one.
     """
+    num_pairs = int(validation.count("num_pairs", validation.whole("num_pairs", num_pairs)))
+    law = validation.array("law", law, ("num_contexts", "num_actions", "num_actions"))
+    validation.partial_law("law", law)
     pairs = np.triu(law + law.swapaxes(1, 2), 1)
+    if not pairs.any():
+        raise ValueError("law must show a pair of two different actions; got self-pairs alone")
     shares = pairs / pairs.sum()
     support = int((shares > 0).sum())
     counts = np.maximum(np.ceil((num_pairs - 0.5 * support) * shares), 0.0)

@@ -7,6 +7,7 @@ in which order they come changes no bit of the result, because rounding depends 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,16 @@ from jax import Array
 
 from banditlab import validation
 from banditlab.algorithms.base import Algorithm
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Existence, Status
 from banditlab.metrics import METRICS, measure
-from banditlab.numerics import blocks
+from banditlab.numerics import blocks, streams
 
 RECORDS = (*METRICS, "existence")
 
 _PRNG = "threefry2x32"
+_MOST_SEEDS = streams.SETTINGS
 _BLOCK_CELLS = 2**17
 _BLOCK_LIMITS = (8, 128)
 
@@ -54,6 +57,7 @@ class Run(NamedTuple):
         return {case.name: int((self.metrics[column] == case).sum()) for column, case in failed}
 
 
+@door
 def simulate(
     algorithm: Algorithm,
     env: Environment,
@@ -89,6 +93,7 @@ def simulate(
     return jax.tree.map(lambda leaf: leaf[0], runs)
 
 
+@door
 def simulate_grid(
     algorithms: Sequence[Algorithm],
     envs: Sequence[Environment],
@@ -106,28 +111,33 @@ def simulate_grid(
 
     A list of length one is paired with every setting of the other. Arguments as in `simulate`; every array of the
     result has a leading settings axis. Settings share their random numbers, which makes differences between them
-    sharp and averages over them dependent; common_seeds = False gives every setting seeds of its own.
+    sharp and averages over them dependent; common_seeds = False gives every setting random numbers of its own, which
+    depend on (seed, place of the setting, index of the seed) only.
 
     Raises:
         ValueError: if the lengths do not match, or the settings differ in structure, shape or static options.
     """
-    num_rounds = int(validation.whole("num_rounds", num_rounds))
+    num_rounds = validation.steps("num_rounds", num_rounds)
     num_seeds = int(validation.whole("num_seeds", num_seeds))
     seed, first_seed = validation.index("seed", seed), validation.index("first_seed", first_seed)
+    if first_seed + num_seeds > _MOST_SEEDS:
+        raise ValueError(f"first_seed + num_seeds must be at most 2^32 - 1; got {first_seed} + {num_seeds}")
+    for algorithm, env in _pair_up(algorithms, envs):
+        _check_start(algorithm, env)
     settings = [(algorithm.prepare(env), env) for algorithm, env in _pair_up(algorithms, envs)]
     metrics = tuple(metrics)
     if unknown := [name for name in metrics if name not in RECORDS]:
         raise ValueError(f"metrics must be among {', '.join(RECORDS)}; got {', '.join(map(repr, unknown))}")
     devices = tuple(jax.local_devices())
     block = block_size(envs[0])
+    validation.tables("num_rounds", block * num_rounds * envs[0].num_contexts * envs[0].num_actions)
     blocks_per_setting = math.ceil(num_seeds / block)
-    stride = 0 if common_seeds else blocks_per_setting * block
     own = [
-        _Block(algorithm, env, first_seed + place * stride + _seeds(b, block))
+        _Block(algorithm, env, np.uint32(place), _seeds(first_seed + b * block, block))
         for place, (algorithm, env) in enumerate(settings)
         for b in range(blocks_per_setting)
     ]
-    program = _program(devices, num_rounds, record_params, metrics)
+    program = _program(devices, num_rounds, record_params, metrics, bool(common_seeds))
     results = blocks.run(program, devices, own, jnp.uint32(seed), progress="simulating" if progress else "")
 
     def by_setting(lanes: np.ndarray) -> np.ndarray:
@@ -136,6 +146,13 @@ def simulate_grid(
     measured, rows, params = jax.tree.map(by_setting, results)
     after = {name: values[..., 1:] for name, values in measured.items()}
     return Run(after | rows, {name: values[..., 0] for name, values in measured.items()}, params)
+
+
+def _check_start(algorithm: Algorithm, env: Environment) -> None:
+    """ValueError where pi_ref is not in the class and the algorithm asks for its parameters."""
+    if not env.holds_reference:
+        unknown = dataclasses.replace(env, reference_params=None)
+        jax.eval_shape(algorithm.prepare(env).init, jax.random.key(0), unknown)
 
 
 def block_size(env: Environment) -> int:
@@ -178,24 +195,28 @@ def trajectory(
 
 
 class _Block(NamedTuple):
-    """One setting, and the seeds of a block."""
+    """One setting, its place in the grid, and the seeds of a block."""
 
     algorithm: Any
     env: Any
+    place: Any
     seeds: Any
 
 
-def _seeds(place: int, block: int) -> np.ndarray:
-    return np.arange(place * block, (place + 1) * block, dtype=np.uint32)
+def _seeds(first: int, block: int) -> np.ndarray:
+    """Seeds of a block; those beyond the last one are the last, for lanes that fill the block up."""
+    return np.minimum(np.arange(first, first + block), _MOST_SEEDS - 1).astype(np.uint32)
 
 
 @functools.lru_cache(maxsize=64)
-def _program(devices: blocks.Devices, num_rounds: int, record_params: bool, metrics: tuple[str, ...]):
+def _program(devices: blocks.Devices, num_rounds: int, record_params: bool, metrics: tuple[str, ...], common: bool):
     """The compiled unit: one block of seeds on every device."""
     one = functools.partial(trajectory, num_rounds=num_rounds, record_params=record_params, metrics=metrics)
 
     def seeds_of_block(own: _Block, seed: Array) -> Any:
         root = jax.random.key(seed, impl=_PRNG)
+        if not common:  # the one index that no seed has begins the settings' own streams
+            root = jax.random.fold_in(jax.random.fold_in(root, np.uint32(streams.SETTINGS)), own.place)
         return jax.vmap(lambda index: one(own.algorithm, own.env, jax.random.fold_in(root, index)))(own.seeds)
 
     return blocks.compiled(seeds_of_block, devices, num_shared=1)

@@ -17,6 +17,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import losses, validation
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators.descent import check_options, descend
 from banditlab.metrics import METRICS, measure
@@ -49,6 +50,7 @@ class _Lane(NamedTuple):
     beta: Array
 
 
+@door
 def paths(
     env: Environment,
     wins: ArrayLike,
@@ -104,14 +106,15 @@ def paths(
         size,
         lanes,
         env,
-        np.asarray(_steps(record_at), np.int32),
+        validation.step_counts("record_at", record_at),
         None if target is None else jnp.asarray(target, dtype),
         jnp.asarray(masks, dtype),
-        jnp.asarray(tolerance, dtype),
+        jnp.asarray(validation.positive("tolerance", tolerance, zero=True), dtype),
         jnp.uint32(validation.index("seed", seed)),
     )
 
 
+@door
 def block_size(env: Environment) -> int:
     """Runs per block: a function of S and A alone; larger blocks of larger tables leave the cache."""
     return blocks.size(env.num_contexts * env.num_actions**2, _BLOCK_CELLS, _BLOCK_LIMITS)
@@ -133,13 +136,6 @@ def _lanes(env: Environment, wins, start, step_size, penalty, beta) -> _Lane:
     columns["start"] = np.broadcast_to(start, (count, env.num_features))
     columns = {name: np.asarray(column, env.features.dtype) for name, column in columns.items()}
     return _Lane(place=np.arange(count, dtype=np.uint32), **columns)  # pyright: ignore[reportArgumentType]
-
-
-def _steps(record_at: ArrayLike) -> np.ndarray:
-    steps = validation.array("record_at", record_at, ("num_records",))
-    if len(steps) == 0 or steps[0] < 0 or (np.diff(steps) <= 0).any() or (steps != np.floor(steps)).any():
-        raise ValueError(f"record_at must be non-negative whole numbers, increasing; got {steps}")
-    return steps
 
 
 @functools.lru_cache(maxsize=64)

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab import validation
 from banditlab.designs import leverage
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.samplers.policies import on_policy, uniform
@@ -17,7 +19,8 @@ NUM_PICKS = 64
 _REGULAR = 1e-5
 
 
-def greedy_leverage(env: Environment, log_policy: Array, *, num_picks: int = NUM_PICKS) -> Array:
+@door
+def greedy_leverage(env: Environment, log_policy: LogPolicy, *, num_picks: int = NUM_PICKS) -> Array:
     """The next `num_picks` pairs of largest leverage, equally likely: argmax z'H^{-1}z over all contexts; (S, A, A).
 
     Each pick adds sigma' zz' to H before the next; sigma' is that of the implicit reward of pi_k, and H starts at
@@ -32,7 +35,7 @@ def greedy_leverage(env: Environment, log_policy: Array, *, num_picks: int = NUM
     Args:
         num_picks: static, at least 1.
     """
-    return _picked(env, log_policy, num_picks=num_picks)
+    return _picked(env, log_policy, num_picks=validation.steps("num_picks", num_picks))
 
 
 @inner(LOOPS, static="num_picks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jax import Array
 
 from banditlab import designs
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.samplers.tilted import implicit_reward
 
@@ -12,7 +13,8 @@ from banditlab.samplers.tilted import implicit_reward
 GAP = 1e-4
 
 
-def reweighted(env: Environment, log_policy: Array) -> Array:
+@door
+def reweighted(env: Environment, log_policy: LogPolicy) -> Array:
     """Pairs of the design that maximises log det H(nu) at theta_k, free prompts; (S, A, A).
 
     The G-optimal design maximises log det M(nu): this one counts each zz' by sigma' at the current estimate, and
@@ -21,12 +23,14 @@ def reweighted(env: Environment, log_policy: Array) -> Array:
     return designs.d_optimal(plug_in(env, log_policy), gap=GAP).pair_law
 
 
-def reweighted_conditional(env: Environment, log_policy: Array) -> Array:
+@door
+def reweighted_conditional(env: Environment, log_policy: LogPolicy) -> Array:
     """`reweighted` with x ~ rho; (S, A, A)."""
     return designs.d_optimal(plug_in(env, log_policy), constraint="conditional", gap=GAP).pair_law
 
 
-def plug_in_oracle(env: Environment, log_policy: Array) -> Array:
+@door
+def plug_in_oracle(env: Environment, log_policy: LogPolicy) -> Array:
     """Pairs of the design that minimises tr(V(pi_k) H(nu)^{-1}) at theta_k, free prompts; (S, A, A).
 
     The L-optimal oracle with the current estimate in place of theta*: no oracle any more.

@@ -6,29 +6,34 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import validation
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.policies import independent_pairs
 
 
-def initial(env: Environment, log_policy: Array) -> Array:
+@door
+def initial(env: Environment, log_policy: LogPolicy) -> Array:
     """Offline: pi_0 x pi_0, never refreshed; (S, A, A)."""
     del log_policy
     return independent_pairs(env, env.log_initial, env.log_initial)
 
 
-def on_policy(env: Environment, log_policy: Array) -> Array:
+@door
+def on_policy(env: Environment, log_policy: LogPolicy) -> Array:
     """On-policy: pi_k x pi_k; (S, A, A)."""
     return independent_pairs(env, log_policy, log_policy)
 
 
-def uniform(env: Environment, log_policy: Array) -> Array:
+@door
+def uniform(env: Environment, log_policy: LogPolicy) -> Array:
     """Both actions uniform on the actions of the class; (S, A, A)."""
     del log_policy
     log_uniform = uniform_policy(env)
     return independent_pairs(env, log_uniform, log_uniform)
 
 
-def policy_reference(env: Environment, log_policy: Array) -> Array:
+@door
+def policy_reference(env: Environment, log_policy: LogPolicy) -> Array:
     """XPO's pairs: y ~ pi_k against y' ~ pi_ref; (S, A, A).
 
     After 2405.21046: the public XPO trainer of the TRL library draws one completion from each of the two models,
@@ -37,7 +42,8 @@ def policy_reference(env: Environment, log_policy: Array) -> Array:
     return independent_pairs(env, log_policy, env.log_reference)
 
 
-def two_stage(fraction: float | Array, env: Environment, log_policy: Array) -> Array:
+@door
+def two_stage(fraction: float | Array, env: Environment, log_policy: LogPolicy) -> Array:
     """Two-stage mixed sampling: a `fraction` of the pairs from pi_k x pi_k, the rest from pi_0 x pi_0; (S, A, A).
 
     This project's reading of mixing offline and on-policy pairs; bind the fraction, a number in [0, 1], with

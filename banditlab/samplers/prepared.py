@@ -9,6 +9,7 @@ from jax import Array
 from jax.tree_util import Partial
 
 from banditlab import designs
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.samplers.designed import designed
@@ -23,6 +24,7 @@ class Prepared(NamedTuple):
     law: Partial
 
 
+@door
 def prepare(sampler: Partial | Prepared, env: Environment) -> Partial:
     """The sampler ready for `env`."""
     if isinstance(sampler, Prepared):

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 from banditlab.policies import independent_pairs
 from banditlab.samplers.policies import on_policy, uniform_policy
@@ -34,7 +35,8 @@ def implicit_reward(env: Environment, log_policy: Array) -> Array:
     return jnp.where(known, ratio - mean[:, None], 0.0)
 
 
-def mix_r(env: Environment, log_policy: Array) -> Array:
+@door
+def mix_r(env: Environment, log_policy: LogPolicy) -> Array:
     """Mix-R: (*) with q uniform and the true reward: knows r*, so not a sampler one could use; (S, A, A).
 
     After 2409.19605, whose abstract and whose authors' public bandit code were read, not its text: the code draws
@@ -44,7 +46,8 @@ def mix_r(env: Environment, log_policy: Array) -> Array:
     return inverse_variance_pairs(env, uniform_policy(env), env.reward)
 
 
-def mix_p(env: Environment, log_policy: Array) -> Array:
+@door
+def mix_p(env: Environment, log_policy: LogPolicy) -> Array:
     """Mix-P: (*) with q uniform and the implicit reward of pi_k; (S, A, A).
 
     After 2409.19605, read as for `mix_r`: its code has beta log pi for the reward, from a uniform reference. Taking
@@ -53,7 +56,8 @@ def mix_p(env: Environment, log_policy: Array) -> Array:
     return inverse_variance_pairs(env, uniform_policy(env), implicit_reward(env, log_policy))
 
 
-def pilaf(env: Environment, log_policy: Array) -> Array:
+@door
+def pilaf(env: Environment, log_policy: LogPolicy) -> Array:
     """PILAF: half the pairs from pi_k x pi_k, half from pi+ x pi-, pi± ∝ pi_k (pi_k/pi_ref)^{±beta}; (S, A, A).
 
     After 2502.04270, whose abstract, captions and cost table were read: pairs come from pi/pi or from pi+/pi-, at
@@ -66,7 +70,8 @@ def pilaf(env: Environment, log_policy: Array) -> Array:
     )
 
 
-def pilaf_weighted(env: Environment, log_policy: Array) -> Array:
+@door
+def pilaf_weighted(env: Environment, log_policy: LogPolicy) -> Array:
     """PILAF in theory: (*) with q = pi_k and its implicit reward; (S, A, A).
 
     The population gradient of DPO on these pairs is that of the objective J, up to terms of second order in the

@@ -36,7 +36,10 @@ def plain(value: Jsonable) -> Json:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): plain(part) for name, part in value.items()}
+        found = {str(name): plain(part) for name, part in value.items()}
+        if len(found) < len(value):
+            raise ValueError(f"config and facts must not have names that read the same; got {sorted(map(repr, value))}")
+        return found
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     if isinstance(value, (np.ndarray, np.generic)):
@@ -54,7 +57,16 @@ def config_hash(config: Jsonable) -> str:
     A new field whose default is the former constant therefore moves no hash; the defaults themselves belong to the
     source hash. A mapping has no defaults: all of its entries count.
     """
-    return sha256_of_bytes(json.dumps(plain(_chosen(config)), sort_keys=True, allow_nan=False).encode())
+    return sha256_of_bytes(json.dumps(plain(_told_apart(_chosen(config))), sort_keys=True, allow_nan=False).encode())
+
+
+def _told_apart(value: Jsonable) -> Jsonable:
+    """`value` with text that reads like an infinity, which `plain` writes as text too, marked as text."""
+    if isinstance(value, str) and value in ("inf", "-inf"):
+        return {"text": value}
+    if isinstance(value, Mapping):
+        return {str(name): _told_apart(part) for name, part in value.items()}
+    return [_told_apart(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _chosen(value: Jsonable) -> Jsonable:

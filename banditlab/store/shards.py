@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import ArrayLike
 
+from banditlab.store import archives
 from banditlab.store.files import sha256_of_bytes, write_atomically
 from banditlab.store.provenance import Jsonable, config_hash
 
@@ -169,15 +171,20 @@ class Shards:
         if not path.with_suffix(".json").exists() and not path.exists():
             return None
         try:
-            sidecar = json.loads(path.with_suffix(".json").read_bytes())
-            content = path.read_bytes()
+            files = path.with_suffix(".json"), path
+            if not all(file.is_file() for file in files):
+                raise ValueError("its arrays or its sidecar are no regular file")
+            text, content = (file.read_bytes() for file in files)
+            sidecar = json.loads(text)
             if sidecar["sha256"] != sha256_of_bytes(content):
                 raise ValueError("its checksum does not match")
             if any(sidecar.get(name) != value for name, value in self._key(arm, seeds).items()):
                 raise ValueError("its key is another's")
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return dict(archive), float(sidecar["compute_seconds"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            seconds = float(sidecar["compute_seconds"])
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"its compute_seconds are {seconds}")
+            return archives.of_bytes(content), seconds
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             self.listener("corrupt", f"shard {path} cannot be used ({error}); it is computed again")
             return None
 

@@ -136,6 +136,8 @@ def _typed(name: str, values: np.ndarray) -> np.ndarray:
             raise ValueError(f"column {name} must not be text that reads as numbers; got {values[0]!r}")
         return np.array(values)
     if values.dtype.kind in "biu":
+        if values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"column {name} must hold integers below 2^63; got {values.max()}")
         return values.astype(np.int64)
     if values.dtype.kind != "f":
         raise ValueError(f"column {name} must hold strings, integers or floats; got {values.dtype}")

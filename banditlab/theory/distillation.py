@@ -11,6 +11,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import coverage, metrics, policies, validation
+from banditlab.door import LogPolicy, PairLaw, door
 from banditlab.environment import Environment
 from banditlab.theory import prices
 from banditlab.theory.realizability import Misspecified, needed
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 
+@door
 def noise_floor(
     env: Environment, counts: Array, noise: Array | float, *, misspecified: Misspecified = "raise"
 ) -> Array:
@@ -38,12 +40,13 @@ def noise_floor(
     Needs a realizable environment, as in `banditlab.theory`, unless `misspecified` is "allow".
     """
     needed(env, misspecified)
-    price = coverage.trace_ratio(prices.second_moment(env, counts), coverage.target_covariance(env))
+    price = coverage.trace_ratio(prices.moment(env, counts), coverage.target_covariance(env))
     return (noise / env.beta) ** 2 * price
 
 
+@door
 def noise_price(
-    env: Environment, pair_law: Array, noise: Array | float, *, misspecified: Misspecified = "raise"
+    env: Environment, pair_law: PairLaw, noise: Array | float, *, misspecified: Misspecified = "raise"
 ) -> Array:
     """(tau^2 / beta^2) tr(V* M(mu)^{-1}), (): the large-n form of n times the `noise_floor`.
 
@@ -52,9 +55,10 @@ def noise_price(
     return noise_floor(env, pair_law, noise, misspecified=misspecified)
 
 
+@door
 def predicted_kl(
     env: Environment,
-    pair_law: Array,
+    pair_law: PairLaw,
     num_pairs: Array | float,
     noise: Array | float,
     *,
@@ -67,6 +71,7 @@ def predicted_kl(
     return noise_price(env, pair_law, noise, misspecified=misspecified) / (2.0 * num_pairs)
 
 
+@door
 def on_policy_floor(env: Environment, noise: Array | float | None, *, misspecified: Misspecified = "raise") -> Array:
     """Limit of n E_x KL(pi* || pi_k) in late on-policy rounds of n pairs each, (): those of pi* x pi*.
 
@@ -78,6 +83,7 @@ def on_policy_floor(env: Environment, noise: Array | float | None, *, misspecifi
     return predicted_kl(env, law, 1.0, noise, misspecified=misspecified)
 
 
+@door
 def damped_share(damping: float, num_rounds: int) -> float:
     """What is left of the noise floor after damped rounds from theta*: eta^2 sum_{j < k} (1 - eta)^{2j}.
 
@@ -88,13 +94,15 @@ def damped_share(damping: float, num_rounds: int) -> float:
     return damping**2 * sum((1.0 - damping) ** (2 * j) for j in range(num_rounds))
 
 
-def weighted_error(env: Environment, teacher: ArrayLike, pair_law: Array) -> Array:
+@door
+def weighted_error(env: Environment, teacher: ArrayLike, pair_law: PairLaw) -> Array:
     """E_mu (Delta b)^2 / beta^2, (): bounds ||theta_mu - theta*||^2_M for the population solution theta_mu."""
     error = _error(env, teacher)
     return jnp.sum(pair_law * (error[:, :, None] - error[:, None, :]) ** 2) / env.beta**2
 
 
-def bias_bound(env: Environment, teacher: ArrayLike, log_policy: Array) -> Array:
+@door
+def bias_bound(env: Environment, teacher: ArrayLike, log_policy: LogPolicy) -> Array:
     """Coverage times weighted teacher error, C_op(pi) E_x Var_pi(b) / beta^2, () for log_policy (S, A).
 
     It bounds ||theta_mu - theta*||^2_{V*} for pairs from mu = pi x pi, whose M is 2 V(pi) and whose
@@ -104,6 +112,7 @@ def bias_bound(env: Environment, teacher: ArrayLike, log_policy: Array) -> Array
     return coverage.operator(env, log_policy) * weighted_error(env, teacher, pairs) / 2.0
 
 
+@door
 def population_solution(env: Environment, teacher: ArrayLike, pair_law: ArrayLike, start: ArrayLike) -> np.ndarray:
     """The minimiser of E_mu (margin - teacher's difference)^2 nearest to `start` (d,); (d,).
 
@@ -124,6 +133,7 @@ def population_solution(env: Environment, teacher: ArrayLike, pair_law: ArrayLik
     return start + np.linalg.lstsq(weights[:, None] * differences, missing, rcond=1e-12)[0]
 
 
+@door
 def population_recursion(
     env: Environment, teacher: ArrayLike, num_rounds: int, *, on_policy: bool = True, damping: float = 1.0
 ) -> np.ndarray:
@@ -139,6 +149,7 @@ def population_recursion(
     return np.stack(params)
 
 
+@door
 def population_bias(
     env: Environment, teacher: ArrayLike, num_rounds: int, *, on_policy: bool = True
 ) -> dict[str, np.ndarray]:

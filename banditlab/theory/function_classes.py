@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -27,6 +28,7 @@ _ROUNDING = 64 * np.finfo(np.float64).eps
 _MOST_FUNCTIONS = 12  # of a law over the subsets of the class: 2^12 of them
 
 
+@door
 def l2_coverage(
     env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike, log_target: ArrayLike
 ) -> float:
@@ -49,6 +51,7 @@ def l2_coverage(
     return _largest_ratio(covered, covering)
 
 
+@door
 def deviation_coverage(
     env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike, log_target: ArrayLike
 ) -> float:
@@ -72,6 +75,7 @@ def deviation_coverage(
     return largest
 
 
+@door
 def disagreement(env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike) -> np.ndarray:
     """p_f = P(Delta_f != Delta*) for every f, (M,), the pair iid from pi given x; arguments as in `l2_coverage`."""
     errors, sizes = _errors(env, rewards, truth)
@@ -79,6 +83,7 @@ def disagreement(env: Environment, rewards: ArrayLike, truth: ArrayLike, log_pol
     return np.sum((_deviations(errors) > sizes[:, None, None, None]) * law, axis=(1, 2, 3))
 
 
+@door
 def smallest_disagreement(env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike) -> float:
     """p0 = min of `disagreement` over the f that differ from f* modulo c(x) where the class has mass; 1 if none does.
 
@@ -88,6 +93,7 @@ def smallest_disagreement(env: Environment, rewards: ArrayLike, truth: ArrayLike
     return float(np.min(disagreement(env, rewards, truth, log_policy), where=wrong, initial=1.0))
 
 
+@door
 def failure_bounds(
     env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike, num_pairs: float
 ) -> tuple[float, float]:
@@ -102,6 +108,7 @@ def failure_bounds(
     return float(len(wrong) * crude), float(missed.sum())
 
 
+@door
 def agreement(env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy: ArrayLike) -> np.ndarray:
     """q_U = P(Delta_f = Delta* for all f in U) for every subset U, (2^M,): bit m of the index says that f_m is in U."""
     errors, sizes = _errors(env, rewards, truth)
@@ -113,6 +120,7 @@ def agreement(env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policy
     return _over_supersets(np.bincount(agreeing, law, 1 << len(errors)), 1.0)
 
 
+@door
 def survivor_law(
     env: Environment, rewards: ArrayLike, truth: ArrayLike, log_policies: ArrayLike, num_pairs: float, num_rounds: int
 ) -> np.ndarray:

@@ -23,6 +23,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
+from banditlab.door import door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 
+@door
 def dpo_flow_limit(
     env: Environment, reward: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None, beta: float | None = None
 ) -> Array:
@@ -59,6 +61,7 @@ def dpo_flow_limit(
     return _tilted(env, linked, (values - plain_mean(values, linked)) / scale)
 
 
+@door
 def hypo_small_penalty_limit(
     env: Environment, reward: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None, beta: float | None = None
 ) -> Array:
@@ -70,6 +73,7 @@ def hypo_small_penalty_limit(
     return _tilted(env, linked, (values - tilted_mean(env, values, linked, scale)) / scale)
 
 
+@door
 def rlhf_limit(
     env: Environment, reward: ArrayLike, seen: ArrayLike, imputed: ArrayLike, *, beta: float | None = None
 ) -> Array:
@@ -85,6 +89,7 @@ def rlhf_limit(
     return _normalised(env, jnp.where(jnp.asarray(seen), values, others) / scale)
 
 
+@door
 def hypo_stationarity(
     env: Environment, log_policy: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None
 ) -> Array:
@@ -101,6 +106,7 @@ def hypo_stationarity(
     return _mean(linked, policy, ratio) - jnp.sum(policy * ratio, axis=1)[:, None]
 
 
+@door
 def equal_gap_reward(
     env: Environment, reward: ArrayLike, seen: ArrayLike, first: ArrayLike, second: ArrayLike
 ) -> np.ndarray:
@@ -132,6 +138,7 @@ def equal_gap_reward(
     return scale * ((entropy[0] - entropy[1]) / (mass[1] - mass[0]) - offset)
 
 
+@door
 def unseen_growth(
     env: Environment, reward: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None, beta: float | None = None
 ) -> Array:
@@ -147,6 +154,7 @@ def unseen_growth(
     return jnp.where(jnp.any(mask, axis=1), grown, 0.0)
 
 
+@door
 def components(env: Environment, seen: ArrayLike, pairs: ArrayLike | None = None) -> Array:
     """(S, A, A) bool: whether two actions are joined by a path of compared pairs; every action is with itself.
 
@@ -174,11 +182,13 @@ def components(env: Environment, seen: ArrayLike, pairs: ArrayLike | None = None
     return linked
 
 
+@door
 def plain_mean(reward: Array, linked: Array) -> Array:
     """(S, A) rbar_C of the component of each action: what DPO imputes to an unseen one, up to a common shift."""
     return _mean(linked, jnp.ones_like(reward), reward)
 
 
+@door
 def tilted_mean(env: Environment, reward: Array, linked: Array, beta: float | Array) -> Array:
     """(S, A) m_C of the component of each action: what HyPO with a vanishing penalty imputes to an unseen one."""
     logs = env.log_reference + reward / beta

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import root_scalar
 
 from banditlab import coverage, policies, validation
+from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.theory import prices
 
@@ -23,6 +24,7 @@ _NEWTON = (2 * math.log(2)) ** 2
 _CHERNOFF = 0.5 - 0.5 * math.log(2)
 
 
+@door
 def success_probability(
     env: Environment, num_pairs: float, num_rounds: int, factor: float, *, failure: float = 1e-3
 ) -> float:
@@ -94,6 +96,7 @@ def success_probability(
     return max(0.0, 1.0 - lost - least - degenerate(distance))
 
 
+@door
 def score_bound(rank: int, kappa: float, chance: float) -> float:
     """tau with P(n lam^2 > tau) <= chance: Markov on I5, or a sub-Gaussian quadratic form, whichever is smaller.
 
@@ -105,6 +108,7 @@ def score_bound(rank: int, kappa: float, chance: float) -> float:
     return min(rank / chance, (rank + 2 * math.sqrt(rank * t) + 2 * t) / (4 * kappa))
 
 
+@door
 def initial_distance(env: Environment) -> float:
     """u_0 = sqrt(G*) ||theta_0 - theta*||_{V*}, at the policy that samples the first round."""
     if env.target_params is None:
@@ -114,6 +118,7 @@ def initial_distance(env: Environment) -> float:
     return math.sqrt(float(prices.target_leverage(env)) * float(shift @ spread @ shift))
 
 
+@door
 def kl_factor(u: float) -> float:
     """(e^u - 1 - u)/u^2, Proposition 2's upper factor; 1/2 at u = 0, inf once it overflows."""
     if u < 1e-4:

@@ -14,16 +14,22 @@ of two roots (docs/theory.md, section 7).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 
 from scipy.optimize import root_scalar
 from scipy.special import expit, log_expit
 
 from banditlab import validation
+from banditlab.door import door
+
+# Beyond, the steps of the root finder are lost in the rounding of the odds.
+_LARGEST_ODDS = 1e6
 
 __all__ = ["critical_penalty", "escape_gap", "stationary_gap"]
 
 
+@door
 def critical_penalty(beta: float, log_odds: float = 0.0) -> float:
     """min_h L(h): for lambda below it no KL penalty stops the DPO loss; 0 for beta >= 1.
 
@@ -32,12 +38,16 @@ def critical_penalty(beta: float, log_odds: float = 0.0) -> float:
         log_odds: s, 0 for a uniform reference.
 
     Raises:
-        ValueError: for beta <= 0.
+        ValueError: for beta <= 0, or log_odds beyond 1e6.
     """
-    turn = _turning_gap(validation.positive("beta", beta), log_odds)
-    return 0.0 if math.isinf(turn) else math.exp(_log_ratio(turn, beta, log_odds))
+    _, turn = _checked(0.0, beta, log_odds)
+    if math.isinf(turn):
+        return 0.0
+    least = _log_ratio(turn, beta, log_odds)
+    return math.exp(least) if least < math.log(sys.float_info.max) else math.inf
 
 
+@door
 def stationary_gap(penalty: float, beta: float, log_odds: float = 0.0) -> float:
     """The gap h at which gradient flow from the reference stops, the smaller root of L(h) = lambda; inf without one.
 
@@ -56,6 +66,7 @@ def stationary_gap(penalty: float, beta: float, log_odds: float = 0.0) -> float:
     return _root(low, high, penalty, beta, log_odds)
 
 
+@door
 def escape_gap(penalty: float, beta: float, log_odds: float = 0.0) -> float:
     """The gap h beyond which it grows for ever, the larger root of L(h) = lambda; 0 if from every start, inf if never.
 
@@ -109,6 +120,8 @@ def _bracketed(function: Callable[[float], float], low: float, high: float) -> f
 def _checked(penalty: float, beta: float, log_odds: float) -> tuple[float, float]:
     """The penalty, and where L is smallest."""
     penalty = validation.positive("penalty", penalty, zero=True)
+    if not abs(validation.number("log_odds", log_odds)) <= _LARGEST_ODDS:
+        raise ValueError(f"log_odds must be between -1e6 and 1e6; got {log_odds}")
     return penalty, _turning_gap(validation.positive("beta", beta), log_odds)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, validation
+from banditlab.door import LogPolicy, door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -29,7 +31,8 @@ __all__ = [
 ]
 
 
-def implicit_reward(env: Environment, log_policy: Array) -> Array:
+@door
+def implicit_reward(env: Environment, log_policy: LogPolicy) -> Array:
     """r_hat = beta log pi/pi_ref, (S, A) for log_policy (S, A), beta that of J.
 
     +inf where pi has mass that pi_ref lacks, -inf where only pi_ref has it, 0 where neither has.
@@ -39,7 +42,8 @@ def implicit_reward(env: Environment, log_policy: Array) -> Array:
     return env.beta * (jnp.where(neither, 0.0, log_policy) - jnp.where(neither, 0.0, env.log_reference))
 
 
-def objective(env: Environment, log_policy: Array) -> Array:
+@door
+def objective(env: Environment, log_policy: LogPolicy) -> Array:
     """J(pi) = E_x [E_pi r* - beta KL(pi || pi_ref)], () for log_policy (S, A); -inf for mass that pi_ref lacks."""
     _check_table(env, "log_policy", log_policy)
     played = (env.context_probs[:, None] > 0) & jnp.isfinite(log_policy)
@@ -50,7 +54,8 @@ def objective(env: Environment, log_policy: Array) -> Array:
     return jnp.where(outside, -jnp.inf, jnp.einsum("x,xa->", env.context_probs, terms))
 
 
-def gaps(env: Environment, log_policy: Array) -> Array:
+@door
+def gaps(env: Environment, log_policy: LogPolicy) -> Array:
     """J_x(pi*) - J_x(pi) = beta KL(pi(.|x) || pi*(.|x)) in every context (I3), (S,) for log_policy (S, A)."""
     _check_table(env, "log_policy", log_policy)
 
@@ -60,7 +65,8 @@ def gaps(env: Environment, log_policy: Array) -> Array:
     return jax.vmap(in_context)(jnp.eye(env.num_contexts, dtype=env.beta.dtype))
 
 
-def squared_errors(env: Environment, log_sampler: Array, reward: Array) -> Array:
+@door
+def squared_errors(env: Environment, log_sampler: LogPolicy, reward: Array) -> Array:
     """E_{y,y' iid mu(.|x)} [(Delta r* - Delta r_hat)^2] = 2 Var_mu(r* - r_hat) in every context, (S,).
 
     Args:
@@ -78,22 +84,26 @@ def squared_errors(env: Environment, log_sampler: Array, reward: Array) -> Array
     return jnp.where(infinite, jnp.inf, 2 * jnp.einsum("xa,xa,xa->x", mu, centred, centred))
 
 
-def squared_error(env: Environment, log_sampler: Array, reward: Array) -> Array:
+@door
+def squared_error(env: Environment, log_sampler: LogPolicy, reward: Array) -> Array:
     """eps = E_x of `squared_errors`, (): what a regression on the pairs of mu can see; arguments as there."""
     return average(env, squared_errors(env, log_sampler, reward))
 
 
+@door
 def average(env: Environment, values: Array) -> Array:
     """E_x of values (S,), (); infinite values count only in contexts of positive probability."""
     return jnp.sum(jnp.where(env.context_probs > 0, values * env.context_probs, 0.0))
 
 
+@door
 def worst(env: Environment, values: Array) -> Array:
     """The largest of values (S,) over the contexts of positive probability, (): what an average can hide."""
     return jnp.max(jnp.where(env.context_probs > 0, values, -jnp.inf))
 
 
-def least_constant(env: Environment, log_sampler: Array, log_policy: Array) -> Array:
+@door
+def least_constant(env: Environment, log_sampler: LogPolicy, log_policy: LogPolicy) -> Array:
     """The least C that the bound may use: max over (x, y), rho(x) > 0, of pi*/mu and pi/mu, ().
 
     Args:
@@ -111,24 +121,31 @@ def least_constant(env: Environment, log_sampler: Array, log_policy: Array) -> A
     return jnp.exp(jnp.max(jnp.where(needed, ratio, -jnp.inf)))
 
 
-def ball_radius(env: Environment, log_policy: Array) -> Array:
+@door
+def ball_radius(env: Environment, log_policy: LogPolicy) -> Array:
     """The least e for which C_kl(e) serves the bound with mu = pi_ref: the larger E_x KL of pi and pi* to it, ()."""
     _check_table(env, "log_policy", log_policy)
     divergences = [policies.kl(env, log_p, env.log_reference) for log_p in (log_policy, env.log_target)]
     return jnp.maximum(*divergences)
 
 
-def ball_constant(env: Environment, log_policy: Array) -> Array:
+@door
+def ball_constant(env: Environment, log_policy: LogPolicy) -> Array:
     """C_kl(`ball_radius`), () for log_policy (S, A): the constant of a policy that stays near pi_ref."""
     return coverage.kl_ball(env, ball_radius(env, log_policy))
 
 
-def gap_bound(squared_error: Array, constant: Array) -> Array:
+@door
+def gap_bound(squared_error: Array | float, constant: Array | float) -> Array:
     """sqrt(C eps), elementwise: an upper bound on J(pi*) - J(pi_hat); C = +inf says nothing, even at eps = 0."""
+    for name, values in (("squared_error", squared_error), ("constant", constant)):
+        if validation.is_concrete(values) and not (np.asarray(values) >= 0).all():
+            raise ValueError(f"{name} must be non-negative; got {np.asarray(values).min()}")
     vacuous = jnp.isinf(constant)
     return jnp.where(vacuous, jnp.inf, jnp.sqrt(jnp.where(vacuous, 0.0, constant) * squared_error))
 
 
+@door
 def bounded_reward_limits(span: Array | float, beta: Array | float) -> tuple[Array, Array]:
     """(s/beta, e^{s/beta}): limits of E_x KL(pi || pi_ref) and of pi/pi_ref for pi ∝ pi_ref e^{r_hat/beta}.
 

@@ -15,54 +15,63 @@ import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, preferences, validation
+from banditlab.door import Information, PairLaw, Params, door
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
 from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.theory.realizability import Misspecified, needed
 
 
-def second_moment(env: Environment, pair_law: Array) -> Array:
+@door
+def second_moment(env: Environment, pair_law: PairLaw) -> Array:
     """M(mu) = E_mu zz', (rank, rank), for a pair law (S, A, A)."""
-    return _weighted_moment(env, pair_law, jnp.ones_like(pair_law))
+    return moment(env, pair_law)
 
 
-def fisher_information(env: Environment, pair_law: Array) -> Array:
+@door
+def fisher_information(env: Environment, pair_law: PairLaw) -> Array:
     """H(mu) = beta^2 E_mu[sigma'(r*_i - r*_j) zz'], (rank, rank): information of one labelled pair (I4)."""
-    return env.beta**2 * _weighted_moment(env, pair_law, _label_variance(env))
+    return env.beta**2 * moment(env, pair_law * _label_variance(env))
 
 
-def leverage(env: Environment, pair_law: Array) -> Array:
+@door
+def leverage(env: Environment, pair_law: PairLaw) -> Array:
     """G(mu) = max_z z' M(mu)^{-1} z, () for a pair law (S, A, A); +inf where a difference is never sampled."""
     return coverage.leverage(env, second_moment(env, pair_law))
 
 
+@door
 def target_leverage(env: Environment) -> Array:
     """G* = max_z z' V*^{-1} z, ()."""
     return coverage.leverage(env, coverage.target_covariance(env))
 
 
-def label_price(env: Environment, pair_law: Array, *, misspecified: Misspecified = "raise") -> Array:
+@door
+def label_price(env: Environment, pair_law: PairLaw, *, misspecified: Misspecified = "raise") -> Array:
     """C_F(mu) = tr(V* H(mu)^{-1}), (): labels times KL, up to the factor 2 (I6)."""
     needed(env, misspecified)
     return coverage.trace_ratio(fisher_information(env, pair_law), coverage.target_covariance(env))
 
 
+@door
 def predicted_kl(
-    env: Environment, pair_law: Array, num_pairs: Array | float, *, misspecified: Misspecified = "raise"
+    env: Environment, pair_law: PairLaw, num_pairs: Array | float, *, misspecified: Misspecified = "raise"
 ) -> Array:
     """E_x KL(pi* || pi_hat) ≈ C_F(mu) / (2 n) for n labels from mu (I6): no free constant."""
     _check_labels(num_pairs)
-    return label_price(env, pair_law, misspecified=misspecified) / (2.0 * num_pairs)
+    return 0.5 * label_price(env, pair_law, misspecified=misspecified) / num_pairs
 
 
-def predicted_kl_pooled(env: Environment, information: Array, *, misspecified: Misspecified = "raise") -> Array:
+@door
+def predicted_kl_pooled(env: Environment, information: Information, *, misspecified: Misspecified = "raise") -> Array:
     """KL ≈ (1/2) tr(V* I^{-1}), () for pooled data of total information I = sum_j n_j H(mu_j), (rank, rank)."""
     needed(env, misspecified)
     return 0.5 * coverage.trace_ratio(information, coverage.target_covariance(env))
 
 
+@door
 def predicted_kl_weighted(
-    env: Environment, information: Array, score_covariance: Array, *, misspecified: Misspecified = "raise"
+    env: Environment, information: Information, score_covariance: Information, *, misspecified: Misspecified = "raise"
 ) -> Array:
     """KL ≈ (1/2) tr(V* A^{-1} B A^{-1}), () for labels of unequal weight: A = sum_j w_j n_j H(mu_j), B with w_j^2.
 
@@ -75,12 +84,14 @@ def predicted_kl_weighted(
     return jnp.where(jnp.all(in_range), 0.5 * jnp.sum(spread * noise), jnp.inf)
 
 
-def labels_needed(env: Environment, pair_law: Array, kl: float, *, misspecified: Misspecified = "raise") -> Array:
+@door
+def labels_needed(env: Environment, pair_law: PairLaw, kl: float, *, misspecified: Misspecified = "raise") -> Array:
     """Labels from mu for E_x KL(pi* || pi_hat) <= kl, to first order: C_F(mu) / (2 kl)."""
     return label_price(env, pair_law, misspecified=misspecified) / (2.0 * validation.positive("kl", kl))
 
 
-def oscillation(env: Environment, params: Array) -> Array:
+@door
+def oscillation(env: Environment, params: Params) -> Array:
     """osc = max_z (theta - theta*)'z, () for params (d,); needs `target_params`. |log C_op| <= osc (Proposition 1)."""
     gap = jnp.einsum("xad,d->xa", env.features, params - _target_params(env))
     allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
@@ -89,19 +100,23 @@ def oscillation(env: Environment, params: Array) -> Array:
     return jnp.max(jnp.where(env.context_probs > 0, high - low, 0.0))
 
 
-def kl_bounds(env: Environment, params: Array) -> tuple[Array, Array]:
+@door
+def kl_bounds(env: Environment, params: Params) -> tuple[Array, Array]:
     """Proposition 2: lower and upper bound on E_x KL(pi* || pi_theta) from osc and ||theta - theta*||_{V*}."""
     osc = oscillation(env, params)
-    shift = jnp.einsum("dr,d->r", env.difference_basis, params - _target_params(env))
+    small = osc < 1e-4
+    # In units of osc, whose square may overflow; e^osc does beyond the logarithm of the largest number.
+    unit = jnp.where(small, 1.0, osc)
+    shift = jnp.einsum("dr,d->r", env.difference_basis, params - _target_params(env)) / unit
     square = shift @ coverage.target_covariance(env) @ shift
-    small, bounded = osc < 1e-4, osc <= 700.0  # e^u overflows beyond: the upper bound is infinite for every purpose
-    safe = jnp.where(small | ~bounded, 1.0, osc)
-    lower = jnp.where(small, 0.5 - osc / 6, (jnp.expm1(-safe) + safe) / safe**2)
-    lower = jnp.where(bounded, lower, (osc - 1.0) / osc**2)
-    upper = jnp.where(small, 0.5 + osc / 6, (jnp.expm1(safe) - safe) / safe**2)
+    bounded = osc <= math.log(float(jnp.finfo(osc.dtype).max)) - 1.0
+    safe = jnp.where(bounded, unit, 1.0)
+    lower = jnp.where(small, 0.5 - osc / 6, jnp.where(bounded, jnp.expm1(-safe) + safe, osc - 1.0))
+    upper = jnp.where(small, 0.5 + osc / 6, jnp.expm1(safe) - safe)
     return lower * square, jnp.where(bounded, upper * square, jnp.inf)
 
 
+@door
 def smallest_label_variance(env: Environment) -> Array:
     """kappa = min_z sigma'(r* gap), () over pairs of the class with rho(x) > 0."""
     allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
@@ -109,6 +124,7 @@ def smallest_label_variance(env: Environment) -> Array:
     return jnp.min(jnp.where(pairs, _label_variance(env), 0.25))
 
 
+@door
 def statistical_radius(env: Environment) -> Array:
     """Gam = d / (2 beta^2 kappa), (): n ||theta_hat - theta*||^2_{V*} on-policy, up to logs (Proposition 4)."""
     if env.rank == 0:
@@ -116,6 +132,7 @@ def statistical_radius(env: Environment) -> Array:
     return env.rank / (2.0 * env.beta**2 * smallest_label_variance(env))
 
 
+@door
 def batch_threshold(env: Environment, start: Array | float = 2.0, *, misspecified: Misspecified = "raise") -> Array:
     """Labels per round above which Proposition 4's recursion converges from u_0 = start, ().
 
@@ -123,10 +140,14 @@ def batch_threshold(env: Environment, start: Array | float = 2.0, *, misspecifie
     recursion alone, loose by construction; for beta v > 1/2 the recursion itself needs more (see the proposition).
     """
     needed(env, misspecified)
+    _check_start(start)
+    if env.rank == 0:
+        return jnp.zeros_like(env.beta)
     v = jnp.maximum(jnp.asarray(start, env.beta.dtype), 2.0)
     return target_leverage(env) * statistical_radius(env) * jnp.exp(v) / v**2
 
 
+@door
 def recursion(
     env: Environment,
     start: Array | float,
@@ -137,20 +158,26 @@ def recursion(
 ) -> Array:
     """u_1 .. u_K of Proposition 4, (num_rounds,): u_{k+1} = sqrt(G* Gam / n) e^{u_k / 2} from u_0 = start."""
     needed(env, misspecified)
+    _check_start(start)
+    _check_labels(num_pairs)
+    num_rounds = validation.steps("num_rounds", num_rounds)
     rate = jnp.sqrt(target_leverage(env) * statistical_radius(env) / num_pairs)
     return _contracted(rate, jnp.asarray(start, env.beta.dtype), num_rounds=num_rounds)
 
 
 @inner(LOOPS, static="num_rounds")
 def _contracted(rate: Array, start: Array, *, num_rounds: int) -> Array:
+    # Beyond, the bound is infinite for every purpose, and its square root still a number.
+    infinite = 2.0 * (math.log(float(jnp.finfo(start.dtype).max)) - 9.0)
+
     def contract(u: Array, _: None) -> tuple[Array, Array]:
-        # Past 700 the bound is infinite for every purpose.
-        following = rate * jnp.exp(0.5 * jnp.minimum(u, 1400.0))
+        following = jnp.where(rate > 0, rate * jnp.exp(0.5 * jnp.minimum(u, infinite)), 0.0)
         return following, following
 
     return jax.lax.scan(contract, start, None, length=num_rounds)[1]
 
 
+@door
 def offline_lower_bound(
     env: Environment, num_pairs: Array | float, radius: float, *, misspecified: Misspecified = "raise"
 ) -> Array:
@@ -175,10 +202,12 @@ def offline_lower_bound(
     return jnp.sum(1.0 / (information + (math.pi / radius) ** 2))
 
 
-def _weighted_moment(env: Environment, pair_law: Array, weights: Array) -> Array:
-    """E_mu[w zz'] as a graph Laplacian: phi' (diag(K 1) - K) phi, K = w + w', never listing the differences."""
-    validation.shape("pair_law", pair_law, (env.num_contexts, env.num_actions, env.num_actions))
-    weights = pair_law * weights
+def moment(env: Environment, weights: Array) -> Array:
+    """(rank, rank) sum of weights (S, A, A) times zz', as a graph Laplacian: phi' (diag(K 1) - K) phi, K = w + w'.
+
+    The differences are never listed, and the weights need not be a law.
+    """
+    validation.shape("weights", weights, (env.num_contexts, env.num_actions, env.num_actions))
     loops = jnp.eye(env.num_actions, dtype=bool)[None]
     edges = jnp.where(loops, 0.0, weights + jnp.swapaxes(weights, 1, 2))
     features = env.reduced_features
@@ -207,3 +236,8 @@ def _target_params(env: Environment) -> Array:
     if env.target_params is None:
         raise ValueError("env must be created with target_params for this prediction; got a reward table")
     return env.target_params
+
+
+def _check_start(start: Array | float) -> None:
+    if validation.is_concrete(start):
+        validation.positive("start", start, zero=True, infinite=True)

@@ -63,4 +63,7 @@ def _stacked(
         beta=jnp.ones(count),
         difference_basis=jnp.broadcast_to(jnp.eye(size), (count, size, size)),
         target_params=jnp.asarray(target),
+        reference_params=jnp.zeros((count, size)),
+        reference_missed=jnp.zeros(count),
+        residual=jnp.zeros(count),
     )

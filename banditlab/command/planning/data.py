@@ -4,8 +4,6 @@ Every problem with a file is a CommandLineError that names the argument and, in 
 """
 
 import csv
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from banditlab.errors import CommandLineError
+from banditlab.store import archives
 
 NPZ_REQUIRED = ("features", "context", "chosen", "rejected")
 NPZ_OPTIONAL = ("log_reference", "context_probs")
@@ -53,10 +52,9 @@ def read(data: Path, features: Path | None) -> PlanData:
 
 def _read_npz(path: Path) -> PlanData:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:  # NumPy's words speak of pickles
-        raise CommandLineError(f"--data must be an npz of plain arrays; '{path}' is none") from error
+        arrays = archives.read(path)
+    except ValueError as error:
+        raise CommandLineError(f"--data must be an npz of plain arrays; '{path}' {error}") from error
     if missing := [name for name in NPZ_REQUIRED if name not in arrays]:
         raise CommandLineError(f"--data must hold {', '.join(NPZ_REQUIRED)}; got none called {', '.join(missing)}")
     arrays = {name: value for name, value in arrays.items() if name in NPZ_REQUIRED + NPZ_OPTIONAL}

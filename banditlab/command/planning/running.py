@@ -25,13 +25,13 @@ def run(
 
     Raises CommandLineError for whatever the user can mend.
     """
-    require_writable("--out", output)
     given = read(data, features)
     arrays = dict(given.arrays)
     columns = [arrays.pop(name) for name in ("context", "chosen", "rejected")]
     with _refused("--data" if features is None else "--data or --features"):
         env = planner.problem(**arrays, beta=beta)
         wins = planner.comparisons(env, *columns)
+    require_writable("--out", output)
     with _refused("--kl"):
         plan = planner.plan(env, wins, kl=kl, num_next=num_next, ridge=ridge)
     settings = {"kl": kl, "next": num_next, "beta": beta, "ridge": ridge}

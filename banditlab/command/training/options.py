@@ -44,7 +44,7 @@ class Options:
     """How to learn it."""
     preset: Annotated[str, one_of("--preset", tuple(PRESETS), "")] = "default"
     """Size of decoder, pretraining and run, each of which an option of its own overrides."""
-    out: Annotated[Path | None, place("results/llm/TASK-METHOD-PRESET-SEED")] = None
+    out: Annotated[Path | None, place("--out", "results/llm/TASK-METHOD-PRESET-SEED", kind="DIR")] = None
     """DIR for all that is written."""
     seed: Annotated[int, whole("--seed", "")] = 0
     """Of the method's run."""

@@ -18,10 +18,9 @@ from banditlab.llm import algorithms, checkpoint, decoder, exact, pretraining
 from banditlab.llm.algorithms import State
 from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel
-from banditlab.numerics import compilation
+from banditlab.numerics import compilation, streams
 
 # Another stream than that of the rounds: the same number for both seeds must not mean the same draws.
-_REFERENCE_STREAM = 2**31 - 3
 
 
 def run(configuration: Configuration, folder: Folder, console: Console) -> None:
@@ -33,7 +32,7 @@ def run(configuration: Configuration, folder: Folder, console: Console) -> None:
     """
     checkpoint.require_orbax()
     values = configuration.values
-    key_reference = jax.random.fold_in(jax.random.key(values["reference_seed"]), _REFERENCE_STREAM)
+    key_reference = jax.random.fold_in(jax.random.key(values["reference_seed"]), streams.REFERENCE)
     key_params, key_corpus = jax.random.split(key_reference)
     key = jax.random.key(values["seed"])
     _refuse_bad_sizes(configuration, key)

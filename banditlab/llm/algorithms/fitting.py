@@ -7,18 +7,18 @@ import jax.numpy as jnp
 
 from banditlab.llm import adam, preference
 from banditlab.llm.algorithms import divergence, rounds
+from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 STATIC = ("num_pairs", "num_epochs", "batch_size")
 # A key that no split of the run's can hit, and that the oracle does not use.
-_KL_STREAM = 2**31 - 2
 
 
 @inner(LOOPS, static=STATIC)
 def update(algorithm, model, reference, task, beta, key, state, learning_rate, *, num_pairs, num_epochs, batch_size):
     """The state after a round, what the round drew, and the mean loss () of the last pass."""
     key_pairs, key_order = jax.random.split(key)
-    key_kl = jax.random.fold_in(jax.random.fold_in(key, _KL_STREAM), state.number)
+    key_kl = jax.random.fold_in(jax.random.fold_in(key, streams.KL), state.number)
     # A fixed set is the first round's, drawn again from the same key.
     key_drawn = jax.random.fold_in(key_pairs, jnp.where(algorithm.fresh, state.number, 0))
     drawn = rounds.draw(algorithm, model, state.params, reference, state.reward_model, task, key_drawn, num_pairs)

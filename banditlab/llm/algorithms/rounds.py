@@ -17,10 +17,10 @@ from banditlab.llm.policy import Prompts, Responses
 from banditlab.llm.preference import Pairs
 from banditlab.llm.pretraining import draw_prompts
 from banditlab.llm.tasks import Task
+from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 # A key that no split of the round's can hit.
-_CHOICE_STREAM = 2**31 - 1
 
 
 class Drawn(NamedTuple):
@@ -73,7 +73,7 @@ def draw(
 
     if algorithm.num_candidates:
         pool = pools.draw(model, params, reference, task.prompts, key_responses, algorithm.num_candidates)
-        rows = pools.draw_pairs(jax.random.fold_in(key, _CHOICE_STREAM), pools.pair_law(pool, algorithm.scheme), prompt)
+        rows = pools.draw_pairs(jax.random.fold_in(key, streams.CHOICE), pools.pair_law(pool, algorithm.scheme), prompt)
         labels, chosen, rejected = labelled(*(Responses(*(leaf[r] for leaf in pool.responses)) for r in rows))
         logs = [model.log_prob(p, pool.prompts, pool.responses) for p in (reference, params)]
         gap = jnp.where(labels.wins, 1.0, -1.0).astype(logs[0].dtype) * (logs[0][rows[0]] - logs[0][rows[1]])

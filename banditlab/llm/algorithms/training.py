@@ -14,10 +14,10 @@ from banditlab.llm.exact import Evaluator
 from banditlab.llm.model import EnumerableModel, LanguageModel
 from banditlab.llm.pretraining import check_task
 from banditlab.llm.tasks import Task
+from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 # A key that no split of the run's can hit.
-_ORACLE_STREAM = 2**31 - 1
 
 
 def init(algorithm: Method, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
@@ -32,7 +32,7 @@ def init(algorithm: Method, model: LanguageModel, reference: decoder.Params, tas
     start = State(reference, adam.init(reference), jnp.zeros((), jnp.uint32))
     if not algorithm.oracle.learned:
         return start
-    labels = jax.random.fold_in(key, _ORACLE_STREAM)
+    labels = jax.random.fold_in(key, streams.ORACLE)
     return start._replace(reward_model=_learn(algorithm, model, reference, task, labels))
 
 

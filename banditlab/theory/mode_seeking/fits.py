@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, xlogy
 
 from banditlab import validation
+from banditlab.door import door
 from banditlab.theory.mode_seeking.steps import DIRECTIONS, Direction
 
 
@@ -31,6 +32,7 @@ class Fit(NamedTuple):
     best: int
 
 
+@door
 def quadratic_features(num_actions: int) -> np.ndarray:
     """(A, 2) columns x and x^2 of the centres x of A equal bins of [-1, 1]: the discretised Gaussians, where they curve
     downwards.
@@ -44,11 +46,13 @@ def quadratic_features(num_actions: int) -> np.ndarray:
     return np.stack([x, x**2], axis=1)
 
 
+@door
 def members(features: ArrayLike, params: ArrayLike) -> np.ndarray:
     """(..., A) log pi_theta of params (..., d) in the class of features (A, d)."""
     return log_softmax(np.asarray(params, float) @ np.asarray(features, float).T, axis=-1)
 
 
+@door
 def fit(log_target: ArrayLike, features: ArrayLike, direction: Direction, starts: ArrayLike) -> Fit:
     """Minimise KL(q||pi_theta) ("forward") or KL(pi_theta||q) ("reverse") from every start, by a trust region.
 

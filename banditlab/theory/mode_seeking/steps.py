@@ -32,6 +32,7 @@ from scipy.optimize import root_scalar
 from scipy.special import betainc, log_softmax, logsumexp
 
 from banditlab import validation
+from banditlab.door import door
 
 Direction = Literal["forward", "reverse"]
 DIRECTIONS = ("forward", "reverse")
@@ -45,6 +46,7 @@ class StepChange(NamedTuple):
     remainder_bound: float
 
 
+@door
 def descent_direction(log_policy: ArrayLike, log_target: ArrayLike, direction: Direction) -> np.ndarray:
     """(A,) the negative gradient (1) or (2) of the divergence with respect to the logits.
 
@@ -58,6 +60,7 @@ def descent_direction(log_policy: ArrayLike, log_target: ArrayLike, direction: D
     return _descent(*_pair(log_policy, log_target, direction), direction)
 
 
+@door
 def log_ratio_change(
     log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, first: int, second: int, step: float
 ) -> float:
@@ -73,6 +76,7 @@ def log_ratio_change(
     return float(step * (move[first] - move[second]))
 
 
+@door
 def log_mass_change(
     log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, group: ArrayLike, step: float
 ) -> StepChange:
@@ -98,6 +102,7 @@ def log_mass_change(
     return StepChange(float(first_order), float(exact), float((step * np.ptp(move)) ** 2 / 8))
 
 
+@door
 def boundary(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """The logarithmic mean (3) of two targets: reverse KL is the faster for two bins of equal mass above it.
 
@@ -115,6 +120,7 @@ def boundary(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     return np.sqrt(high * low) * np.where(z == 0, 1.0, np.sinh(z) / np.where(z == 0, 1.0, z))
 
 
+@door
 def critical_temperature(reward: ArrayLike, log_reference: ArrayLike, *, high: float = 1.0, low: float = 0.0) -> float:
     """The temperature below which (4) holds for two actions of equal reference mass and rewards high > low.
 
@@ -156,6 +162,7 @@ def critical_temperature(reward: ArrayLike, log_reference: ArrayLike, *, high: f
     return float(math.exp(root_scalar(excess, bracket=(grid[place], grid[place - 1]), xtol=1e-14).root))
 
 
+@door
 def reverse_share(num_actions: int) -> float:
     """P(1/A > L(q_1, q_2)) for q uniform on the simplex: how often reverse is faster from the uniform policy.
 
@@ -174,6 +181,7 @@ def reverse_share(num_actions: int) -> float:
     return 2 * quad(given, 0, 0.5, epsabs=1e-11, epsrel=1e-11, limit=200)[0]
 
 
+@door
 def gradient_flow(
     log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, times: Sequence[float] | np.ndarray
 ) -> np.ndarray:
@@ -196,6 +204,7 @@ def gradient_flow(
     return log_softmax(solved.y.T, axis=1)
 
 
+@door
 def two_action_time(start: float, end: float, target: float) -> float:
     """Time in which the forward flow takes pi_1 from `start` to `end` towards q_1 = `target`, two actions.
 

@@ -39,7 +39,37 @@ def check(tables: dict[str, Table]) -> list[Check]:
         claim += f"k = {drawn['draws'][worst]} (the worst of {len(drawn)})"
         value, variance = drawn["simulated"][worst], drawn["variance"][worst]
         checks.append(interval(claim, variance, value, error[worst], allowance=1e-12 * variance, why="rounding"))
-    return checks + _ratio_checks(tables["enumerated"])
+    return checks + _ratio_checks(tables["enumerated"]) + _near_checks(tables["near"], tables["far"])
+
+
+def _near_checks(near: Table, far: Table) -> list[Check]:
+    """Next to the uniform reference: the sign by the number of actions, and how fast the slope settles."""
+    worst = int(np.argmax(np.abs(near["gap"] / near["predicted_gap"] - 1)))
+    claim = (
+        f"near uniform: k (REINFORCE's - RLOO's variance), k -> infinity, from moments, A = {near['actions'][worst]}"
+    )
+    # Both sides are differences of terms of the size of the policy's variance, in double precision.
+    rtol = 64 * _EPS * near["size"][worst] / abs(near["gap"][worst])
+    predicted, found = near["predicted_gap"][worst], near["gap"][worst]
+    checks = [identity(claim, predicted, found, rtol=rtol, why="64 roundings of the terms that cancel")]
+    few, many = (near["limit"][chosen] for chosen in (near["actions"] < 9, near["actions"] > 9))
+    claim = "near uniform, k -> infinity: {} ratio of RLOO's to REINFORCE's variance, {} than nine actions"
+    checks += [lower(claim.format("smallest", "fewer"), 1.0, few.min())]
+    checks += [upper(claim.format("largest", "more"), 1.0, many.max())]
+    # u is odd about its middle, so the slope's expansion in the tilt has even powers alone.
+    fine, coarse = (near.where(tilt=tilt) for tilt in (near["tilt"].min(), near["tilt"].max()))
+    moved = (coarse["slope"] - fine["slope"]) / ((coarse["tilt"] / fine["tilt"]) ** 2 - 1)
+    off = np.abs(fine["slope"] - moved - fine["predicted_slope"])
+    worst = int(np.argmax(off - np.abs(moved) * coarse["tilt"] ** 2))
+    claim = f"near uniform: (ratio - 1)/(size/4) at the uniform policy is (9 - A)/(A - 2), A = {fine['actions'][worst]}"
+    allowed = float(4 * np.abs(moved[worst]) * coarse["tilt"][worst] ** 2 + 1e-6)
+    why = "the next power of the tilt, and rounding over the size"
+    value = float((fine["slope"] - moved)[worst])
+    checks.append(identity(claim, fine["predicted_slope"][worst], value, atol=allowed, why=why))
+    claim = "far from uniform, pi = ({}), k = {}: RLOO's variance over REINFORCE's"
+    for policy, draws, ratio in zip(far["policy"], far["draws"], far["ratio"], strict=True):
+        checks.append(upper(claim.format(policy, draws), 1.0, ratio))
+    return checks
 
 
 def _ratio_checks(table: Table) -> list[Check]:
@@ -51,8 +81,8 @@ def _ratio_checks(table: Table) -> list[Check]:
         checks.append(identity(claim, predicted, ratio[0], rtol=1e-11, why="rounding"))
     near, far = (ratios(table.where(family=family), "variance") for family in (UNIFORM, PEAKED))
     claim, limit = "of RLOO's variances over REINFORCE's", ratios(table.where(family=UNIFORM), "limit").min()
-    checks.append(lower(f"{UNIFORM}: smallest {claim}, {len(near)} cases", 1.0, near.min()))
-    claim_limit = f"{UNIFORM}: smallest {claim} as k -> infinity, in closed form"
+    checks.append(lower(f"{UNIFORM}, this tilt of four actions: smallest {claim}, {len(near)} cases", 1.0, near.min()))
+    claim_limit = f"{UNIFORM}, this tilt: smallest {claim} as k -> infinity, in closed form"
     checks.append(lower(claim_limit, 1.0, limit, allowance=1e-12, why="rounding"))
     checks.append(upper(f"{PEAKED}: smallest {claim}, {len(far)} cases", 1.0, far.min()))
     return [*checks, lower(f"{PEAKED}: largest {claim}", 1.0, far.max())]

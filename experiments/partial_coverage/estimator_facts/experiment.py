@@ -9,11 +9,12 @@ from banditlab.claims import Experiment, Shards, Table
 from banditlab.exact.score_estimators import ESTIMATORS, variances
 from experiments.partial_coverage.estimator_facts.checks import check
 from experiments.partial_coverage.estimator_facts.figure import plot
-from experiments.partial_coverage.estimator_facts.runs import measure, settings
+from experiments.partial_coverage.estimator_facts.runs import far_from_uniform, measure, near_uniform, settings
 
 CLAIM = (
     "RLOO and REINFORCE have the exact gradient as their mean, autodiff through the sampled log-ratio alone mean 0; "
-    "with f = log(pi/pi_ref) RLOO's variance is above REINFORCE's around a uniform reference, for every k."
+    "with f = log(pi/pi_ref) neither variance is always the smaller: next to a uniform reference RLOO's is above "
+    "REINFORCE's for A < 9 actions and below for A > 9, far from it either way."
 )
 COLUMNS = {
     "*": {
@@ -33,6 +34,19 @@ COLUMNS = {
         "error": "largest component of the mean's error (naive: of the mean) over max|f|, a rounding-level residual",
         "along": "component of the mean along the exact gradient, over that gradient's norm",
     },
+    "near": {
+        "actions": "number A of actions [actions]",
+        "size": "mean over the actions of (A pi - 1)^2",
+        "limit": "RLOO's variance over REINFORCE's as k grows without end, closed form",
+        "gap": "k times REINFORCE's less RLOO's variance in that limit, closed form",
+        "predicted_gap": "E_pi f (2 E_pi f |e_y - pi|^2 - E_pi f E_pi |e_y - pi|^2), the same from other moments",
+        "slope": "(limit - 1) over size / 4",
+        "predicted_slope": "(9 - A) / (A - 2), the slope at the uniform policy",
+    },
+    "far": {
+        "policy": "probabilities of the actions",
+        "ratio": "RLOO's variance over REINFORCE's, closed form",
+    },
     "simulated": {
         "simulated": "mean squared distance of the drawn estimates from the mean over all samples",
         "estimates": "estimates drawn [estimates]",
@@ -44,6 +58,8 @@ COLUMNS = {
 class Config:
     """Tilts t of pi ∝ pi_ref e^{t u}; numbers k of draws; the tilts and the number of simulated estimates.
 
+    Near the uniform policy u falls evenly from 1 to -1 over any number of actions; nine would decide nothing.
+
     The simulated tilts leave every action a mass at which the variance of an estimate's squared distance is moderate:
     eight standard errors are then below 5% of the variance. There is no beta: no reward enters the KL's gradient.
     """
@@ -51,6 +67,8 @@ class Config:
     tilts: tuple[float, ...] = (0.02, *(float(f"{x:.3g}") for x in np.geomspace(0.1, 10.0, 17)))
     num_samples: tuple[int, ...] = (2, 4, 6)
     simulated_tilts: tuple[float, ...] = (1.0, 3.16)
+    near_actions: tuple[int, ...] = (3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 16, 20, 30, 50)
+    near_tilts: tuple[float, ...] = (0.05, 0.1)
     num_estimates: int = 2**19
     seed: int = 0
 
@@ -73,7 +91,12 @@ def run(config: Config, shards: Shards) -> dict[str, Table]:
                 if shown:
                     drawn = {"simulated": float(data[f"{name}_simulated"][place]), "estimates": config.num_estimates}
                     simulated.append(setting | {key: found[key] for key in ("variance", "spread")} | drawn)
-    return {"enumerated": Table.from_rows(enumerated), "simulated": Table.from_rows(simulated)}
+    return {
+        "enumerated": Table.from_rows(enumerated),
+        "near": Table.from_rows(near_uniform(config.near_actions, config.near_tilts)),
+        "far": Table.from_rows(far_from_uniform()),
+        "simulated": Table.from_rows(simulated),
+    }
 
 
 PRESETS = {

@@ -15,9 +15,9 @@ _LOOKS = ("on_policy", "hypo", "hybrid_paired")
 
 def plot(tables: dict[str, Table]):
     """RLOO's variance over REINFORCE's against the tilt away from the reference, for both references."""
-    made, axes = plotting.figure(2, 1, height=4.4, sharex=True)
+    made, axes = plotting.figure(3, 1, height=6.2)
     table, simulated = tables["enumerated"], tables["simulated"]
-    for ax, family in zip(axes, FAMILIES, strict=True):
+    for ax, family in zip(axes[:2], FAMILIES, strict=True):
         for k, key in zip(np.unique(table["draws"]), cycle(_LOOKS), strict=False):
             rows, drawn = (part.where(family=family, draws=k) for part in (table, simulated))
             x, y = rows.where(estimator=RLOO)["tilt"], ratios(rows, "variance")
@@ -30,9 +30,18 @@ def plot(tables: dict[str, Table]):
         ax.plot(x, limit, ":", color="#000000", linewidth=0.9, label=r"$k\to\infty$")
         ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1)
         ax.set(xscale="log", yscale="log", ylabel="variance, RLOO / REINFORCE")
-    axes[0].set_title("uniform reference: RLOO is worse, for every k")
+    axes[0].set_title("tilts of 4 uniform actions: RLOO is worse")
     axes[1].set_title("far from a peaked reference RLOO is better")
-    axes[1].set_xlabel(r"tilt $t$ of $\pi \propto \pi_{\rm ref}\,e^{tu}$")
+    for ax in axes[:2]:
+        ax.set_xlabel(r"tilt $t$ of $\pi \propto \pi_{\rm ref}\,e^{tu}$")
+    near = tables["near"].where(tilt=tables["near"]["tilt"].min())
+    axes[2].plot(near["actions"], near["slope"], plotting.MARKERS["hypo"], color=plotting.COLORS["hypo"], ms=4)
+    plotting.theory(axes[2], near["actions"], near["predicted_slope"], "hypo")
+    axes[2].axhline(0.0, color="#888888", linewidth=0.8, zorder=1)
+    axes[2].set(xscale="log", xlabel="actions $A$", ylabel=r"(ratio $-$ 1)/($\chi^2$/4)")
+    axes[2].set_xticks([3, 5, 9, 20, 50], ["3", "5", "9", "20", "50"], minor=False)
+    axes[2].minorticks_off()
+    axes[2].set_title("near uniform: RLOO is better for A > 9")
     plotting.legend(made, columns=3, theory_label="closed form")
     estimates = simulated["estimates"].max()
     ends = [table.where(family=family)["divergence"].max() for family in FAMILIES]
@@ -40,6 +49,7 @@ def plot(tables: dict[str, Table]):
         made,
         "Gradient of KL(pi||pi_ref) in the logits from k draws of pi, f = log(pi/pi_ref), four actions; pi_ref uniform "
         f"or (.97, .01, .01, .01), KL up to {ends[0]:.1f} and {ends[1]:.1f}. Filled: all 4^k samples. Circles: "
-        f"{estimates} simulated estimates. Dashed: Hoeffding's variance of the U-statistic over Var(f grad log pi)/k.",
+        f"{estimates} simulated estimates. Dashed: Hoeffding's variance of the U-statistic over Var(f grad log pi)/k. "
+        "Bottom: many draws, in units of chi-squared(pi, uniform)/4; dashed (9 - A)/(A - 2).",
     )
     return made

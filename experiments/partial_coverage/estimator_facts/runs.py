@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 import banditlab as bl
-from banditlab.exact.score_estimators import NAIVE
+from banditlab.exact.score_estimators import NAIVE, REINFORCE, RLOO, variances
 from experiments.partial_coverage.estimator_facts import moments
 
 if TYPE_CHECKING:
@@ -64,6 +64,35 @@ def measure(config: Config, num_samples: int) -> dict[str, np.ndarray]:
         result[f"{name}_simulated"] = np.zeros(len(listed))
         result[f"{name}_simulated"][shown] = np.asarray(variance)
     return result
+
+
+def near_uniform(actions: tuple[int, ...], tilts: tuple[float, ...]) -> list[dict[str, float]]:
+    """One row per A and tilt: pi ∝ e^{t u} next to the uniform reference, as k -> infinity."""
+    rows = []
+    for count in actions:
+        for tilt in tilts:
+            log_policy = log_softmax(tilt * np.linspace(1.0, -1.0, count))
+            policy, values = np.exp(log_policy), log_policy + np.log(count)
+            found = variances(policy, values, np.inf)
+            weights = 1 - 2 * policy + policy @ policy  # |e_y - pi|^2
+            mean = policy @ values
+            size = float(np.mean((count * policy - 1) ** 2))
+            limit = found[RLOO] / found[REINFORCE]
+            row = {"actions": count, "tilt": tilt, "size": size, "limit": limit}
+            row |= {"gap": found[REINFORCE] - found[RLOO]}
+            row |= {"predicted_gap": float(mean * (2 * policy @ (values * weights) - mean * policy @ weights))}
+            rows.append(row | {"slope": (limit - 1) / (size / 4), "predicted_slope": (9 - count) / (count - 2)})
+    return rows
+
+
+def far_from_uniform() -> list[dict[str, float | str]]:
+    """Four actions far from the uniform reference, where RLOO has the smaller variance."""
+    rows = []
+    for draws in (2, 4):
+        policy = np.array([0.333, 0.333, 0.333, 0.001])
+        found = variances(policy, np.log(4 * policy), draws)
+        rows.append({"policy": " ".join(map(str, policy)), "draws": draws, "ratio": found[RLOO] / found[REINFORCE]})
+    return rows
 
 
 @jax.jit

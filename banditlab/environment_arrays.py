@@ -1,0 +1,109 @@
+"""The arrays of an environment: arguments held against each other, and their file."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from banditlab import validation
+from banditlab.store import archives
+from banditlab.store.files import write_atomically
+
+
+def checked(
+    features: Any,
+    target_params: Any,
+    reward: Any,
+    log_reference: Any,
+    log_base: Any,
+    context_probs: Any,
+    beta: Any,
+    initial_params: Any,
+    context_inputs: Any,
+) -> dict[str, Any]:
+    """Check the arguments of `Environment.create`; returns its fields as NumPy arrays, but for the basis."""
+    phi = validation.array("features", features, ("num_contexts", "num_actions", "num_features"))
+    num_contexts, num_actions, num_features = phi.shape
+    if 0 in phi.shape:
+        raise ValueError(f"features must have at least one context, action and feature; got {phi.shape}")
+    if (target_params is None) == (reward is None):
+        raise ValueError(
+            f"exactly one of target_params and reward must be given; got {'neither' if reward is None else 'both'}"
+        )
+    table = (num_contexts, num_actions)
+    reference = (
+        np.full(table, -math.log(num_actions))
+        if log_reference is None
+        else _log_probs("log_reference", log_reference, table)
+    )
+    base = reference if log_base is None else validation.array("log_base", log_base, table, minus_infinity=True)
+    if log_reference is not None and np.array_equal(
+        base, validation.array("log_reference", log_reference, table, minus_infinity=True)
+    ):
+        base = reference  # the same table, which is normalised as one
+    if (stuck := ~np.isfinite(base).any(axis=1)).any():
+        raise ValueError(f"log_base must leave an action in every context; got none in context {int(stuck.argmax())}")
+    uniform = np.full(num_contexts, 1 / num_contexts)
+    temperature = np.float64(validation.positive("beta", beta))
+    if reward is not None:
+        with np.errstate(over="ignore"):
+            tilts = validation.array("reward", reward, table) / temperature
+            spans = tilts.max(axis=1) - tilts.min(axis=1)
+        if not np.isfinite(spans).all():
+            raise ValueError(f"reward / beta must be finite numbers; got a span beyond {np.finfo(float).max:.3g}")
+    params = {
+        name: None if value is None else validation.array(name, value, (num_features,))
+        for name, value in (("target_params", target_params), ("initial_params", initial_params))
+    }
+    return params | {
+        "features": phi,
+        "target_params": None
+        if target_params is None
+        else validation.array("target_params", target_params, (num_features,)),
+        "given_reward": None if reward is None else validation.array("reward", reward, table),
+        "log_reference": reference,
+        "log_base": base,
+        "context_probs": uniform if context_probs is None else _probs("context_probs", context_probs, (num_contexts,)),
+        "beta": temperature,
+        "initial_params": None
+        if initial_params is None
+        else validation.array("initial_params", initial_params, (num_features,)),
+        "context_inputs": None
+        if context_inputs is None
+        else validation.array("context_inputs", context_inputs, (num_contexts, "num_inputs")),
+    }
+
+
+def write(path: Path, values: Mapping[str, Any]) -> None:
+    """The arrays among `values` as an npz, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in values.items() if v is not None})
+    write_atomically(path, buffer.getvalue())
+
+
+def read(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The arrays that `write` wrote, at most those called `names`; ValueError for another file."""
+    try:
+        given = archives.read(path)
+    except ValueError as error:
+        raise ValueError(f"path must be a file of Environment.save; '{path}' {error}") from error
+    if unlike := {"features"} - set(given) | set(given) - set(names):
+        raise ValueError(f"path must be a file of Environment.save; '{path}' differs in {', '.join(sorted(unlike))}")
+    return dict(given)
+
+
+def _probs(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    probs = validation.array(name, value, shape)
+    validation.law(name, probs)
+    return probs / probs.sum()
+
+
+def _log_probs(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
+    logs = validation.array(name, value, shape, minus_infinity=True)
+    validation.log_probs(name, logs)
+    return logs - np.log(np.exp(logs).sum(axis=1))[:, None]

@@ -1,0 +1,250 @@
+"""The library's door: what is wrong with an argument is one error that names it, whatever the function."""
+
+import inspect
+import math
+import pickle
+import types
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import banditlab as bl
+from banditlab import door, theory
+from banditlab.didactic import policies, problem, training
+from banditlab.store import provenance, tables
+from banditlab.store.tables import Table
+
+CHAIN = bl.instances.chain()
+ONE_ACTION = bl.Environment.create(np.ones((1, 1, 1)), target_params=[1.0], unidentified="allow")
+LAW, HALF = jnp.full((1, 2, 2), 0.25), jnp.log(jnp.full((1, 2), 0.5))
+KEY = jax.random.key(0)
+DIDACTIC = {"num_steps": 2, "num_states": 2, "num_samples": 2, "on_policy": True, "seeds": 1}
+PEAK = problem.problem(70.0, 10.0)
+DPO = bl.algorithms.on_policy_dpo(3)
+
+
+def run(algorithm=DPO, env=CHAIN, **options):
+    return bl.simulate(algorithm, env, **({"num_rounds": 1, "num_seeds": 1} | options))
+
+
+def train(algorithm="dpo", policy=None, peak=PEAK, **options):
+    return training.train(algorithm, policy or policies.tabular(), peak, **(DIDACTIC | options))
+
+
+BAD = [
+    # Numbers that are none, or that would be rounded, wrapped or cut.
+    (lambda: bl.algorithms.on_policy_dpo("800"), "num_pairs must be a number; got '800'"),
+    (lambda: bl.algorithms.on_policy_dpo(b"800"), "num_pairs must be a number; got b'800'"),
+    (lambda: bl.algorithms.on_policy_dpo(2**53 + 1), "num_pairs must be a number that float64 holds exactly"),
+    (lambda: bl.algorithms.on_policy_dpo(np.uint64(2**63)), r"num_pairs must be at most 2\^53"),
+    (lambda: bl.algorithms.on_policy_dpo(3 + 0j), "num_pairs must be a number"),
+    (lambda: bl.instances.chain(beta=10**400), "beta must be a number that float64 holds"),
+    (
+        lambda: bl.Environment.create([[[1j], [0]]], target_params=[1.0]),
+        "features must be an array of numbers; got complex",
+    ),
+    (
+        lambda: bl.Environment.create([[["1"], ["0"]]], target_params=[1.0]),
+        "features must be an array of numbers; got str",
+    ),
+    (lambda: bl.Environment.create([[[b"1"], [b"0"]]], target_params=[1.0]), "features must be an array of numbers"),
+    (
+        lambda: bl.Environment.create([[[10**400], [0]]], target_params=[1.0]),
+        r"features must hold numbers of at most 2\^53",
+    ),
+    (
+        lambda: bl.Environment.create([[[2**53 + 1], [0]]], target_params=[1.0]),
+        r"features must hold numbers of at most 2\^53",
+    ),
+    (lambda: bl.instances.tabular([[1e308, -1e308]], beta=1e-308), "reward / beta must be finite numbers"),
+    (lambda: bl.planner.plan(CHAIN, np.ones((1, 2, 2), complex)), "wins must be an array of numbers; got complex"),
+    (lambda: run(first_seed=2**32 - 5, num_seeds=300), r"first_seed \+ num_seeds must be at most 2\^32 - 1"),
+    (lambda: run(seed=2**32), r"seed must be a whole number from 0 to 2\^32 - 1"),
+    (lambda: run(num_rounds=2**40), r"num_rounds must be below 2\^31"),
+    (lambda: run(num_rounds=2**30), "num_rounds must make tables of at most"),
+    (
+        lambda: bl.trajectories.paths(CHAIN, LAW[None], record_at=[2**40], step_size=0.1),
+        r"record_at must be whole .* 2\^31 - 1",
+    ),
+    (
+        lambda: bl.trajectories.paths(CHAIN, LAW[None], record_at=[1], step_size=0.1, tolerance=-1),
+        "tolerance must be non-neg",
+    ),
+    (
+        lambda: bl.trajectories.paths(CHAIN, LAW[None], record_at=[1], step_size=0.1, tolerance="a"),
+        "tolerance must be a num",
+    ),
+    (lambda: bl.algorithms.hypo(10, 0.1, num_steps=2**33), r"num_steps must be below 2\^31"),
+    (lambda: bl.algorithms.rlhf(10, policy="rloo", num_steps=2**33), r"num_steps must be below 2\^31"),
+    (lambda: train(num_steps=2**33), r"num_steps must be below 2\^31"),
+    (lambda: train(reuse=2**40), r"reuse must be below 2\^31"),
+    (lambda: train(refresh=2**31), r"refresh must be below 2\^31"),
+    (lambda: bl.designs.joint(CHAIN, max_steps=10**12), r"max_steps must be below 2\^31"),
+    (lambda: Table({"n": np.array([2**63], np.uint64)}), r"column n must hold integers below 2\^63"),
+    # Laws and tables of the wrong shape, sum or values.
+    (lambda: theory.label_price(CHAIN, LAW / 2), "pair_law must sum to 1; got a sum of 0.5"),
+    (lambda: theory.label_price(CHAIN, LAW * math.nan), "pair_law must be finite; got nan"),
+    (lambda: theory.fisher_information(CHAIN, 2 * LAW), "pair_law must sum to 1; got a sum of 2.0"),
+    (lambda: bl.preferences.draw_counts(KEY, LAW * math.nan, 10), "outcome_law must be finite; got nan"),
+    (lambda: bl.estimators.proximity(CHAIN, LAW * math.nan, jnp.zeros(1)), "wins must be finite; got nan"),
+    (lambda: bl.metrics.gap(CHAIN, HALF[:, :1]), r"log_policy must be \(1, 2\); got \(1, 1\)"),
+    (lambda: bl.metrics.gap(CHAIN, jnp.full((1, 2), 0.5)), "log_policy must hold log-probabilities that sum to 1"),
+    (lambda: bl.metrics.gap(CHAIN, HALF * math.nan), "log_policy must hold log-probabilities"),
+    *(
+        (lambda sampler=sampler: sampler(CHAIN, jnp.log(jnp.full((3, 3), 1 / 3))), r"log_policy must be \(1, 2\); got")
+        for sampler in (bl.samplers.initial, bl.samplers.on_policy, bl.samplers.mix_p, bl.samplers.uniform)
+    ),
+    (
+        lambda: bl.planner.problem(np.eye(2)[None]) and theory.kl_bounds(CHAIN, jnp.asarray([math.nan])),
+        "params must be finite",
+    ),
+    (lambda: theory.predicted_kl_pooled(CHAIN, jnp.eye(2)), r"information must be \(1, 1\); got \(2, 2\)"),
+    (lambda: bl.coverage.leverage(CHAIN, jnp.full((1, 1), math.nan)), "second_moment must be finite; got nan"),
+    (lambda: bl.planner.apportion(np.full((1, 2, 2), 0.25), -3), "num_pairs must be a whole number of at least 1"),
+    (lambda: bl.planner.apportion(np.full((1, 2, 2), math.nan), 3), "law must be finite; got nan"),
+    (lambda: bl.planner.apportion(np.eye(2)[None] / 2, 3), "law must show a pair of two different actions"),
+    # Arguments of the wrong kind.
+    *(
+        (lambda env=env: bl.metrics.gap(env, HALF), "env must be an Environment; got")
+        for env in (None, "chain", {}, np.ones((1, 2)), 3, bl.instances.chain)
+    ),
+    (lambda: bl.designs.triple({}), "env must be an Environment; got a dict"),
+    (lambda: bl.samplers.designed(None, CHAIN, HALF), "design must be a Design; got None"),
+    (lambda: run(CHAIN, DPO), "env must be an Environment; got an Algorithm"),
+    (lambda: run(bl.algorithms.on_policy_dpo), "algorithm must be an Algorithm; got a function"),
+    (lambda: bl.simulate_grid(DPO, [CHAIN], num_rounds=1, num_seeds=1), "algorithms must be a list; got an Algorithm"),
+    (lambda: bl.simulate_grid([DPO], [None], num_rounds=1, num_seeds=1), r"envs\[0\] must be an Environment; got None"),
+    (lambda: run(metrics="gap"), "metrics must be a list; got 'gap'"),
+    (lambda: run(metrics=("gapp",)), "metrics must be among"),
+    (lambda: bl.algorithms.dpo(None, 5), "sampler must be callable or a Prepared; got None"),
+    *(
+        (lambda make=make: make(labeller=None), "labeller must be callable; got None")
+        for make in (
+            lambda **options: bl.algorithms.on_policy_dpo(5, **options),
+            lambda **options: bl.algorithms.hypo(5, 0.1, **options),
+            lambda **options: bl.algorithms.ipo(5, **options),
+            lambda **options: bl.algorithms.rlhf(5, **options),
+        )
+    ),
+    (lambda: bl.algorithms.hypo(10, 0.1, loss="x"), "loss must be one of 'dpo', 'ipo'; got 'x'"),
+    (lambda: bl.algorithms.hypo(10, 0.1, loss=3), "loss must be one of 'dpo', 'ipo'; got 3"),
+    (lambda: bl.preferences.draw_counts(0, LAW, 10), "key must be a random key, as jax.random.key gives; got 0"),
+    (lambda: bl.metrics.kl_target(CHAIN, [[0.0, "a"]]), "log_policy must be an array of numbers"),
+    (lambda: bl.testing.check_algorithm(3), "algorithm must be an Algorithm; got 3"),
+    (lambda: train(on_policy="offline"), "on_policy must be True or False; got 'offline'"),
+    (lambda: train(floor="no"), "floor must be True or False; got 'no'"),
+    (lambda: train(policy="tabular"), "policy must be a Policy; got 'tabular'"),
+    (lambda: train(peak=3), "problem must be a Problem; got 3"),
+    (lambda: train(settings={}), "settings must be a Settings; got a dict"),
+    (
+        lambda: bl.metrics.gap(jax.tree.map(lambda leaf: leaf[None], CHAIN), HALF),
+        "env must be one environment.*use jax.vmap",
+    ),
+    # Sizes without a limit, and counts that are none.
+    (lambda: bl.instances.staircase(10**9), r"num_stairs must make tables of at most 2\^27 numbers"),
+    (lambda: bl.instances.needle(10**9), "num_needles must make tables of at most"),
+    (lambda: bl.instances.partial_coverage(10**9), "num_actions must make tables of at most"),
+    (lambda: bl.instances.random_features(10**4, 10**4, 10**4), "num_features must make tables of at most"),
+    (
+        lambda: bl.scenarios.many_contexts_one_uncovered(num_contexts=1e308),
+        "num_contexts .* must make tables of at most",
+    ),
+    (
+        lambda: bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1e6, 1e6)),
+        "shape must make tables of at most",
+    ),
+    (lambda: bl.policy_gradients.sample(KEY, HALF, -1), "num_samples must be a whole number of at least 1"),
+    (
+        lambda: bl.policy_gradients.sample(KEY, HALF, 2**53 + 1),
+        "num_samples must be a number that float64 holds exactly",
+    ),
+    (lambda: bl.policy_gradients.sample(KEY, HALF, 2**31 - 1), "num_samples must make tables of at most"),
+    (lambda: theory.recursion(CHAIN, 2.0, 100.0, -1), "num_rounds must be a whole number of at least 1"),
+    (lambda: theory.recursion(CHAIN, 2.0, -1.0, 3), "num_pairs must be positive"),
+    (lambda: theory.batch_threshold(CHAIN, math.nan), "start must be non-negative; got nan"),
+    (lambda: bl.samplers.greedy_leverage(CHAIN, HALF, num_picks=0), "num_picks must be a whole number of at least 1"),
+    (lambda: bl.one_sided.critical_penalty(0.5, -1e308), "log_odds must be between -1e6 and 1e6; got -1e\\+308"),
+    (lambda: bl.one_sided.critical_penalty(0.5, 1e308), "log_odds must be between"),
+    (lambda: bl.one_sided.critical_penalty(0.5, "x"), "log_odds must be a number; got 'x'"),
+    (lambda: bl.preferences.draw_counts(KEY, LAW, 10, capacity="x"), "capacity must be a number; got 'x'"),
+    (lambda: bl.preferences.draw_counts(KEY, LAW, 10, capacity=-1), "capacity must be a whole number of at least 1"),
+    (lambda: bl.preferences.draw_counts(KEY, LAW, 10, capacity=4), "capacity must be at least num_pairs = 10; got 4"),
+    (lambda: bl.partial_coverage.gap_bound(-1.0, 0.5), "squared_error must be non-negative; got -1.0"),
+    (lambda: provenance.plain({1: 2, "1": 3}), "names that read the same"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"), BAD, ids=[f"{place} {message[:30]}" for place, (_, message) in enumerate(BAD)]
+)
+def test_a_bad_argument_is_named(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_what_looks_odd_and_is_right_is_accepted():
+    np.testing.assert_allclose(bl.preferences.outcome_law(CHAIN, np.asarray(LAW).tolist()).sum(), 1.0)
+    assert bl.metrics.kl_target(CHAIN, np.asarray(HALF).tolist()) == bl.metrics.kl_target(CHAIN, HALF)
+    assert bl.instances.random_features(2.0, 2.0, 2.0).num_features == 2
+    np.testing.assert_array_equal(bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1.0, 2.0))[0, 0], [0, 1])
+    assert theory.predicted_kl(CHAIN, jnp.zeros((1, 2, 2)).at[0, 0, 0].set(1.0), 1e308) == np.inf
+    assert theory.batch_threshold(ONE_ACTION, 1000.0) == 0.0
+    np.testing.assert_array_equal(theory.recursion(ONE_ACTION, math.inf, 100.0, 2), 0.0)
+    low, high = theory.kl_bounds(CHAIN, jnp.asarray([1e200]))
+    assert (np.isfinite(low), float(high)) == (True, np.inf)
+    assert bl.one_sided.critical_penalty(0.5, 1e6) == math.inf
+    assert bl.one_sided.critical_penalty(0.5, -1e6) == 0.0
+    assert bl.one_sided.critical_penalty(0.5, 300.0) < math.inf
+    assert provenance.config_hash({"a": math.inf}) != provenance.config_hash({"a": "inf"})
+    assert tables.Table({"n": np.array([2**62], np.uint64)})["n"][0] == 2**62
+    for policy in (policies.tabular(), policies.mlp(4, 3, 2)):
+        assert pickle.loads(pickle.dumps(policy)).name == policy.name
+
+
+@door.door
+def example(
+    env: bl.Environment,
+    table: door.Table,
+    scale: float | jax.Array = 1.0,
+    *rest: float,
+    word: Literal["a", "b"] = "a",
+    plain: Annotated[str, "a note"] = "",
+    maybe: door.Params | None = None,
+) -> jax.Array:
+    return scale * table + sum(rest)
+
+
+def test_the_door_keeps_signature_name_and_transformations():
+    assert list(inspect.signature(example).parameters)[:2] == ["env", "table"]
+    assert example.__name__ == "example"
+    values = jax.jit(jax.vmap(lambda scale: example(CHAIN, jnp.ones((1, 2)), scale, 2.0)))(jnp.arange(3.0))
+    np.testing.assert_array_equal(values[:, 0, 0], [2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(jax.grad(lambda s: example(CHAIN, jnp.ones((1, 2)), s).sum())(1.0), 2.0)
+    with pytest.raises(ValueError, match=r"rest must be a number; got 'x'"):
+        example(CHAIN, np.ones((1, 2)), 1.0, "x")
+    with pytest.raises(TypeError, match=r"plain must be text; got 3"):
+        example(CHAIN, np.ones((1, 2)), plain=3)
+    with pytest.raises(ValueError, match=r"maybe must be \(1,\); got \(2,\)"):
+        example(CHAIN, np.ones((1, 2)), maybe=np.ones(2))
+
+
+def public():
+    """Every public function of arrays, environments and numbers, by its full name."""
+    modules = [bl.algorithms, bl.coverage, bl.designs, bl.estimators, bl.instances, bl.losses, bl.metrics, bl.planner]
+    modules += [bl.policies, bl.preferences, bl.samplers, bl.testing, theory, bl, bl.scenarios, bl.policy_gradients]
+    modules += [getattr(theory, name) for name in dir(theory)] + [
+        getattr(bl.didactic, name) for name in dir(bl.didactic)
+    ]
+    for module in modules:
+        for name in dir(module) if isinstance(module, types.ModuleType) else ():
+            found = getattr(module, name)
+            if inspect.isfunction(found) and found.__module__.startswith("banditlab"):
+                yield f"{module.__name__}.{name}", found
+
+
+@pytest.mark.parametrize("function", dict(public()).values(), ids=dict(public()))
+def test_every_public_function_has_the_door(function):
+    assert function.__code__.co_name == "checked" or not inspect.signature(function).parameters
