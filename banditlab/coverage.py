@@ -12,7 +12,7 @@ from jax import Array
 from banditlab import policies, validation
 from banditlab.door import Information, LogPolicy, door
 from banditlab.environment import Environment
-from banditlab.numerics import factorise, linalg
+from banditlab.numerics import factorise, linalg, tolerances
 from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = [
@@ -98,7 +98,7 @@ def leverage(env: Environment, second_moment: Information) -> Array:
     null = jnp.where(in_range[None, None, :], 0.0, coordinates)
     spread = jnp.where(allowed[..., None], null, -jnp.inf).max(1) - jnp.where(allowed[..., None], null, jnp.inf).min(1)
     magnitude = jnp.max(jnp.where(allowed[..., None], jnp.abs(null), 0.0))
-    missing = jnp.any(spread > 1e-9 * magnitude)
+    missing = jnp.any(spread > tolerances.at_least(1e-9, spread.dtype, 32) * magnitude)
     whitened = jnp.where(in_range[None, None, :], coordinates, 0.0)
     gram = jnp.einsum("xar,xbr->xab", whitened, whitened)
     square = jnp.einsum("xaa->xa", gram)
@@ -129,7 +129,7 @@ def relative_to(covering: Array, covered: Array) -> tuple[Array, Array]:
     whitened = jnp.einsum("ij,jk,lk->il", rows, covered, rows)
     # For a null vector v of `covering`, v' covered v against its own scale: above rounding, it is missing.
     scale = jnp.einsum("ij,jj,ij->i", rows, covered, rows)
-    missing = jnp.any(~in_range & (jnp.diagonal(whitened) > 1e-10 * scale))
+    missing = jnp.any(~in_range & (jnp.diagonal(whitened) > tolerances.at_least(1e-10, scale.dtype, 32) * scale))
     return jnp.where(in_range[:, None] & in_range[None, :], whitened, 0.0), missing
 
 

@@ -10,6 +10,7 @@ from jax import Array
 
 from banditlab.designs import caratheodory, interior_point, leverage, pairs, seeds
 from banditlab.designs.pairs import Problem
+from banditlab.numerics import tolerances
 
 # A round is solved to this fraction of the gap that was open before it: more precision would be thrown away.
 _ROUND_FACTOR = 0.03
@@ -56,9 +57,12 @@ def solve(problem: Problem, gap: Array, max_steps: Array, num_entering: int | No
     capacity = bound + num_entering if num_entering else max(bound, 8 * size) + 4 * size
     num_entering = min(num_entering or 4 * size, num_contexts * num_actions)
 
+    # What rounding hides of a gap is no reason to go on.
+    target = jnp.maximum(gap, 2 * tolerances.hidden(gap.dtype))
+
     def unfinished(carry: tuple[_State, _State]) -> Array:
         state, _ = carry
-        return (state.gap > gap) & (state.num_steps < max_steps)
+        return (state.gap > target) & (state.num_steps < max_steps)
 
     def advance(carry: tuple[_State, _State]) -> tuple[_State, _State]:
         state, best = carry
@@ -84,7 +88,8 @@ def solve(problem: Problem, gap: Array, max_steps: Array, num_entering: int | No
 
 def _working(gap: Array) -> Array:
     """What a round works towards when `gap` is open."""
-    return jnp.where(gap > _WORKING_GAP, _WORKING_GAP, _NEXT_GAP * gap)
+    least = tolerances.at_least(_WORKING_GAP, gap.dtype)
+    return jnp.where(gap > least, least, _NEXT_GAP * gap)
 
 
 def _differences(problem: Problem, state: _State) -> Array:
@@ -115,7 +120,7 @@ def _price(problem: Problem, state: _State) -> _State:
         idle=state.active & (share < _IDLE * slack),
         entering=row * num_actions + column,
         violating=worst > 0.5 * _working(current) * (masses @ prices),
-        gap=jnp.where(jnp.isfinite(current), current, jnp.inf),
+        gap=jnp.where(jnp.isfinite(current), current, jnp.inf) + tolerances.hidden(current.dtype),
     )
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab.designs.interior_point import Constraint
-from banditlab.numerics import factorise
+from banditlab.numerics import factorise, tolerances
 
 # Singular directions of the constraint Gram matrix, scaled to unit diagonal, below this are rounding.
 _NULL = 1e-11
@@ -33,7 +33,11 @@ def reduce_support(weights: Array, rows: Array, constraint: Constraint, bound: i
     identity = jnp.eye(weights.shape[0], dtype=gram.dtype)
     gram = jnp.where(used[:, None] & used[None, :], gram / (root[:, None] * root[None, :]), identity)
     eigenvalues, vectors = factorise.eigenvectors(gram)
-    null = jnp.where(used[:, None] & (eigenvalues < _NULL)[None, :], vectors / root[:, None], 0.0)
+    null = jnp.where(
+        used[:, None] & (eigenvalues < tolerances.at_least(_NULL, eigenvalues.dtype))[None, :],
+        vectors / root[:, None],
+        0.0,
+    )
 
     def remove(step: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         # Walk along a null vector until a weight vanishes, then clear that atom from the other null vectors.

@@ -18,6 +18,7 @@ from banditlab.designs import active_set, leverage, nodes
 from banditlab.designs.pairs import Problem
 from banditlab.door import door
 from banditlab.environment import Environment
+from banditlab.numerics import tolerances
 from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 300
@@ -194,7 +195,9 @@ def _pair_design(env: Environment, allowed: Array, problem: Problem, gap: Array,
     free = problem.masses.shape[0] == 1
     left = env.context_probs * (1 - jnp.sum(law)) if free else env.context_probs - jnp.sum(law, axis=(1, 2))
     first = jnp.argmax(allowed, axis=1)
-    law = law.at[jnp.arange(law.shape[0]), first, first].add(jnp.where(left > _ROUNDING, left, 0.0))
+    law = law.at[jnp.arange(law.shape[0]), first, first].add(
+        jnp.where(left > tolerances.scaled(_ROUNDING, left.dtype), left, 0.0)
+    )
     law = law / jnp.sum(law)
     return _finish(allowed, law, law, jnp.sum(law, axis=2), solution.duality_gap, solution.num_steps, gap)
 

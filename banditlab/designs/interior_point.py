@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.numerics import factorise
+from banditlab.numerics import factorise, tolerances
 
 # Fraction of the way to the boundary of the positive orthant that one step may go.
 _TO_BOUNDARY = 0.99
@@ -137,7 +137,9 @@ def _start(weights: Array, criterion: Criterion, constraint: Constraint) -> Iter
     active = _is_active(constraint)
     weights = normalise(weights, constraint)
     leverages = criterion.leverages(weights)
-    margin = jnp.maximum(duality_gap(weights, leverages, constraint), _SMALLEST_MARGIN) * (weights @ leverages)
+    margin = jnp.maximum(
+        duality_gap(weights, leverages, constraint), tolerances.at_least(_SMALLEST_MARGIN, weights.dtype, 16)
+    ) * (weights @ leverages)
     prices = group_max(leverages, constraint) + margin
     slacks = jnp.where(active, prices @ constraint.membership - leverages, 1.0)
     central = jnp.sum(jnp.where(active, weights * slacks, 0.0)) * _shares(constraint) / slacks

@@ -17,7 +17,7 @@ from jax import Array
 
 from banditlab.designs import interior_point, leverage
 from banditlab.designs.interior_point import Constraint, Criterion
-from banditlab.numerics import factorise
+from banditlab.numerics import factorise, tolerances
 
 # Up to this many nodes one factor of them all is as fast as the Woodbury form, and compiles in half the time.
 _ALWAYS_DENSE = 96
@@ -34,8 +34,10 @@ def solve(features: Array, allowed: Array, masses: Array, gap: Array, max_steps:
     constraint = Constraint(jnp.where(member, 1.0, 0.0).astype(features.dtype).reshape(masses.shape[0], -1), masses)
     loss = criterion(features, allowed)
     uniform = jnp.where(allowed, 1.0, 0.0).astype(features.dtype).reshape(-1)
-    weights, count = interior_point.minimise(uniform, loss, constraint, gap, max_steps)
+    target = jnp.maximum(gap, tolerances.hidden(gap.dtype))
+    weights, count = interior_point.minimise(uniform, loss, constraint, target, max_steps)
     certified = interior_point.duality_gap(weights, loss.leverages(weights), constraint)
+    certified = certified + tolerances.hidden(certified.dtype)
     certified = jnp.where(jnp.isfinite(certified), certified, jnp.inf)
     return weights.reshape(num_contexts, num_actions), certified, count
 

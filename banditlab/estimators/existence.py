@@ -11,6 +11,7 @@ from banditlab import losses, validation
 from banditlab.door import Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators.objective import Objective, build, whitening
+from banditlab.numerics import tolerances
 
 # A margin counts as positive above this fraction of the largest one: rounding errs by about 1e-15 of it.
 _MARGIN_ROUNDING = 1e-9
@@ -34,12 +35,15 @@ def certify(objective: Objective, loss: losses.Loss, coordinates: Array, gradien
     rows, invertible = whitening(hessian)
     if loss is losses.dpo:
         decrement, radius = _proposition_3(objective, rows, gradient)
-        exists = invertible & (decrement * radius < 0.5)
+        # The gradient is a sum whose terms are rounded: what that may hide of it counts against the proof.
+        margins = objective.margins(coordinates)
+        hidden = 8 * float(jnp.finfo(gradient.dtype).eps) * jnp.linalg.norm(rows) * objective.pull(loss, margins)
+        exists = invertible & ((decrement + hidden) * radius < 0.5)
         # Without the offset of a free softmax: it is the direction theta itself that separates.
         gaps = objective.change(coordinates)
         worst = objective.worst_margin(gaps)
         largest = jnp.max(jnp.where(objective.observed, jnp.abs(gaps), 0.0), initial=0.0)
-        separable = jnp.isfinite(worst) & (worst > _MARGIN_ROUNDING * largest)
+        separable = jnp.isfinite(worst) & (worst > tolerances.at_least(_MARGIN_ROUNDING, gaps.dtype) * largest)
     else:
         exists = invertible & losses.is_quadratic(loss)
         separable = jnp.zeros_like(exists)

@@ -16,6 +16,7 @@ from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.estimators.existence import Existence, certify
 from banditlab.estimators.objective import build
+from banditlab.numerics import tolerances
 
 
 class Status(enum.IntEnum):
@@ -114,7 +115,8 @@ def fit(
     newton_step = newton.linalg.solve_psd(total_hessian, total_gradient)
     pull = objective.pull(loss, margins) + ridge * jnp.linalg.norm(found.coordinates - reduced_center)
     outward = _outward(found.coordinates, total_gradient, max_norm) if capped else jnp.zeros_like(total_gradient)
-    at_rest = jnp.linalg.norm(total_gradient - outward) <= newton.GRADIENT_TOLERANCE * pull
+    allowed = tolerances.at_least(newton.GRADIENT_TOLERANCE, dtype, 64)
+    at_rest = jnp.linalg.norm(total_gradient - outward) <= allowed * pull
     # Without slope and curvature there is nothing to be certain of, but for labels that say nothing at all.
     told = (jnp.trace(total_hessian) > 0) | ~jnp.any(objective.observed)
     converged = (found.margin_change <= newton.MARGIN_TOLERANCE) & ~found.escaped & at_rest & told

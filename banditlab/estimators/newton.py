@@ -10,7 +10,7 @@ from jax import Array
 
 from banditlab.estimators.objective import Objective
 from banditlab.losses import Loss, dpo, is_quadratic
-from banditlab.numerics import factorise, linalg
+from banditlab.numerics import factorise, linalg, tolerances
 from banditlab.numerics.compilation import LOOPS, inner
 
 MAX_STEPS = 100
@@ -121,7 +121,7 @@ def step_in_ball(hessian: Array, gradient: Array, point: Array, radius: Array) -
     increases monotonically to the root.
     """
     eigenvalues, vectors = factorise.eigenvectors(hessian)
-    floor = 1e-14 * eigenvalues[-1]
+    floor = tolerances.scaled(1e-14, hessian.dtype) * eigenvalues[-1]
     # Without any information the model is flat; any positive curvature then says: stay.
     curvature = jnp.where(eigenvalues[-1] > 0, jnp.maximum(eigenvalues, floor), 1.0)
     # Along a direction without curvature the gradient is rounding: stay where we are.

@@ -11,14 +11,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.numerics import factorise
+from banditlab.numerics import factorise, tolerances
 from banditlab.numerics.compilation import LOOPS, inner
 
 ELIMINATION_LIMIT = 8
 
 # Added to a matrix scaled to unit diagonal. It keeps a factorisation of a singular Hessian finite; an
 # iteration that ends where the gradient vanishes is not biased by it (it is no ridge on the objective).
-_JITTER = 1e-14
+_JITTER = 1e-14  # of float64; as many roundings in another precision
+
+
+def _jitter(matrix: Array) -> float:
+    return tolerances.scaled(_JITTER, matrix.dtype)
 
 
 @inner(LOOPS)
@@ -38,12 +42,13 @@ def inverse_root(matrix: Array) -> tuple[Array, Array]:
     """Rows R (n, n) with R M R' = I on the range of a positive semi-definite M, and its rank mask (n,) bool.
 
     By elimination on M scaled to unit diagonal, the largest remaining pivot first, so that a graded matrix is not
-    taken for a regular one. A pivot below n * 1e-14 (rounding) is a null direction: its row is the null vector.
+    taken for a regular one. A pivot below n times 45 roundings (1e-14 in float64) is a null direction: its row
+    is the null vector.
     """
     size = matrix.shape[-1]
     scale = _unit_diagonal_scale(matrix)
     scaled = scale[:, None] * matrix * scale[None, :]
-    tolerance = size * _JITTER
+    tolerance = size * _jitter(matrix)
 
     def eliminate(_: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         # One column of Gaussian elimination on [M | I]: its right half becomes a triangular inverse, up to order.
@@ -78,14 +83,14 @@ def _unit_diagonal_scale(matrix: Array) -> Array:
 
 def _solve_unit_diagonal(matrix: Array, vector: Array) -> Array:
     size = vector.shape[-1]
-    raised = matrix + _JITTER * jnp.eye(size, dtype=matrix.dtype)
+    raised = matrix + _jitter(matrix) * jnp.eye(size, dtype=matrix.dtype)
     if size > ELIMINATION_LIMIT:
         return factorise.solve_factored(factorise.cholesky(raised), vector)
     index = jnp.arange(size)
 
     def eliminate(k: Array, table: Array) -> Array:
         # Gauss-Jordan on [M | v]; a positive definite matrix needs no pivoting.
-        row = table[k] / jnp.maximum(table[k, k], _JITTER)
+        row = table[k] / jnp.maximum(table[k, k], _jitter(matrix))
         others = table - jnp.where(index == k, 0.0, table[:, k])[:, None] * row[None, :]
         return jnp.where((index == k)[:, None], row[None, :], others)
 

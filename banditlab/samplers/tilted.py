@@ -31,7 +31,7 @@ def implicit_reward(env: Environment, log_policy: Array) -> Array:
     ratio = env.beta * (jnp.where(known, log_policy, 0.0) - jnp.where(known, env.log_reference, 0.0))
     # A common shift per context changes no pair law; it keeps the exponentials below in range.
     weights = jnp.where(known, jnp.exp(env.log_reference), 0.0)
-    mean = jnp.sum(weights * ratio, axis=1) / jnp.maximum(jnp.sum(weights, axis=1), 1e-300)
+    mean = jnp.sum(weights * ratio, axis=1) / jnp.maximum(jnp.sum(weights, axis=1), jnp.finfo(ratio.dtype).tiny)
     return jnp.where(known, ratio - mean[:, None], 0.0)
 
 

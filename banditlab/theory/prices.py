@@ -197,7 +197,7 @@ def offline_lower_bound(
     initial = policies.feature_covariance(env, env.log_initial)
     relative = jnp.where(in_range[:, None] & in_range[None, :], rows @ initial @ rows.T, 0.0)
     # A null direction of V* adds nothing to the error that is bounded: as if it were known without labels.
-    relative = relative + jnp.diag(jnp.where(in_range, 0.0, 1e300))
+    relative = relative + jnp.diag(jnp.where(in_range, 0.0, float(jnp.finfo(relative.dtype).max) ** 0.97))
     information = num_pairs * env.beta**2 * jnp.maximum(factorise.eigenvalues(relative), 0.0) / 2.0
     return jnp.sum(1.0 / (information + (math.pi / radius) ** 2))
 
