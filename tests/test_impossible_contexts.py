@@ -1,0 +1,124 @@
+"""A context of probability zero, and an action outside the class, count for nothing, in every number of the core."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from random_environments import random_pair_law, random_policy
+
+import banditlab as bl
+from banditlab import coverage, designs, metrics, theory
+from banditlab.theory import distillation
+
+S, A, D = 3, 4, 3
+RNG = np.random.default_rng(17)
+FEATURES = RNG.normal(size=(S, A, D))
+TARGET, START = RNG.normal(size=D), RNG.normal(size=D)
+REFERENCE, PROBS = random_policy(1, (S, A)), RNG.dirichlet(np.ones(S))
+BASE = np.log(RNG.dirichlet(np.ones(A), S))
+LAW, POLICY = random_pair_law(2, (S, A)), random_policy(3, (S, A))
+PARAMS = RNG.normal(size=D)
+KINDS = {
+    "linear softmax": {"initial_params": START},
+    "free softmax, not uniform": {"initial_params": START, "log_base": BASE},
+}
+
+
+def environment(kind, *, impossible):
+    """The environment, or the same with one more context of probability zero, where everything is extreme."""
+    options = {"target_params": TARGET, "log_reference": REFERENCE, "context_probs": PROBS, "beta": 0.7} | KINDS[kind]
+    features = FEATURES
+    if impossible:
+        features = np.concatenate([FEATURES, 30.0 * RNG.normal(size=(1, A, D))])
+        options["context_probs"] = np.append(PROBS, 0.0)
+        options["log_reference"] = extended(REFERENCE)
+        if "log_base" in options:
+            options["log_base"] = extended(BASE)
+    return bl.Environment.create(features, **options)
+
+
+def extended(table):
+    """(S + 1, A): the last context nearly deterministic."""
+    return np.concatenate([table, np.log([[1 - 3e-6, 1e-6, 1e-6, 1e-6]])])
+
+
+def padded(law):
+    return jnp.concatenate([jnp.asarray(law), jnp.zeros((1, A, A))])
+
+
+FUNCTIONS = {
+    **{name: lambda env, law, log_policy, name=name: getattr(metrics, name)(env, log_policy) for name in (
+        "kl_target", "gap", "kl_reference", "expected_reward", "win_rate",
+    )},
+    **{name: lambda env, law, log_policy, name=name: getattr(coverage, name)(env, log_policy) for name in (
+        "operator", "trace", "density_ratio",
+    )},
+    "kl_ball": lambda env, law, log_policy: coverage.kl_ball(env, 0.3),
+    "global coefficient": lambda env, law, log_policy: coverage.kl_ball(env, np.inf),
+    "target_covariance": lambda env, law, log_policy: coverage.target_covariance(env),
+    "leverage": lambda env, law, log_policy: theory.leverage(env, law),
+    "target_leverage": lambda env, law, log_policy: theory.target_leverage(env),
+    "fisher_information": lambda env, law, log_policy: theory.fisher_information(env, law),
+    "label_price": lambda env, law, log_policy: theory.label_price(env, law, misspecified="allow"),
+    "oscillation": lambda env, law, log_policy: theory.oscillation(env, jnp.asarray(PARAMS)),
+    "kl_bounds": lambda env, law, log_policy: jnp.stack(theory.kl_bounds(env, jnp.asarray(PARAMS))),
+    "smallest_label_variance": lambda env, law, log_policy: theory.smallest_label_variance(env),
+    "statistical_radius": lambda env, law, log_policy: theory.statistical_radius(env),
+    "batch_threshold": lambda env, law, log_policy: theory.batch_threshold(env, misspecified="allow"),
+    "offline_lower_bound": lambda env, law, log_policy: theory.offline_lower_bound(
+        env, 100.0, 1.0, misspecified="allow"
+    ),
+    "noise_price": lambda env, law, log_policy: distillation.noise_price(env, law, 1.0, misspecified="allow"),
+    "feature_covariance": lambda env, law, log_policy: bl.policies.feature_covariance(env, log_policy),
+    "kl of two policies": lambda env, law, log_policy: bl.policies.kl(env, log_policy, env.log_initial),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_context_of_probability_zero_counts_for_nothing(name, kind):
+    without, with_one = (environment(kind, impossible=impossible) for impossible in (False, True))
+    wanted = jax.jit(FUNCTIONS[name])(without, jnp.asarray(LAW), jnp.asarray(POLICY))
+    found = jax.jit(FUNCTIONS[name])(with_one, padded(LAW), jnp.asarray(extended(POLICY)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nor_does_it_move_the_residual_or_the_start(kind):
+    without, with_one = (environment(kind, impossible=impossible) for impossible in (False, True))
+    assert with_one.residual == pytest.approx(float(without.residual), rel=1e-9, abs=1e-12)
+    assert with_one.reference_missed == pytest.approx(float(without.reference_missed), rel=1e-9, abs=1e-12)
+
+
+def test_nor_do_designs_and_samplers_give_it_a_pair():
+    env = environment("linear softmax", impossible=True)
+    for design in (designs.triple(env), designs.joint(env), designs.conditional_pairs(env)):
+        assert design.pair_law[-1].sum() == 0
+    for sampler in (bl.samplers.initial, bl.samplers.on_policy, bl.samplers.uniform, bl.samplers.mix_p):
+        assert sampler(env, env.log_initial)[-1].sum() == 0
+
+
+def test_an_action_outside_the_class_has_no_part_in_kappa_nor_in_the_oscillation():
+    """Its reward is extreme: sigma' of a pair with it would be the smallest by far."""
+    features = np.concatenate([FEATURES, 30.0 * np.ones((S, 1, D))], axis=1)
+    reference = np.concatenate([REFERENCE, np.full((S, 1), -np.inf)], axis=1)
+    options = {"target_params": TARGET, "context_probs": PROBS, "beta": 0.7}
+    inside = bl.Environment.create(FEATURES, log_reference=REFERENCE, **options)
+    outside = bl.Environment.create(features, log_reference=reference, **options)
+    for function in (theory.smallest_label_variance, theory.statistical_radius, theory.target_leverage):
+        np.testing.assert_allclose(function(outside), function(inside), rtol=1e-9)
+    np.testing.assert_allclose(theory.oscillation(outside, PARAMS), theory.oscillation(inside, PARAMS), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_win_rate_is_against_the_reference_by_loops(kind):
+    env = environment(kind, impossible=False)
+    reward, reference, policy = np.asarray(env.reward), np.exp(REFERENCE), np.exp(POLICY)
+    wanted = sum(
+        PROBS[x] * policy[x, i] * reference[x, j] / (1 + np.exp(reward[x, j] - reward[x, i]))
+        for x in range(S)
+        for i in range(A)
+        for j in range(A)
+    )
+    assert metrics.win_rate(env, POLICY) == pytest.approx(wanted, rel=1e-12)
+    assert abs(metrics.win_rate(env, env.log_initial) - 0.5) > 1e-3  # pi_0 is not pi_ref here
