@@ -6,7 +6,7 @@ VERSION := $(or $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_inf
 LOCK := locks/py$(VERSION).txt
 STAMP := $(VENV)/.installed-py$(VERSION)
 
-.PHONY: reproduce test test-all lint benchmark notebook locks env clean
+.PHONY: reproduce test test-all mutants lint benchmark notebook locks env clean
 
 reproduce: $(STAMP)
 	$(BIN)/python -m experiments run --preset default
@@ -18,6 +18,10 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -q -n auto --dist worksteal --optimized
+
+# Plants single faults one at a time and lists those that no test notices.
+mutants: $(STAMP)
+	$(BIN)/python tests/mutants.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
