@@ -132,7 +132,8 @@ def _simulate(config: Config) -> dict[str, np.ndarray]:
 def _fits(template, dpo, plain, bounded, keys, rewards, references, seen, bounds, steps):
     def one(key, reward, log_reference):
         initial = jnp.where(seen, log_reference[0], -800.0)
-        env = template.replace(reward=reward, log_reference=log_reference, initial_params=initial)
+        base = template.log_base
+        env = template.replace(reward=reward, log_reference=log_reference, log_base=base, initial_params=initial)
 
         def under(bound):
             algorithm = replace(bounded, settings=bounded.settings | {"reward_bound": bound})
