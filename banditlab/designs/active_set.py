@@ -57,8 +57,7 @@ def solve(problem: Problem, gap: Array, max_steps: Array, num_entering: int | No
     capacity = bound + num_entering if num_entering else max(bound, 8 * size) + 4 * size
     num_entering = min(num_entering or 4 * size, num_contexts * num_actions)
 
-    # What rounding hides of a gap is no reason to go on.
-    target = jnp.maximum(gap, 2 * tolerances.hidden(gap.dtype))
+    target = jnp.maximum(gap, tolerances.smallest_gap(gap.dtype))
 
     def unfinished(carry: tuple[_State, _State]) -> Array:
         state, _ = carry
@@ -120,7 +119,8 @@ def _price(problem: Problem, state: _State) -> _State:
         idle=state.active & (share < _IDLE * slack),
         entering=row * num_actions + column,
         violating=worst > 0.5 * _working(current) * (masses @ prices),
-        gap=jnp.where(jnp.isfinite(current), current, jnp.inf) + tolerances.hidden(current.dtype),
+        # No gap below what rounding hides is certified.
+        gap=jnp.maximum(jnp.where(jnp.isfinite(current), current, jnp.inf), tolerances.smallest_gap(current.dtype)),
     )
 
 

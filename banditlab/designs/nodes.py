@@ -34,11 +34,11 @@ def solve(features: Array, allowed: Array, masses: Array, gap: Array, max_steps:
     constraint = Constraint(jnp.where(member, 1.0, 0.0).astype(features.dtype).reshape(masses.shape[0], -1), masses)
     loss = criterion(features, allowed)
     uniform = jnp.where(allowed, 1.0, 0.0).astype(features.dtype).reshape(-1)
-    target = jnp.maximum(gap, tolerances.hidden(gap.dtype))
+    smallest = tolerances.smallest_gap(gap.dtype)  # below it rounding decides: neither sought nor certified
+    target = jnp.maximum(gap, smallest)
     weights, count = interior_point.minimise(uniform, loss, constraint, target, max_steps)
     certified = interior_point.duality_gap(weights, loss.leverages(weights), constraint)
-    certified = certified + tolerances.hidden(certified.dtype)
-    certified = jnp.where(jnp.isfinite(certified), certified, jnp.inf)
+    certified = jnp.maximum(jnp.where(jnp.isfinite(certified), certified, jnp.inf), smallest)
     return weights.reshape(num_contexts, num_actions), certified, count
 
 

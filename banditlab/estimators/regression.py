@@ -13,6 +13,7 @@ from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators.objective import build
 from banditlab.numerics import linalg
+from banditlab.numerics.compilation import LOOPS, inner
 
 # Each pass solves again for what rounding left of the residual: the solution then is that of the data to rounding,
 # although the normal equations alone would lose half the digits.
@@ -57,6 +58,11 @@ def least_squares(env: Environment, counts: Array, target: Array, start: Array) 
         ("start", start, (env.num_features,)),
     ):
         validation.shape(name, value, shape)
+    return _solved(env, counts, target, start)
+
+
+@inner(LOOPS)
+def _solved(env: Environment, counts: Array, target: Array, start: Array) -> Regression:
     if env.rank == 0:
         return Regression(start, jnp.zeros((), bool), jnp.all(jnp.isfinite(start)))
     objective = build(env, counts, target)

@@ -20,6 +20,6 @@ def at_least(double: float, dtype: Any, roundings: int = 256) -> float:
     return max(double, roundings * float(jnp.finfo(dtype).eps))
 
 
-def hidden(dtype: Any) -> float:
-    """What rounding may hide of a relative gap: 64 roundings, and nothing of the gaps that float64 is asked for."""
-    return 0.0 if jnp.dtype(dtype) == jnp.float64 else 64 * float(jnp.finfo(dtype).eps)
+def smallest_gap(dtype: Any) -> float:
+    """The relative gap below which rounding decides what is computed: 64 roundings."""
+    return 64 * float(jnp.finfo(dtype).eps)
