@@ -62,17 +62,11 @@ def checked(
     }
     return params | {
         "features": phi,
-        "target_params": None
-        if target_params is None
-        else validation.array("target_params", target_params, (num_features,)),
         "given_reward": None if reward is None else validation.array("reward", reward, table),
         "log_reference": reference,
         "log_base": base,
         "context_probs": uniform if context_probs is None else _probs("context_probs", context_probs, (num_contexts,)),
         "beta": temperature,
-        "initial_params": None
-        if initial_params is None
-        else validation.array("initial_params", initial_params, (num_features,)),
         "context_inputs": None
         if context_inputs is None
         else validation.array("context_inputs", context_inputs, (num_contexts, "num_inputs")),

@@ -29,6 +29,7 @@ __all__ = [
     "shape",
     "step_counts",
     "steps",
+    "tables",
     "whole",
 ]
 

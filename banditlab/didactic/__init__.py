@@ -28,18 +28,4 @@ __all__ = [
     "training",
 ]
 
-__getattr__, __dir__ = _attributes(
-    __name__,
-    __all__,
-    shown=(
-        "kl_descent",
-        "losses",
-        "pair_steps",
-        "policies",
-        "population",
-        "problem",
-        "reward_model",
-        "settings",
-        "training",
-    ),
-)
+__getattr__, __dir__ = _attributes(__name__, __all__, shown=__all__)

@@ -45,9 +45,9 @@ def best_fits(
     columns = np.stack([_centred(table[..., None], support)[:, 0] for table in tables], axis=1)
     if not matrix.size or not np.any(columns):
         return [(np.zeros(features.shape[-1]), float(np.abs(column).max(initial=0.0))) for column in columns.T]
-    params = np.linalg.lstsq(matrix, columns, rcond=_RANK_TOLERANCE * max(matrix.shape) ** 0.5)[0]
+    params, _, _, singular_values = np.linalg.lstsq(matrix, columns, rcond=_RANK_TOLERANCE * max(matrix.shape) ** 0.5)
     missed = np.abs(columns - matrix @ params).max(axis=0)
-    sizes = np.linalg.norm(matrix, 2) * np.linalg.norm(params, axis=0)
+    sizes = singular_values[0] * np.linalg.norm(params, axis=0)
     sizes += [np.linalg.norm(np.where(support, size, 0.0)) for size in magnitudes]
     rounding = 4 * max(matrix.shape) * eps * sizes
     return list(zip(params.T + 0.0, np.where(missed <= rounding, 0.0, missed).tolist(), strict=True))

@@ -122,9 +122,10 @@ def simulate_grid(
     seed, first_seed = validation.index("seed", seed), validation.index("first_seed", first_seed)
     if first_seed + num_seeds > _MOST_SEEDS:
         raise ValueError(f"first_seed + num_seeds must be at most 2^32 - 1; got {first_seed} + {num_seeds}")
-    for algorithm, env in _pair_up(algorithms, envs):
+    pairs = _pair_up(algorithms, envs)
+    for algorithm, env in pairs:
         _check_start(algorithm, env)
-    settings = [(algorithm.prepare(env), env) for algorithm, env in _pair_up(algorithms, envs)]
+    settings = [(algorithm.prepare(env), env) for algorithm, env in pairs]
     metrics = tuple(metrics)
     if unknown := [name for name in metrics if name not in RECORDS]:
         raise ValueError(f"metrics must be among {', '.join(RECORDS)}; got {', '.join(map(repr, unknown))}")
