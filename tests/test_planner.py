@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import banditlab as bl
 from banditlab import planner
-from banditlab.planner import plans
+from banditlab.planner import plans, prices
 
 FEATURES, TARGET, LOG_REFERENCE = example_comparisons.truth()
 LABELS_NEEDED = jax.jit(planner.labels_needed)
@@ -77,6 +78,110 @@ def test_standard_errors_are_those_of_repeated_data():
         )
         # The mean square of 256 standard normal numbers is 1 up to 4 sqrt(2 / 256).
         assert (np.abs(np.mean(np.square((found - wanted) / error), axis=0) - 1) < 4 * np.sqrt(2 / seeds)).all(), name
+
+
+def test_the_price_of_even_answers_has_the_spread_of_the_second_order():
+    """Two items: the on-policy price is 1 / (2 p (1 - p)) = 1 + cosh(theta), stationary at even answers."""
+    items = planner.problem(np.eye(2)[None])
+    for won, price in ((6, 2.0), (7, 72 / 35), (8, 2.25), (9, 8 / 3), (11, 72 / 11)):
+        found = planner.plan(items, np.asarray([[[0.0, won], [12.0 - won, 0.0]]]))
+        on_policy = found.samplers.index("on_policy")
+        theta, variance = np.log(won / (12 - won)), 12 / (won * (12 - won))
+        wanted = np.sqrt(np.sinh(theta) ** 2 * variance + np.cosh(theta) ** 2 * variance**2 / 2)
+        assert found.assessment.price[on_policy] == pytest.approx(price, rel=1e-9)
+        assert found.assessment.price_se[on_policy] == pytest.approx(wanted, rel=1e-9)
+    # The exact law of the plug-in price of n labels at even odds, by summation. Its standard deviation is the second
+    # order up to a relative O(1 / n): cosh, logit and the binomial law each add a few multiples of that.
+    labels = 10_000
+    won = np.arange(1, labels)
+    plugged = 2 + (won - labels / 2) ** 2 / (won * (labels - won) / 2)  # 1 / (2 p (1 - p)), without cancellation
+    law = stats.binom.pmf(won, labels, 0.5)
+    found = planner.plan(items, np.asarray([[[0.0, labels / 2], [labels / 2, 0.0]]]), kl=1e-6)
+    exact = np.sqrt(law @ plugged**2 - (law @ plugged) ** 2)
+    assert found.assessment.price_se[on_policy] == pytest.approx(exact, rel=10 / labels)
+
+
+def test_standard_errors_under_a_ridge_are_those_of_ridge_estimates():
+    """By summation over all answers of two items: theta_hat solves n (w/n - sigma(theta)) = ridge theta.
+
+    Strengths of +- theta / 2 are one of theta under half the ridge.
+    """
+    labels, ridge, theta = 4000, 800.0, 0.7
+    items = planner.problem(np.eye(2)[None])
+
+    def estimate(won):
+        low, high = np.full(np.shape(won), -20.0), np.full(np.shape(won), 20.0)
+        for _ in range(80):
+            middle = (low + high) / 2
+            over = labels / (1 + np.exp(-middle)) + ridge * middle > won
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return low
+
+    # Answers whose ridge estimate is theta: the truth is the logit of their share.
+    won = labels / (1 + np.exp(-theta)) + ridge * theta
+    outcomes = np.arange(labels + 1)
+    law = stats.binom.pmf(outcomes, labels, won / labels)
+    plugged = 1 + np.cosh(estimate(outcomes))
+    exact = np.sqrt(law @ (plugged - law @ plugged) ** 2)
+    found = planner.plan(items, np.asarray([[[0.0, labels - won], [won, 0.0]]]), ridge=2 * ridge)
+    assert found.params == pytest.approx([-theta / 2, theta / 2], abs=1e-8)
+    # The delta method takes the labels' variance at theta_hat, where the truth's is that of won / labels.
+    share, fitted = won / labels, 1 / (1 + np.exp(-theta))
+    allowed = np.sqrt(fitted * (1 - fitted) / (share * (1 - share)))
+    error = found.assessment.price_se[found.samplers.index("on_policy")]
+    assert error / allowed == pytest.approx(exact, rel=10 / np.sqrt(labels))
+
+
+def test_the_second_order_of_three_items_is_that_of_differences():
+    """A cycle of even answers: every price is stationary, and the Hessian has an off-diagonal part."""
+    items = planner.problem(np.concatenate([np.zeros((1, 2)), np.eye(2)])[None])
+    wins = 30.0 * (1 - np.eye(3))[None]
+    found = planner.plan(items, wins)
+    phi = np.asarray(items.features)[0]
+
+    def moments(theta, law=None):
+        policy = np.exp(phi @ theta) / np.exp(phi @ theta).sum()
+        law = np.outer(policy, policy) if law is None else law
+        gaps = (phi[:, None] - phi[None]) @ theta
+        weighted = law / (2 + np.exp(gaps) + np.exp(-gaps))
+        z = phi[:, None] - phi[None]
+        centred = phi - policy @ phi
+        return np.einsum("a,ai,aj->ij", policy, centred, centred), np.einsum("ab,abi,abj->ij", weighted, z, z)
+
+    def price(theta, law=None):
+        covered, information = moments(np.asarray(theta), law)
+        return np.trace(np.linalg.solve(information, covered))
+
+    step = 1e-3
+    uniform = np.full((3, 3), 1 / 9)
+    covariance = np.linalg.inv(180 * moments(np.zeros(2), (1 - np.eye(3)) / 6)[1])
+    for name, law in (("on_policy", None), ("uniform", uniform)):
+        hessian = np.asarray(
+            [
+                [
+                    sum(s * t * price(step * (s * e + t * f), law) for s in (1, -1) for t in (1, -1)) / (4 * step**2)
+                    for f in np.eye(2)
+                ]
+                for e in np.eye(2)
+            ]
+        )
+        product = hessian @ covariance
+        wanted = np.sqrt(np.trace(product @ product) / 2)
+        # Differences err by step^2 in relative terms, a few times over, and by rounding / step^2.
+        error = found.assessment.price_se[found.samplers.index(name)]
+        assert error == pytest.approx(wanted, rel=20 * step**2)
+
+
+@pytest.mark.parametrize("rank", [1, 7, 8, 20])
+def test_pairs_of_directions_sum_to_the_trace_of_a_square(rank):
+    root = np.random.default_rng(rank).normal(size=(rank, rank))
+    matrix = root + root.T
+    first, second, weights = map(np.asarray, prices._direction_pairs(rank, jnp.zeros(()).dtype))
+    found = weights @ np.einsum("ki,ij,kj->k", first, matrix, second) ** 2
+    wanted = np.trace(matrix @ matrix)
+    # u'Mv of Gaussian u, v has the fourth moment 3 (tr(M^2)^2 + 2 tr(M^4)).
+    spread = np.sqrt(2 * wanted**2 + 6 * np.trace(matrix @ matrix @ matrix @ matrix)) / np.sqrt(len(weights))
+    assert found == pytest.approx(wanted, **({"rel": 1e-12} if rank <= 7 else {"abs": 4 * spread}))
 
 
 def test_labels_needed_on_the_chain_in_closed_form():

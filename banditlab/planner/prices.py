@@ -1,6 +1,10 @@
-"""Plug-in label prices, predicted KL and labels needed, with delta-method standard errors.
+"""Plug-in label prices, predicted KL and labels needed, with delta-method standard errors of second order.
 
 I is the information of the labels in hand, H that of one further label; both are taken at theta_hat, given the pairs.
+A plug-in value f(theta_hat) varies by g'(theta_hat - theta) + (1/2) (theta_hat - theta)' F (theta_hat - theta), with g
+and F its gradient and Hessian. Where theta_hat - theta is Gaussian with covariance C, the variance of the sum is
+g'Cg + (1/2) tr(FCFC). The second term is of the next order in 1/n, and all there is where f is stationary: the price
+of on-policy labels is, at 6 wins against 6.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from banditlab.numerics import linalg
 # directions it does show is then 1e-9 of what it was.
 _FURTHEST = 1e9
 _HALVINGS = 100
+
+# tr(FCFC) is a sum over pairs of directions. Up to this many pairs (rank 7) all are taken; beyond it as many random
+# ones. Their mean is right; its relative error is 0.26 where all eigenvalues of FC are alike and 0.5 where one leads,
+# half of that in a standard error, and matters only where the first order vanishes.
+_MOST_DIRECTION_PAIRS = 32
 
 
 class Assessment(NamedTuple):
@@ -70,7 +79,8 @@ def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: A
         laws: (m, S, A, A).
         on_policy: (m,) bool, which laws are pi_hat x pi_hat and so move with theta_hat.
 
-    The variance of theta_hat is (I + ridge)^{-1} I (I + ridge)^{-1}; it leaves out the bias of a ridge.
+    The covariance C of theta_hat is (I + ridge)^{-1} I (I + ridge)^{-1}; it leaves out the bias of a ridge. Of few
+    labels even the second order says too little: at 6 wins against 6 it is 0.24 where the binomial law has 0.47.
     """
 
     def moments(params: Array) -> tuple[Array, Array, Array]:
@@ -92,14 +102,22 @@ def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: A
         pooled = jax.vmap(lambda label, n: _pooled_kl(covered, information, label, n))(labels, reached)
         return prices, pooled, _pooled_kl(covered, information, labels[0], jnp.zeros_like(kl))
 
-    # One direction at a time: the tangents of all tables at once would not fit large problems.
-    found, slopes = jax.lax.map(lambda way: jax.jvp(values, (params,), (way,)), env.difference_basis.T)
-    price, _, present = (value[0] for value in found)
-    rows, _ = linalg.inverse_root(information + ridge * jnp.eye(env.rank, dtype=information.dtype))
+    def slope(params: Array, way: Array) -> tuple[Array, Array, Array]:
+        return jax.jvp(values, (params,), (way,))[1]
 
-    def error(slope: Array) -> Array:
-        moved = jnp.einsum("ts,tr,r...->s...", rows, rows, slope)
-        return jnp.sqrt(jnp.maximum(jnp.einsum("s...,st,t...->...", moved, information, moved), 0.0))
+    def bend(pair: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        return jax.jvp(lambda params: slope(params, pair[0]), (params,), (pair[1],))[1]
+
+    # One direction at a time: the tangents of all tables at once would not fit large problems.
+    root = env.difference_basis @ _covariance_root(information, ridge)
+    price, _, present = values(params)
+    slopes = jax.lax.map(lambda way: slope(params, way), root.T)
+    first, second, weights = _direction_pairs(env.rank, information.dtype)
+    bends = jax.lax.map(bend, (first @ root.T, second @ root.T))
+    errors = [
+        jnp.sqrt(jnp.sum(jnp.square(sloping), axis=0) + 0.5 * jnp.tensordot(weights, jnp.square(bending), 1))
+        for sloping, bending in zip(slopes, bends, strict=True)
+    ]
 
     # The n that solves KL(theta, n) = kl moves by -(dKL/dtheta) / (dKL/dn).
     def fall(label: Array, n: Array) -> Array:
@@ -107,15 +125,34 @@ def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: A
 
     falls = jax.vmap(fall)(labels, reached)
     moving = (needed > 0) & jnp.isfinite(needed)
-    needed_se = jnp.where(moving, error(slopes[1]) / jnp.where(moving, falls, 1.0), jnp.where(needed > 0, jnp.inf, 0.0))
+    needed_se = jnp.where(moving, errors[1] / jnp.where(moving, falls, 1.0), jnp.where(needed > 0, jnp.inf, 0.0))
     return Assessment(
         price=price,
-        price_se=jnp.where(jnp.isfinite(price), error(slopes[0]), jnp.inf),
+        price_se=jnp.where(jnp.isfinite(price), errors[0], jnp.inf),
         labels_needed=needed,
         labels_needed_se=needed_se,
         predicted_kl=present,
-        predicted_kl_se=jnp.where(jnp.isfinite(present), error(slopes[2]), jnp.inf),
+        predicted_kl_se=jnp.where(jnp.isfinite(present), errors[2], jnp.inf),
     )
+
+
+def _covariance_root(information: Array, ridge: Array) -> Array:
+    """(rank, rank) B with BB' = (I + ridge)^{-1} I (I + ridge)^{-1}."""
+    rows, _ = linalg.inverse_root(information + ridge * jnp.eye(len(information), dtype=information.dtype))
+    squares, ways = jnp.linalg.eigh(rows @ information @ rows.T)  # the identity without a ridge
+    return rows.T @ (ways * jnp.sqrt(jnp.maximum(squares, 0.0))[None, :])
+
+
+def _direction_pairs(rank: int, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
+    """Directions u, v (K, rank) and weights (K,): sum w (u'Mv)^2 is tr(M^2) of a symmetric M, exactly or on average."""
+    first, second = np.triu_indices(rank)
+    if len(first) <= _MOST_DIRECTION_PAIRS:
+        ways, weights = np.eye(rank), np.where(first == second, 1.0, 2.0)
+        chosen = ways[first], ways[second], weights
+    else:
+        drawn = np.random.default_rng(0).standard_normal((2, _MOST_DIRECTION_PAIRS, rank))
+        chosen = *drawn, np.full(_MOST_DIRECTION_PAIRS, 1 / _MOST_DIRECTION_PAIRS)
+    return tuple(jnp.asarray(one, dtype) for one in chosen)
 
 
 def _pooled_kl(covered: Array, information: Array, label: Array, num_labels: Array) -> Array:
