@@ -17,6 +17,7 @@ TARGET, START = RNG.normal(size=D), RNG.normal(size=D)
 REFERENCE, PROBS = random_policy(1, (S, A)), RNG.dirichlet(np.ones(S))
 BASE = np.log(RNG.dirichlet(np.ones(A), S))
 LAW, POLICY = random_pair_law(2, (S, A)), random_policy(3, (S, A))
+UNLIKELY = 3  # an action that the extreme context's policy plays, where pi* does not
 PARAMS = RNG.normal(size=D)
 KINDS = {
     "linear softmax": {"initial_params": START},
@@ -24,22 +25,24 @@ KINDS = {
 }
 
 
-def environment(kind, *, impossible):
-    """The environment, or the same with one more context of probability zero, where everything is extreme."""
+def environment(kind, *, impossible, mass=0.0):
+    """The environment, or the same with one more context of probability `mass`, where everything is extreme."""
     options = {"target_params": TARGET, "log_reference": REFERENCE, "context_probs": PROBS, "beta": 0.7} | KINDS[kind]
     features = FEATURES
     if impossible:
         features = np.concatenate([FEATURES, 30.0 * RNG.normal(size=(1, A, D))])
-        options["context_probs"] = np.append(PROBS, 0.0)
+        options["context_probs"] = np.append((1 - mass) * PROBS, mass)
         options["log_reference"] = extended(REFERENCE)
         if "log_base" in options:
             options["log_base"] = extended(BASE)
     return bl.Environment.create(features, **options)
 
 
-def extended(table):
+def extended(table, *, likely=0):
     """(S + 1, A): the last context nearly deterministic."""
-    return np.concatenate([table, np.log([[1 - 3e-6, 1e-6, 1e-6, 1e-6]])])
+    extreme = np.full((1, A), 1e-6)
+    extreme[0, likely] = 1 - (A - 1) * 1e-6
+    return np.concatenate([table, np.log(extreme)])
 
 
 def padded(law):
@@ -74,12 +77,28 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+POLICY_WITH_ONE = jnp.asarray(extended(POLICY, likely=UNLIKELY))
+WORST = (
+    "density_ratio", "kl_ball", "global coefficient", "target_leverage", "oscillation", "smallest_label_variance",
+    "statistical_radius", "batch_threshold",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", WORST)
+def test_the_context_is_extreme_enough_to_be_seen_in_every_worst_case(name, kind):
+    without = jax.jit(FUNCTIONS[name])(environment(kind, impossible=False), jnp.asarray(LAW), jnp.asarray(POLICY))
+    env = environment(kind, impossible=True, mass=1e-3)
+    found = jax.jit(FUNCTIONS[name])(env, padded(LAW), POLICY_WITH_ONE)
+    assert abs(np.log(found / without)) > 0.1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_context_of_probability_zero_counts_for_nothing(name, kind):
     without, with_one = (environment(kind, impossible=impossible) for impossible in (False, True))
     wanted = jax.jit(FUNCTIONS[name])(without, jnp.asarray(LAW), jnp.asarray(POLICY))
-    found = jax.jit(FUNCTIONS[name])(with_one, padded(LAW), jnp.asarray(extended(POLICY)))
+    found = jax.jit(FUNCTIONS[name])(with_one, padded(LAW), POLICY_WITH_ONE)
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
 
 
