@@ -31,6 +31,21 @@ def test_habit_target_has_the_coverage_and_the_optimum_of_its_closed_forms():
     assert (np.asarray(task.habit) != np.asarray(task.target)).all()
 
 
+def test_a_policy_that_misses_a_response_of_the_optimum_has_no_coverage():
+    reference = np.log(
+        [[0.5, 0.3, 0.2], [0.6, 0.4, 0.0]], where=[[True] * 3, [True, True, False]], out=np.full((2, 3), -np.inf)
+    )
+    evaluator = llm.exact.evaluator([[1.0, 0.0, 2.0], [0.0, 1.0, 5.0]], reference, 1.0)
+    missed = reference.copy()
+    missed[0] = np.log(0.5), np.log(0.5), -np.inf
+    found = llm.exact.measure(evaluator, jnp.asarray(missed))
+    assert found["coverage"] == found["density_ratio"] == np.inf
+    # What pi* never says may be missing, and so may everything in a context that never comes.
+    assert np.isfinite(float(llm.exact.measure(evaluator, jnp.asarray(reference))["coverage"]))
+    never = llm.exact.evaluator([[1.0, 0.0, 2.0], [0.0, 1.0, 5.0]], reference, 1.0, context_probs=[0.0, 1.0])
+    assert np.isfinite(float(llm.exact.measure(never, jnp.asarray(missed))["coverage"]))
+
+
 def test_the_dial_lowers_coverage_of_a_target_that_stays():
     dialled = [llm.tasks.coverage_dial(noise) for noise in (1.0, 0.5, 0.1)]
     for task in dialled:

@@ -14,6 +14,7 @@ from scipy import special
 from banditlab import llm
 from banditlab.llm import algorithms
 from banditlab.llm.algorithms import divergence, fitting, rounds
+from banditlab.numerics import key_records
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,41 @@ def test_rounds_that_are_not_measured_are_bitwise_those_that_are(three_rounds):
     for k in range(3):
         state = algorithms.update(*given, state, **SIZES)
         equal(state, states[k + 1])
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        algorithms.hypo(0.1, fresh=True, num_samples=2),
+        algorithms.reward_distillation(noise=0.5),
+        algorithms.hybrid_dpo(num_candidates=3),
+    ],
+    ids=["hypo", "distillation", "hybrid"],
+)
+def test_no_key_of_two_rounds_is_drawn_from_twice(algorithm):
+    """Neither batches' orders nor draws for the divergence are those of an earlier round or step."""
+    key, sizes = key_records.key(5), SIZES | {"num_pairs": 8, "batch_size": 4}
+    with key_records.recording() as found:
+        state = begin(algorithm)
+        for _ in range(2):
+            state = algorithms.update(algorithm, MODEL, REFERENCE, TASK, TASK.beta, key, state, **sizes)
+        jax.block_until_ready(state)
+    drawn = [use.data for use in found if use.what == "draw"]
+    assert len(drawn) == len(set(drawn)) > 2 * 3  # prompts, responses, labels and more, in each round
+    assert not {use.data for use in found if use.what == "split"} & set(drawn)
+
+
+def test_the_batches_of_a_fixed_set_are_others_in_every_round():
+    algorithm = algorithms.offline_dpo(fresh=False)
+    first = begin(algorithm)
+
+    def after(number, batch_size):
+        state = first._replace(number=jnp.uint32(number))
+        return np.asarray(step(algorithm, state, batch_size=batch_size)[0].params)
+
+    assert np.abs(after(0, 32) - after(1, 32)).max() > 1e-4
+    # In one batch it is the same set: the order of a sum moves it by rounding, which Adam may divide by a small root.
+    np.testing.assert_allclose(after(0, 128), after(1, 128), atol=1e-4)
 
 
 def test_an_update_refuses_a_temperature_that_is_not_positive():

@@ -11,7 +11,6 @@ from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 STATIC = ("num_pairs", "num_epochs", "batch_size")
-# A key that no split of the run's can hit, and that the oracle does not use.
 
 
 @inner(LOOPS, static=STATIC)

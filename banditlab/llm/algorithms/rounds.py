@@ -20,7 +20,6 @@ from banditlab.llm.tasks import Task
 from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
-# A key that no split of the round's can hit.
 
 
 class Drawn(NamedTuple):

@@ -17,7 +17,6 @@ from banditlab.llm.tasks import Task
 from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
-# A key that no split of the run's can hit.
 
 
 def init(algorithm: Method, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
