@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import banditlab as bl
-from banditlab import door, theory
+from banditlab import door, theory, validation
 from banditlab.didactic import policies, problem, training
 from banditlab.store import provenance, tables
 from banditlab.store.tables import Table
@@ -248,3 +248,10 @@ def public():
 @pytest.mark.parametrize("function", dict(public()).values(), ids=dict(public()))
 def test_every_public_function_has_the_door(function):
     assert function.__code__.co_name == "checked" or not inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("value", ["800", b"800", 1 + 0j, [1.0], None, 2**53 + 1])
+def test_the_one_reader_of_numbers_refuses_what_is_none_without_the_door(value):
+    for read in (validation.number, validation.positive, validation.whole, validation.index):
+        with pytest.raises(ValueError, match="^size must be a number"):
+            read("size", value)

@@ -96,6 +96,14 @@ def test_the_guarantee_is_its_formula(env, n, factor):
             found = guarantees.success_probability(env, scale * n, num_rounds, factor)
             assert found == pytest.approx(wanted, rel=1e-7, abs=1e-9)
     assert 0 < guaranteed(env, 10 * n, 3, factor, 1e-3) < 1
+    # With a failure this likely the fewest labels are so few that the matrix Chernoff term is seen: n / L >= 32 tau.
+    counts = np.unique(np.round(np.geomspace(10, 3e5, 200)))
+    wanted = np.asarray([guaranteed(env, labels, 2, 100 * factor, 0.9) for labels in counts])
+    first = int(np.argmax(wanted > 0))
+    for place in range(first - 1, first + 4):
+        found = guarantees.success_probability(env, counts[place], 2, 100 * factor, failure=0.9)
+        assert found == pytest.approx(wanted[place], rel=1e-7, abs=1e-9)
+    assert 0 == wanted[first - 1] < wanted[first] < 0.1 - 1e-5
 
 
 def test_the_bias_bound_is_met_by_the_worst_linear_error():

@@ -1,7 +1,5 @@
 """The list of planted faults fits the sources, and the planter tells a fault that is noticed from one that is not."""
 
-import shutil
-
 import mutants
 import pytest
 
@@ -19,17 +17,22 @@ SAMPLE = (
 def test_every_fault_is_found_once_in_the_sources():
     names = [fault.name for fault in mutants.faults()]
     assert set(SAMPLE) <= set(names)
+    assert len(names) >= 60
+
+
+def test_the_report_is_of_these_faults_and_at_least_95_in_100_are_caught():
+    first, _, *rows = mutants.REPORT.read_text().splitlines()
+    faults = mutants.faults()
+    assert [row[8:] for row in rows] == [f"{fault.name}  ({fault.file})" for fault in faults]
+    missed = [row for row in rows if not row.startswith("caught  ")]
+    assert first == f"{len(rows) - len(missed)} of {len(rows)} faults caught by tests that `make test` runs"
+    assert len(missed) <= 0.05 * len(rows)
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tree")
-    for name in mutants.COPIED:
-        source = mutants.CHECKOUT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+    mutants.copy_tree(folder)
     return folder
 
 
