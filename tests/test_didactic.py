@@ -390,6 +390,32 @@ def test_the_network_starts_at_the_reference_and_its_gradient_is_that_of_the_loo
     assert float(start) == pytest.approx(float(THIN.log_reference[63]), abs=1e-4)
 
 
+def test_a_network_that_is_fitted_first_makes_its_own_logits_next_to_the_reference():
+    fitted, missing = (
+        policies.mlp(start="fitted"),
+        THIN._replace(log_reference=THIN.log_reference.at[:50].set(-jnp.inf)),
+    )
+    states = np.random.default_rng(3).random((40, 100), dtype=np.float32)
+
+    @jax.jit
+    def start(key, problem):
+        params = fitted.init(key, problem)
+        return params, fitted.log_probs(params, problem, states)
+
+    params, found = start(jax.random.key(0), THIN)
+    table, reference = np.asarray(found, float), np.asarray(THIN.log_reference)
+    divergence = (np.exp(table) * (table - reference)).sum(axis=1)
+    # In states that it was not fitted in. The reference's entropy is some nats; a network of gain 0.01 begins uniform.
+    assert divergence.max() < 1e-3 < 0.1 < (np.full(100, 0.01) * (np.log(0.01) - reference)).sum()
+    # Unlike the offset network it does not follow another reference, but for what that rules out.
+    other = jax.jit(lambda p: fitted.log_probs(p, THIN._replace(log_reference=reference[::-1]), states))(params)
+    np.testing.assert_allclose(other, table, atol=1e-5)
+    ruled_out = jax.jit(lambda p: fitted.log_probs(p, missing, states))(params)
+    assert np.isneginf(ruled_out[:, :50]).all()
+    kept = missing._replace(log_reference=jax.nn.log_softmax(missing.log_reference))
+    assert np.isfinite(np.asarray(start(jax.random.key(1), kept)[1])[:, 50:]).all()
+
+
 def test_the_network_trains_by_adam_on_the_gradients_of_another_forward_pass():
     inputs, states, samples, rate = 3, 3, 4, 0.05
     network = policies.mlp(inputs, 4, 5, gain=1.0)
@@ -478,6 +504,7 @@ def test_bad_problems_and_populations_are_refused_by_name():
         (lambda: bandit.frontier(THIN, -1.0), "kl must be non-negative"),
         (lambda: bandit.best_of_n(THIN, 0), "n must be a whole number"),
         (lambda: policies.mlp(gain=-1.0), "gain must be positive"),
+        (lambda: policies.mlp(start="fit"), "start must be one of 'offset', 'fitted'"),
         (lambda: training.population("sft", THIN, THIN.log_reference), "algorithm must be one of"),
         (lambda: training.population("dpo", THIN, jnp.zeros(3)), "log_policy must be"),
         (lambda: training.population("best_of_n_worst", THIN, THIN.log_reference, num_samples=1), "at least 2"),

@@ -8,6 +8,8 @@ multinomial folds in fewer than 2^24 numbers, and these are above. Equal numbers
 # Of a round's key of `banditlab.algorithms`, which draws the labels.
 POLICY = 2**31 - 1
 DESCENT = 2**31 - 4
+# Of the key of a didactic network's weights: the states that it is fitted in.
+STATES = 2**31 - 5
 # Of the root of `simulate`, whose seeds are the numbers below: settings with random numbers of their own.
 SETTINGS = 2**32 - 1
 # Of a round's key, a training run's key and a reference's key of `banditlab.llm`.

@@ -145,14 +145,14 @@ def _covariance_root(information: Array, ridge: Array) -> Array:
 
 def _direction_pairs(rank: int, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
     """Directions u, v (K, rank) and weights (K,): sum w (u'Mv)^2 is tr(M^2) of a symmetric M, exactly or on average."""
-    first, second = np.triu_indices(rank)
-    if len(first) <= _MOST_DIRECTION_PAIRS:
-        ways, weights = np.eye(rank), np.where(first == second, 1.0, 2.0)
-        chosen = ways[first], ways[second], weights
+    rows, columns = np.triu_indices(rank)
+    if len(rows) <= _MOST_DIRECTION_PAIRS:
+        first, second = np.eye(rank)[rows], np.eye(rank)[columns]
+        weights = np.where(rows == columns, 1.0, 2.0)
     else:
-        drawn = np.random.default_rng(0).standard_normal((2, _MOST_DIRECTION_PAIRS, rank))
-        chosen = *drawn, np.full(_MOST_DIRECTION_PAIRS, 1 / _MOST_DIRECTION_PAIRS)
-    return tuple(jnp.asarray(one, dtype) for one in chosen)
+        first, second = np.random.default_rng(0).standard_normal((2, _MOST_DIRECTION_PAIRS, rank))
+        weights = np.full(_MOST_DIRECTION_PAIRS, 1 / _MOST_DIRECTION_PAIRS)
+    return jnp.asarray(first, dtype), jnp.asarray(second, dtype), jnp.asarray(weights, dtype)
 
 
 def _pooled_kl(covered: Array, information: Array, label: Array, num_labels: Array) -> Array:

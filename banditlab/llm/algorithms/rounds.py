@@ -21,7 +21,6 @@ from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 
-
 class Drawn(NamedTuple):
     """What a round draws: B labelled pairs, and n responses from a known law.
 

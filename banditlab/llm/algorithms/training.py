@@ -18,7 +18,6 @@ from banditlab.numerics import streams
 from banditlab.numerics.compilation import LOOPS, inner
 
 
-
 def init(algorithm: Method, model: LanguageModel, reference: decoder.Params, task: Task, key: Array) -> State:
     """The state before the first round: the policy is the reference, and a learned oracle has learned.
 
