@@ -177,18 +177,25 @@ def test_gradient_of_dpo_on_weighted_pilaf_pairs_is_that_of_the_objective_to_sec
     assert mismatch(1e-3) / mismatch(5e-4) == pytest.approx(2.0, rel=0.01)
 
 
-def test_one_greedy_pick_is_the_pair_of_largest_leverage_and_its_price_is_infinite():
-    law = samplers.greedy_leverage(ENV, POLICY, num_picks=1)
+@pytest.mark.parametrize("num_picks", [1, 64])
+def test_greedy_picks_are_the_pairs_of_largest_leverage_one_after_the_other(num_picks):
     reward = ENV.beta * (POLICY - ENV.log_reference)
-    weights = np.asarray(samplers.on_policy(ENV, POLICY) + 1e-5 * samplers.uniform(ENV, POLICY)) * label_variance(
-        reward
-    )
+    variance = label_variance(reward)
+    weights = np.asarray(samplers.on_policy(ENV, POLICY) + 1e-5 * samplers.uniform(ENV, POLICY)) * variance
     features = np.asarray(ENV.features)
     z = features[:, :, None] - features[:, None]
-    moment = np.einsum("xij,xija,xijb->ab", weights, z, z)
-    leverage = np.einsum("xija,ab,xijb->xij", z, np.linalg.inv(moment), z)
-    place = np.unravel_index(np.argmax(np.round(leverage, 9)), leverage.shape)
-    assert float(law[place]) == 1.0
+    moment, wanted = np.einsum("xij,xija,xijb->ab", weights, z, z), np.zeros_like(weights)
+    for _ in range(num_picks):
+        leverage = np.einsum("xija,ab,xijb->xij", z, np.linalg.inv(moment), z)
+        place = np.unravel_index(np.argmax(np.round(leverage, 9)), leverage.shape)
+        wanted[place] += 1 / num_picks
+        moment += variance[place] * np.outer(z[place], z[place])  # the label of the pair, no more than it tells
+    law = samplers.greedy_leverage(ENV, POLICY, num_picks=num_picks)
+    np.testing.assert_allclose(law, wanted, atol=1e-12)
+
+
+def test_the_price_of_one_greedy_pick_is_infinite():
+    law = samplers.greedy_leverage(ENV, POLICY, num_picks=1)
     assert np.isinf(float(bl.theory.label_price(ENV, law)))
 
 
