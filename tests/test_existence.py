@@ -7,7 +7,7 @@ import scipy.optimize
 
 import banditlab as bl
 from banditlab import estimators
-from banditlab.estimators import Existence
+from banditlab.estimators import Existence, existence, objective
 
 NUM_SETS = 1200
 SHAPE = (2, 4, 3)
@@ -113,3 +113,44 @@ def test_a_free_softmax_is_certified_at_its_own_optimum():
         tied[0, 1, 0] = 1.0
         found = fits(env, jnp.asarray([overlapping, ordered, tied])).existence
         np.testing.assert_array_equal(found, [Existence.exists, Existence.separable, Existence.undetermined])
+
+
+def test_the_certificate_and_its_radius_are_the_formula_of_proposition_3():
+    """rad lam by loops over labels, at points nearer and farther from the optimum: on both sides of 1/2 and of 1."""
+    rng = np.random.default_rng(5)
+    features, wins = rng.normal(size=SHAPE), rng.integers(1, 6, (2, 4, 4)) * 1.0
+    env = bl.Environment.create(features, target_params=np.zeros(3), beta=1.3)
+    optimum = np.asarray(estimators.fit(env, wins).params)
+    built = objective.build(env, jnp.asarray(wins), None)
+    basis = np.asarray(env.difference_basis)
+
+    @jax.jit
+    def certified(params):
+        coordinates = params @ basis
+        gradient, hessian = built.derivatives(bl.losses.dpo, built.margins(coordinates))
+        return existence.certify(built, bl.losses.dpo, coordinates, gradient, hessian)
+
+    products, way = [], rng.normal(size=3)
+    for distance in np.geomspace(1e-3, 1.0, 60):
+        params = optimum + distance * way
+        gradient, hessian, differences = np.zeros(3), np.zeros((3, 3)), []
+        for x, i, j in np.argwhere(wins > 0):
+            if i != j:
+                z = features[x, i] - features[x, j]
+                share = 1 / (1 + np.exp(1.3 * z @ params))
+                gradient -= wins[x, i, j] * 1.3 * share * z
+                hessian += wins[x, i, j] * 1.3**2 * share * (1 - share) * np.outer(z, z)
+                differences.append(1.3 * z)
+        inverse = np.linalg.inv(hessian)
+        decrement = np.sqrt(gradient @ inverse @ gradient)
+        radius = np.sqrt(np.einsum("nd,de,ne->n", differences, inverse, differences).max())
+        product = radius * decrement
+        with np.errstate(invalid="ignore", divide="ignore"):
+            wanted = -np.log1p(-product) / radius if product < 1 else np.inf
+        assert float(estimators.proximity(env, wins, params)) == np.inf or product < 1
+        np.testing.assert_allclose(estimators.proximity(env, wins, params), wanted, rtol=1e-8)
+        assert (int(certified(jnp.asarray(params))) == Existence.exists) == (product < 0.5)
+        products.append(product)
+    assert any(0.1 < product < 0.5 for product in products)
+    assert any(0.5 < product < 1 for product in products)
+    assert max(products) > 1

@@ -73,6 +73,16 @@ def test_the_bounded_fit_sees_the_class_through_its_rewards_alone():
     np.testing.assert_allclose(found.reward[0], basis @ independent.x, atol=1e-5)
 
 
+def test_neither_labels_nor_bounds_of_an_impossible_context_move_the_bounded_fit():
+    """Features that two contexts share: labels of the second, where rewards would be huge, count for nothing."""
+    features = np.random.default_rng(4).normal(size=(1, 5, 3))
+    both = np.concatenate([features, 40.0 * features[:, ::-1]])
+    one = bl.Environment.create(features, target_params=np.zeros(3))
+    two = bl.Environment.create(both, target_params=np.zeros(3), context_probs=[1.0, 0.0])
+    wins = np.concatenate([WINS, 50.0 * np.triu(np.ones((1, 5, 5)), 1)])
+    np.testing.assert_allclose(bounded.fit(two, wins, 0.5).params, bounded.fit(one, WINS, 0.5).params, atol=1e-6)
+
+
 def test_without_labels_the_bounded_reward_is_zero():
     found = bounded.fit(TABULAR, np.zeros((1, 5, 5)), 3.0)
     np.testing.assert_array_equal(found.reward, np.zeros((1, 5)))
