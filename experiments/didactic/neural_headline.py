@@ -38,8 +38,9 @@ FITTED, OFFSET = STARTS = ("fitted", "offset")
 class Config(Batches):
     """Steps of B states with N draws, each batch new; offline they are a data set of the reference's draws.
 
-    The grid of rates was fixed before any run. Networks that are fitted to the reference first are those of the paper's
-    public code; the others show how much that matters.
+    Networks that are fitted to the reference first are those of the paper's public code; the others show how much that
+    matters. The grid of rates was fixed before any run of the offset network. It was moved up by one step when six of
+    ten fitted arms were best at its upper end, and none of any network at the lower one.
     """
 
     arms: tuple[tuple[str, str], ...] = (
@@ -51,7 +52,7 @@ class Config(Batches):
     )
     num_steps: int = 200
     num_states: int = 10
-    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     num_seeds: int = 16
     seeds_per_call: int = 16
     tuning_seeds: int = 4
