@@ -16,7 +16,8 @@ from experiments.didactic.shared.tuned_training import PEAKS, Batches
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
-    "below offline IPO below the on-policy learners where the peak is rare (R1), and little between them on R2."
+    "below offline IPO below the on-policy learners where the peak is rare (R1), and little between them on R2. How "
+    "the network starts at the reference, fitted to it or added to it, matters at a given rate, and hardly at tuned ones."
 )
 
 COLUMNS = tuned_tables.described(
@@ -91,20 +92,27 @@ def train(config: Config, start: str) -> dict[str, np.ndarray]:
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
-    """Exact values, the frontier, and the order of the learners on R1 and R2."""
+    """Exact values, the frontier, and the order of the learners on R1 and R2, whichever way the networks start."""
     checks = tuned_tables.sound_checks(tables["runs"], tables["bandits"])
-    table = tables["runs"].where(network=FITTED)
+    for network in STARTS:
+        checks += _order(tables["runs"].where(network=network), f"{network} networks")
+    return checks
+
+
+def _order(table: Table, who: str) -> list[Check]:
+    checks = []
     rare, common = (table.where(bandit=bandit) for bandit in PEAKS)
     over, error = rare["over_offline_ipo"], rare["over_offline_ipo_se"]
     for place, (algorithm, sampling) in enumerate(zip(rare["algorithm"], rare["sampling"], strict=True)):
         if sampling == ON_POLICY:
-            checks.append(above(f"R1: on-policy {algorithm} over offline IPO", 0.0, over[place], error[place]))
+            checks.append(above(f"R1, {who}: on-policy {algorithm} over offline IPO", 0.0, over[place], error[place]))
         elif algorithm == "best_of_n":
-            checks.append(above("R1: offline IPO over offline Best-of-N", 0.0, -over[place], error[place]))
+            claim = f"R1, {who}: offline IPO over offline Best-of-N"
+            checks.append(above(claim, 0.0, -over[place], error[place]))
     ends = [(rows, rows["reward"].argmax(), rows["reward"].argmin()) for rows in (rare, common)]
     wide, narrow = (rows["reward"][most] - rows["reward"][least] for rows, most, least in ends)
     spread_se = np.linalg.norm([rows["reward_se"][[most, least]] for rows, most, least in ends])
-    return [*checks, above("spread of the learners on R1 less that on R2", 0.0, wide - narrow, float(spread_se))]
+    return [*checks, above(f"{who}: spread of the learners on R1 less that on R2", 0.0, wide - narrow, spread_se)]
 
 
 def plot(tables: Mapping[str, Table]):
