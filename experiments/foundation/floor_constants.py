@@ -127,7 +127,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
         for offset, (sampler, (label, key)) in enumerate(LOOKS.items()):
             row = constants.where(instance=instance, sampler=sampler, num_pairs=largest)
             look = {"color": plotting.COLORS[key], "fmt": plotting.MARKERS[key], "label": label, "elinewidth": 0.8}
-            top.errorbar(row["ratio"], -place - (offset - 2) * 0.15, xerr=4 * row["ratio_se"], **look)
+            top.errorbar(row["ratio"], -place - (offset - 2) * 0.15, xerr=plotting.NUM_ERRORS * row["ratio_se"], **look)
     plotting.theory(top, np.ones(2), np.array([-len(instances) + 0.5, 0.5]))
     top.set_yticks(-np.arange(len(instances)), [name.replace(" ", "\n") for name in instances])
     top.set_xlabel(r"$n\,$KL / $\frac{1}{2}$tr$(V^*H^{-1})$")
