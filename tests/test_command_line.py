@@ -133,7 +133,7 @@ def test_a_result_from_run_to_committed_figure(toy, tmp_path, capsys):
     assert "committed table: missing; run it, look at it, then" in capsys.readouterr().out
     assert toy("figures --update") == 0
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
-        f"toy.{kind}" for kind in ("csv", "json", "pdf", "png", "svg")
+        f"toy.{kind}" for kind in ("csv", "json", "pdf", "png", "tex")
     ]
 
     capsys.readouterr()
@@ -463,6 +463,8 @@ def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsy
         ("run --set num_seeds=3", "--set num_seeds must come with the NAME of a claim that has such a field"),
         ("figures toy", "NAME toy [default] must have a table of the present sources (`banditlab run toy "),
         ("figures --committed --update", "--committed and --update exclude each other"),
+        ("figures --draft --update", "--draft must leave committed figures alone: without --update, "),
+        ("figures --no-caption --committed", "--no-caption must leave committed figures alone: without --update, "),
         ("show toy", "NAME toy [default] must have results in "),
         ("run --output FILE/results", "--output must be a writable folder; got "),
         ("figures --output FILE", "--output must be a writable folder; got "),
@@ -491,6 +493,64 @@ def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, caps
     assert not captured.out
     assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
     assert file.read_text() == "not a folder"
+
+
+CROWDED = '    ax.plot(table["n"], table["mean"])', "    for _ in range(2): ax.text(0.5, 0.5, 'here')"
+
+
+def test_a_figure_with_faults_is_refused_in_one_line_and_the_others_are_drawn(toy, tmp_path, monkeypatch, capsys):
+    assert toy("run") == 0
+    change(tmp_path, *CROWDED)
+    (tmp_path / "toys" / "coins" / "even.py").write_text(TOY)
+    monkeypatch.setattr(registry, "collections", lambda: [Collection("toys", {"coins": ("toy", "even")})])
+    assert toy("run") == 0
+    capsys.readouterr()
+    assert toy("figures") == 2
+    out, err = capsys.readouterr()
+    assert (
+        err == "error: toy [default]: not drawn, the texts 'here' and 'here' overlap; --draft draws it and says all\n"
+    )
+    assert [line.split(":")[0] for line in out.splitlines()] == ["even [default]"]
+    assert not (tmp_path / "results/default/toy.png").exists()
+    assert (tmp_path / "results/default/even.png").exists()
+    (tmp_path / "figures").mkdir()
+    assert toy("figures --update") == 2
+    assert sorted(path.stem for path in (tmp_path / "figures").glob("*.json")) == ["even"]
+    capsys.readouterr()
+    assert toy("figures toy --draft") == 0
+    assert "toy [default]: draft, the texts 'here' and 'here' overlap\n" in capsys.readouterr().out
+    assert (tmp_path / "results/default/toy.png").exists()
+
+
+def test_smoke_figures_are_drawn_whatever_is_wrong_with_them(toy, tmp_path, capsys):
+    change(tmp_path, *CROWDED)
+    assert toy("run --preset smoke") == 0
+    assert toy("figures --preset smoke") == 0
+    assert (tmp_path / "results/smoke/toy.png").exists()
+
+
+def test_svg_is_drawn_on_demand_and_a_png_without_caption_too(toy, tmp_path, capsys):
+    change(tmp_path, "    return figure", '    plotting.caption(figure, "Coins.")\n    return figure')
+    assert toy("run") == 0
+    drawn = tmp_path / "results/default"
+    assert toy("figures") == 0
+    assert not (drawn / "toy.svg").exists()
+    assert (drawn / "toy.tex").read_text() == "\\caption{Coins.}\n"
+    with_caption = (drawn / "toy.png").read_bytes()
+    assert toy("figures --svg --no-caption") == 0
+    assert (drawn / "toy.svg").exists()
+    height, bare = (int.from_bytes(png[20:24], "big") for png in (with_caption, (drawn / "toy.png").read_bytes()))
+    assert height > bare == 460
+
+
+def test_committed_tables_are_drawn_into_another_folder_on_demand(toy, tmp_path, capsys):
+    assert toy("run") == 0
+    assert toy("figures --update") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert toy(f"figures --committed --svg --no-caption --output {tmp_path / 'elsewhere'}") == 0
+    names = sorted(path.name for path in (tmp_path / "elsewhere/default").iterdir())
+    assert names == ["toy.pdf", "toy.png", "toy.svg", "toy.tex"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == before
 
 
 def test_the_smoke_preset_cannot_be_committed(toy, tmp_path, capsys):

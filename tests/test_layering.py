@@ -133,7 +133,12 @@ def test_completion_shows_the_documented_interface_and_nothing_else():
         if isinstance(found, types.ModuleType) and not name.startswith("_"):
             assert dir(found) == sorted(found.__all__), name
             assert all(hasattr(found, public) for public in found.__all__), name
-    for module in [bl.environment, bl.didactic, *(getattr(bl.didactic, name) for name in dir(bl.didactic))]:
+    for module in [
+        bl.environment,
+        bl.plotting,
+        bl.didactic,
+        *(getattr(bl.didactic, name) for name in dir(bl.didactic)),
+    ]:
         assert dir(module) == sorted(module.__all__), module
 
 

@@ -60,7 +60,7 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     assert "the maximum-likelihood estimate exists and is unique" in printed
     assert "these data's" in printed
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert files == ["plan.csv", "plan.json", "plan.pdf", "plan.png", "plan.svg"]
+    assert files == ["plan.csv", "plan.json", "plan.pdf", "plan.png", "plan.tex"]
     record = json.loads((tmp_path / "out/plan.json").read_text())
     env = planner.problem(FEATURES, log_reference=LOG_REFERENCE)
     wins = planner.comparisons(env, *(EXAMPLE[name] for name in ("context", "chosen", "rejected")))

@@ -167,7 +167,7 @@ def test_a_claim_of_ones_own_runs_from_the_wheel_alone(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     assert "n times the mean KL: predicted 1, measured " in done.stdout
     (folder,) = (tmp_path / "mine" / "results").glob("default+*")
-    assert sorted(path.suffix for path in folder.iterdir()) == [".csv", ".json", ".pdf", ".png", ".svg"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".csv", ".json", ".pdf", ".png", ".tex"]
     assert list((tmp_path / "cache" / "banditlab" / "jax").iterdir())
 
 

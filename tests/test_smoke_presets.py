@@ -64,7 +64,7 @@ def test_the_smoke_preset_runs_draws_and_is_reused(names, tmp_path, capsys):
     assert main(["figures", *command]) == 0
     for name in names:
         suffixes = {path.name.removeprefix(name) for path in (tmp_path / "smoke").glob(f"{name}.*")}
-        assert {".json", ".pdf", ".png", ".svg"} == {suffix for suffix in suffixes if not suffix.endswith(".csv")}
+        assert {".json", ".pdf", ".png", ".tex"} == {suffix for suffix in suffixes if not suffix.endswith(".csv")}
         assert any(suffix.endswith(".csv") for suffix in suffixes)
     capsys.readouterr()
     assert main(["run", *command]) == 0

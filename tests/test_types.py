@@ -17,7 +17,7 @@ UNTYPED = {
     "banditlab.algorithms.base.Algorithm.create settings": "Python numbers, arrays and functions that carry arrays",
     "banditlab.running.simulation.Run params": PYTREE,
     "banditlab.claims.evaluation.Outcome record": "JSON data",
-    "banditlab.plotting.Subplots gridspec_kw": "Matplotlib's own dictionary",
+    "banditlab.plotting.styles.Subplots gridspec_kw": "Matplotlib's own dictionary",
 }
 # What an annotation may not be, nor hold; a TypeVar says that two arguments agree.
 NOTHING = (typing.Any, object, inspect.Parameter.empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from banditlab.claims.comparison import Comparison, compare
@@ -30,44 +31,80 @@ STAMP = (
 )
 
 
-def draw(selection: Selection, result: Result) -> Result:
-    """Draw the saved tables of ``result`` beside them as PNG, SVG and PDF; CommandLineError without readable tables."""
+class FigureError(CommandLineError):
+    """A figure has faults by `plotting.measure`, and was not drawn."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How figures are drawn.
+
+    Attributes:
+      svg: also as SVG. with_caption: whether PNGs have it.
+      draft: draw what has faults, too. Smoke tables and set fields always are: nobody publishes them.
+    """
+
+    svg: bool = False
+    with_caption: bool = True
+    draft: bool = False
+
+
+def draw(selection: Selection, result: Result, target: Result, manner: Manner) -> list[str]:
+    """Draw the saved tables of ``result`` as files of ``target``: PNG, PDF and the caption in LaTeX.
+
+    Returns what `plotting.measure` finds wrong. Raises CommandLineError without readable tables; FigureError, and
+    draws nothing, where a fault is found and the manner does not allow it.
+    """
     from banditlab import plotting
 
     damage = result.damage()
     if damage:
         raise CommandLineError(f"{_wanted(selection, result)}; {result.file('.json')} is {damage}")
-    plotting.save(selection.experiment.figure(result.tables()), result.file(""))
-    return result
+    made = selection.experiment.figure(result.tables())
+    faults = plotting.measure(made)
+    if faults and not manner.draft and selection.committed() is not None:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise FigureError(f"{selection.label}: not drawn, {faults[0]}{more}; --draft draws it and says all")
+    kinds = [suffix.removeprefix(".") for suffix in DRAWN] + ["svg"] * manner.svg
+    plotting.save(made, target.file(""), kinds, with_caption=manner.with_caption)
+    return faults
 
 
-def draw_fresh(selection: Selection) -> str:
-    """Draw what `run` wrote, of older sources too; a line that says so. CommandLineError without readable tables."""
-    return _drawn(selection, selection.fresh)
+def draw_fresh(selection: Selection, manner: Manner = Manner()) -> list[str]:
+    """Draw what `run` wrote, of older sources too; lines that say so, and what a draft has for faults.
+
+    Raises CommandLineError without readable tables, FigureError for faults.
+    """
+    return _drawn(selection, selection.fresh, selection.fresh, manner)
 
 
-def draw_committed(selection: Selection) -> tuple[bool | None, str]:
-    """Draw from the committed tables, outdated ones too; whether it was done, and a line.
+def draw_committed(selection: Selection, manner: Manner = Manner()) -> tuple[bool | None, list[str]]:
+    """Draw from the committed tables, outdated ones too, beside them or into the ``output``; whether, and lines.
 
     None where there is nothing to draw: no table, or one that lacks a part or a column; False for a damaged one.
+    Raises FigureError for faults.
     """
     kept = selection.committed()
     if kept is None or not kept.exists():
-        return None, f"{selection.label}: nothing is committed"
+        return None, [f"{selection.label}: nothing is committed"]
+    target = kept if selection.output is None else selection.fresh
     try:
-        return True, _drawn(selection, kept)
+        return True, _drawn(selection, kept, target, manner)
+    except FigureError:
+        raise
     except CommandLineError as error:
-        return False, f"{selection.label}: left as it is, {error}"
+        return False, [f"{selection.label}: left as it is, {error}"]
     except ClaimError:
         raise
     except (LookupError, ValueError) as error:
-        return None, f"{selection.label}: left as it is, its table lacks what the figure reads: {error}"
+        return None, [f"{selection.label}: left as it is, its table lacks what the figure reads: {error}"]
 
 
-def _drawn(selection: Selection, result: Result) -> str:
-    draw(selection, result)
+def _drawn(selection: Selection, result: Result, target: Result, manner: Manner) -> list[str]:
+    faults = draw(selection, result, target, manner)
     old = result.outdated(*selection.hashes)
-    return f"{selection.label}: drawn{f' ({old})' if old else ''} -> {result.file('.png')}"
+    shown = [f"{selection.label}: draft, {fault}" for fault in faults if manner.draft]
+    return [f"{selection.label}: drawn{f' ({old})' if old else ''} -> {target.file('.png')}", *shown]
 
 
 def update(selection: Selection) -> str:

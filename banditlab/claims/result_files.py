@@ -13,13 +13,13 @@ from banditlab.claims.experiment import Tables, as_returned, by_part
 from banditlab.store import Table, sha256_of_bytes, write_atomically
 from banditlab.store.provenance import Jsonable
 
-DRAWN = (".png", ".svg", ".pdf")
+DRAWN = (".png", ".pdf", ".tex")
 _NUMBERS = re.compile(r"\[((?:\s*-?\d+,?)+)\s*\]")
 
 
 @dataclass(frozen=True)
 class Result:
-    """NAME.csv, or NAME.PART.csv for every part; NAME.json, their record; NAME.png, .svg and .pdf."""
+    """NAME.csv, or NAME.PART.csv for every part; NAME.json, their record; NAME.png, .pdf and .tex."""
 
     folder: Path
     name: str

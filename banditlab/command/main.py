@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from banditlab.command.parsing import parsed
+from banditlab.command.reporting import complain
 from banditlab.command.verbs import app
 from banditlab.errors import ClaimError, CommandLineError
 
@@ -21,7 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
     130 after an interruption. Errors of the operating system are one line, and 2.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         if words[:1] == ["--version"]:
             print(version("banditlab"))
@@ -30,13 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
             return _llm(words[1:])
         return parsed(app, words, program(), DESCRIPTION)()
     except (ClaimError, CommandLineError) as error:
-        errors.print(f"error: {error}")
+        complain(str(error))
         return 2
     except OSError as error:
         what = f"'{error.filename}': " if error.filename else ""
-        errors.print(f"error: {what}{error.strerror or error}")
+        complain(f"{what}{error.strerror or error}")
         return 2
     except KeyboardInterrupt as stop:
+        errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         errors.print(f"interrupted; {str(stop) or 'finished shards are kept and will be reused'}")
         return 130
 

@@ -30,3 +30,8 @@ def say(text: str, word: str = "") -> None:
     if word:
         console.print(word, style=STYLES.get(word, "yellow"), end="  ")
     console.print(text)
+
+
+def complain(text: str) -> None:
+    """Print one line about what could not be done, never broken, to the errors."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {text}")

@@ -11,7 +11,7 @@ from tyro.extras import SubcommandApp
 from banditlab.command.arguments import one_of, place, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
-from banditlab.command.reporting import report, say
+from banditlab.command.reporting import complain, report, say
 from banditlab.errors import CommandLineError, require_writable
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
@@ -85,34 +85,54 @@ def figures(
     output: Folder = None,
     update: bool = False,
     committed: bool = False,
+    svg: bool = False,
+    no_caption: bool = False,
+    draft: bool = False,
 ) -> int:
-    """Draw figures from saved tables.
+    """Draw figures from saved tables: a PNG with its caption, a PDF without, and the caption in LaTeX.
+
+    What is drawn is measured: a figure with texts that overlap, marks that no legend explains, or colours that are
+    hard to tell apart is refused in one line.
 
     Args:
       names: Claims to draw; all registered ones when none is named.
       preset: Which results to draw.
       sets: Field of the configuration that was set.
-      output: Folder that `run` wrote to.
+      output: Folder that `run` wrote to; with --committed, the folder to draw into.
       update: Also replace the committed tables and figures by these, or renew the stamp where the tables are the same.
       committed: Draw from the committed tables instead, outdated ones too.
+      svg: Also draw an SVG.
+      no_caption: Leave the caption out of the PNG, too.
+      draft: Draw figures with faults, too, and say all of these.
     """
     chosen = selections(names, preset, sets, output)
     from banditlab.claims import drawing
 
     if committed and update:
         raise CommandLineError("--committed and --update exclude each other")
+    for word, given in (("--no-caption", no_caption), ("--draft", draft)):
+        if given and (update or (committed and output is None)):
+            raise CommandLineError(
+                f"{word} must leave committed figures alone: without --update, and --committed with --output"
+            )
+    manner = drawing.Manner(svg=svg, with_caption=not no_caption, draft=draft)
     done: list[bool | None] = []
+    refused = False
     for one in chosen:
-        if committed:
-            drawn, line = drawing.draw_committed(one)
+        try:
+            if not committed or output is not None:
+                require_writable("--output", one.results)
+            drawn, lines = drawing.draw_committed(one, manner) if committed else (True, drawing.draw_fresh(one, manner))
             done.append(drawn)
-            say(line)
-            continue
-        require_writable("--output", one.results)
-        say(drawing.draw_fresh(one))
-        if update:
-            say(drawing.update(one))
-    return 0 if not committed or (any(done) and False not in done) else 1
+            for line in lines:
+                say(line)
+            if update:
+                say(drawing.update(one))
+        except drawing.FigureError as error:
+            complain(str(error))
+            refused = True
+    failed = committed and (False in done or not any(done))
+    return 2 if refused else int(failed)
 
 
 @app.command
@@ -204,7 +224,7 @@ def plan(
     """Plan labels for your own comparisons: what they are worth, how many more are needed, which to buy next.
 
     Prints the existence certificate, the label price of the data's pairs against on-policy, uniform and designed
-    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .svg, .pdf. To see one:
+    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .pdf, .tex. To see one:
     python -m experiments plan --data docs/example_comparisons.npz
 
     Args:

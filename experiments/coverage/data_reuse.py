@@ -121,7 +121,7 @@ def plot(table: Table):
         for memory, shade in zip(memories, shades, strict=True):
             rows = drawn.where(memory=memory)
             label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
-            bands.curve(ax, rows, "round", predicted, "on_policy", label=label, color=shade)
+            bands.curve(ax, rows, "round", predicted, "on_policy", "kl_mean", label=label, color=shade)
         ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
         ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")
         highest = 4 * drawn["kl_high"][drawn["round"] > 1].max(initial=0.0) if drawn is many else None
@@ -131,7 +131,7 @@ def plot(table: Table):
     plotting.caption(
         made,
         f"On-policy DPO, linear softmax, {few['instance'][0]} of {few['num_features'][0]} features; a label keeps the "
-        f"given weight each round. Median and 10-90% band over {few['seeds'][0]} seeds above (ridge "
+        f"given weight each round. Means with the 10-90% band over {few['seeds'][0]} seeds above (ridge "
         f"{few['ridge'][0]:g}, centre the last iterate), {many['seeds'][0]} below (ridge {many['ridge'][0]:g}). "
         "Dashed: the predicted mean, at the realised policies above, with every batch but the first from pi* below.",
     )

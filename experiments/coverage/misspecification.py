@@ -174,14 +174,14 @@ def plot(tables: dict[str, Table]):
     for ax, (noise, (_, label)) in zip(axes, NOISES.items(), strict=True):
         for sampler in SAMPLERS:
             rows = ends.where(noise=noise, sampler=sampler)
-            bands.curve(ax, rows, "strength", "pseudo_true_kl", sampler, bands.errors(rows))
+            bands.curve(ax, rows, "strength", "pseudo_true_kl", sampler, spread="")
         ax.set(yscale="log", xlabel=label, ylabel=r"KL($\pi^*\|\pi_K$)")
     plotting.legend(made, columns=2, theory_label="pseudo-true policy")
     plotting.caption(
         made,
         f"Staircase, {ends['num_stairs'][0]} stairs, linear softmax: what is left of the KL at "
         f"{ends['num_pairs'][0]:.0e} labels a round, "
-        f"mean over {ends['seeds'][0]} seeds with four standard errors. On-policy fits the last batch, others all. "
+        f"means over {ends['seeds'][0]} seeds. {plotting.BARS} On-policy fits the last batch, others all. "
         "Cycles: sigma(gap +- strength), the sign by the parity of i - j.",
     )
     return made

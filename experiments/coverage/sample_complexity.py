@@ -188,7 +188,7 @@ def plot(table: Table):
     ):
         for arm in arms:
             rows = drawn.where(arm=arm)
-            bands.curve(ax, rows, x, "predicted", arm, bands.errors(rows, "labels"))
+            bands.curve(ax, rows, x, "predicted", arm, "labels", spread="")
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel="labels in total")
     axes[0].set_title(f"to KL {target:.0e}")
     axes[1].set_title(f"from $\\theta_0=-{start:g}$, $C_F(\\pi_0)$ = {farthest['price'][0]:.0e}")
@@ -198,8 +198,8 @@ def plot(table: Table):
     plotting.caption(
         made,
         f"Linear softmax ({finest['instance'][0]}): labels, over all rounds, at which the median KL reaches eps, by "
-        f"bisection on the batch; band: 4 standard errors ({table['seeds'].min()} seeds, {finest['seeds'][0]} at the "
-        f"least eps). Rounds: {rounds}; ridge {table['ridge'][0]:g} on the sum of losses, centre the last iterate; "
+        f"bisection on the batch; bars: four standard errors ({table['seeds'].min()} seeds, {finest['seeds'][0]} at "
+        f"the least eps). Rounds: {rounds}; ridge {table['ridge'][0]:g} on the sum of losses, centre the last iterate; "
         "fresh batches unless pooled.",
     )
     return made

@@ -17,7 +17,7 @@ from experiments.didactic.shared.tuned_training import PEAKS, Batches
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
     "below offline IPO below the on-policy learners where the peak is rare (R1), and little between them on R2. How "
-    "the network starts at the reference, fitted to it or added to it, matters at a given rate, and hardly at tuned ones."
+    "a network starts at the reference, fitted to it or added to it, matters at a given rate, and hardly at tuned ones."
 )
 
 COLUMNS = tuned_tables.described(

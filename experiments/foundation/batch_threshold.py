@@ -112,22 +112,32 @@ def _rounds_to_floor(rows: Table) -> int:
 
 
 def plot(tables: Mapping[str, Table]):
-    made, ax = plotting.figure(height=2.9)
-    curves, large = tables["curves"], tables["recursion"]["num_pairs"][0]
+    """KL by round above, for every batch size; below, the bound of the recursion at the largest batch."""
+    made, (top, bottom) = plotting.figure(2, 1, height=4.4, height_ratios=(2.2, 1), sharex=True)
+    curves, recursion = tables["curves"], tables["recursion"]
+    large = recursion["num_pairs"][0]
     batches = [n for n in np.unique(curves["num_pairs"]) if n != large]
     for n, shade in zip(batches, plotting.shades("on_policy", len(batches)), strict=True):
         rows = curves.where(num_pairs=n)
-        quantiles = statistics.band(rows, "kl")
-        plotting.band(ax, rows["round"], quantiles, "on_policy", label=f"n = {n:.0f}", color=shade)
-        plotting.theory(ax, rows["round"][-4:], rows["floor"][-4:], "on_policy")
-    ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$)")
+        look = {"label": f"n = {plotting.number(n)}", "color": shade}
+        plotting.mean(top, rows["round"], rows["kl"], rows["kl_se"], "on_policy", **look)
+        plotting.theory(top, rows["round"][-4:], rows["floor"][-4:], color=shade)
+    top.set(yscale="log", ylabel=r"KL($\pi^*\|\pi$) [nats]", title="Larger batches reach their floor in fewer rounds")
+    measured = recursion["step_over_bound"], recursion["step_over_bound_se"]
+    plotting.mean(bottom, recursion["round"], *measured, "on_policy", label="")
+    bound = plotting.theory(bottom, recursion["round"], np.ones(len(recursion)))
+    plotting.direct_label(bound, "Proposition 4", place=0, offset=(0, -6))
+    bottom.set(xlabel="round", ylabel=r"$E\,u_{k+1}^2$ / bound", ylim=(0, 1.2))
+    bottom.set_title(f"Above the threshold (n = {plotting.number(large)}) the bound\nholds in every round")
     plotting.legend(made, columns=3, theory_label="floor")
     rows = curves.where(num_pairs=batches[-1])
     plotting.caption(
         made,
-        f"{words(tables['environment'])}, on-policy DPO on fresh batches of n labels: median and 10-90% band over "
-        f"{rows['seeds'][0]} seeds; ridge {rows['ridge'][0]:g} on the sum of losses, centred at the last iterate, "
-        "which lowers the floor of the small batches. Dashed: C_F(pi*)/(2n), without ridge.",
+        f"{words(tables['environment'])}, on-policy DPO on fresh batches of n labels: means. {plotting.BARS} Above: "
+        f"{rows['seeds'][0]:,} seeds; ridge {rows['ridge'][0]:g} on the sum of losses, centred at the last iterate, "
+        r"which lowers the floor of the small batches; dashed: $C_F(\pi^*)/(2n)$, without ridge. Below: "
+        rf"{recursion['seeds'][0]:,} seeds, no ridge; $u = \sqrt{{G^*}}\,\|\theta-\theta^*\|_{{V^*}}$, over "
+        "the square of Proposition 4's recursion.",
     )
     return made
 

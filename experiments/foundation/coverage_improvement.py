@@ -108,23 +108,27 @@ def plot(tables: Mapping[str, Table]):
     reach = max(table["osc"].max() for table in tables.values())
     for sign in (1, -1):
         plotting.theory(ax, np.array([0, reach]), sign * np.array([0, reach]))
-    grey, orange = plotting.COLORS["uniform"], plotting.COLORS["design"]
-    for part, size, marker, color in (("random", 4, "o", grey), ("extremal", 9, "^", orange)):
-        look = {"s": size, "c": color, "marker": marker, "alpha": 0.7, "linewidth": 0}
+    looks = {
+        "random": {"marker": "o", "s": 4, "c": plotting.COLORS["uniform"], "linewidth": 0},
+        "extremal": {"marker": "^", "s": 14, "facecolors": "none", "edgecolors": "#000000", "linewidth": 0.6},
+    }
+    for part, look in looks.items():
         ax.scatter(tables[part]["osc"], tables[part]["log_coverage"], **look, label=f"{part} instances")
     points = runs["osc"], runs["log_coverage"], 9, runs["round"]
-    shown = ax.scatter(*points, marker="s", cmap="viridis_r", linewidth=0, label="on-policy runs")
+    shown = ax.scatter(*points, marker="s", cmap="viridis_r", linewidth=0)
     ax.set_xlabel(r"osc = $\max_z (\theta-\theta^*)'z$")
     ax.set_ylabel(r"$\log C_{op}(\pi_\theta)$")
+    ax.set_title(r"$|\log C_{op}|$ never exceeds osc, and attains it")
     made.colorbar(shown, ax=ax, label="round", ticks=np.unique(runs["round"]), pad=0.02, aspect=30)
-    plotting.legend(made, theory_label="Proposition 1")
+    entry = plotting.proxy("on-policy runs, by round", marker="s")
+    plotting.legend(made, theory_label="Proposition 1", extra=[entry])
     shapes, families = (len(np.unique(rows["group"])) for rows in (random, extremal))
     last = {name: values[-1] for name, values in runs.columns.items()}
     plotting.caption(
         made,
-        f"Linear softmax. A sample, with the worst, of {random['num_draws'][0]} draws of each of {shapes} random "
+        f"Linear softmax. A sample, with the worst, of {random['num_draws'][0]:,} draws of each of {shapes} random "
         f"shapes and {families} extremal families, and of {last['seeds']} on-policy runs on a staircase of "
-        f"{last['num_stairs']} stairs ({last['num_pairs']} labels a round, beta = {last['beta']:g}, ridge "
+        f"{last['num_stairs']} stairs ({last['num_pairs']} labels a round, $\\beta$ = {last['beta']:g}, ridge "
         f"{last['ridge']:g} on the sum of losses).",
     )
     return made

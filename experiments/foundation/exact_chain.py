@@ -124,16 +124,15 @@ def check(table: Table) -> list[Check]:
 
 
 def plot(table: Table):
-    """One column per arm: KL at the largest beta, median and band, above the mass at the cap for all betas."""
-    arms = _arms_of(table)
+    """One column per arm: KL at the largest beta, mean and band, above the mass at the cap for all betas."""
+    arms = sorted(_arms_of(table), key=lambda arm: arm[1])
     betas = np.unique(table["beta"])
     made, axes = plotting.figure(2, len(arms), height=3.4, sharex=True, sharey="row", squeeze=False)
     for (top, bottom), (name, num_pairs) in zip(axes.T, arms, strict=True):
         arm = table.where(arm=name, num_pairs=num_pairs)
         rows = arm.where(beta=betas[-1])
-        plotting.band(top, rows["round"], statistics.band(rows, "kl"), name)
-        for values in statistics.band(rows, "exact"):
-            plotting.theory(top, rows["round"], values, name)
+        plotting.mean(top, rows["round"], rows["kl"], rows["kl_se"], name, quantiles=statistics.band(rows, "kl"))
+        plotting.theory(top, rows["round"], rows["kl_exact"], name)
         for beta, filling in zip(betas, ("none", None), strict=False):
             rows = arm.where(beta=beta)
             look = {"color": plotting.COLORS[name], "markerfacecolor": filling, "markeredgewidth": 0.8}
@@ -141,17 +140,20 @@ def plot(table: Table):
             plotting.theory(bottom, rows["round"], rows["absorbed_exact"], name)
         top.set(title=f"n = {num_pairs}", yscale="log")
         bottom.set(xlabel="round", xticks=np.unique(table["round"]))
-    axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$")
+    axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$ [nats]")
     axes[1, 0].set_ylabel(r"P($|\theta|=R$)")
     axes[1, 0].set_ylim(bottom=0)
-    plotting.legend(made, columns=3, theory_label="exact")
-    target, start, cap = (table[name][0] for name in ("target", "initial", "max_norm"))
+    samplers = dict.fromkeys(name for name, _ in arms)
+    labels = {name: rf"{plotting.LABELS[name]}, $\beta={betas[0]:g}$" for name in samplers}
+    opened = [plotting.proxy(labels[name], name, filled=False) for name in samplers if len(betas) > 1]
+    plotting.legend(made, columns=2, theory_label="exact", extra=opened)
+    target, start, cap = (f"{table[name][0]:g}" for name in ("target", "initial", "max_norm"))
     seeds = table["seeds"]
     plotting.caption(
         made,
-        f"Two-action chain, theta* = {target:g}, theta_0 = {start:g}, norm cap R = {cap:g}, n labels a round, ridge 0: "
-        f"median and 10-90% band (beta = {betas[-1]:g}), and share of the runs at the cap (beta = {betas[0]:g} open, "
-        f"{betas[-1]:g} filled), over {seeds.min()} to {seeds.max()} seeds.",
+        rf"Two-action chain, $\theta^*$ = {target}, $\theta_0$ = {start}, norm cap R = {cap}, n labels a round, ridge "
+        f"0; {seeds.min():,} to {seeds.max():,} seeds. Above: mean KL at $\\beta$ = {betas[-1]:g}. {plotting.BARS} "
+        f"{plotting.BAND} Below: share of the runs at the cap, $\\beta$ = {betas[0]:g} open, {betas[-1]:g} filled.",
     )
     return made
 

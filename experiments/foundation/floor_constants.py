@@ -118,39 +118,37 @@ def _remainder_checks(rows: Table, words: str) -> list[Check]:
 
 
 def plot(tables: Mapping[str, Table]) -> "Figure":
-    """Above, measured over predicted constants with four standard errors; below, the exact remainder."""
-    made, (top, bottom) = plotting.figure(2, 1, height=5.2, height_ratios=(1.9, 1))
+    """Above, measured over predicted constants at the largest batch; below, the exact remainder."""
+    made, (top, bottom) = plotting.figure(2, 1, height=5.2, height_ratios=(1.7, 1))
     constants, remainder = tables["constants"], tables["remainder"]
     instances = list(dict.fromkeys(constants["instance"].tolist()))
-    batches = np.unique(constants["num_pairs"])
+    largest = constants["num_pairs"].max()
     for place, instance in enumerate(instances):
         for offset, (sampler, (label, key)) in enumerate(LOOKS.items()):
-            rows = constants.where(instance=instance, sampler=sampler)
-            height = -place - (offset - 2) * 0.15
-            values = zip((0.03, -0.03), ("none", None), rows["ratio"], rows["ratio_se"], strict=False)
-            for shift, filling, ratio, error in values:
-                look = {"color": plotting.COLORS[key], "markerfacecolor": filling, "markeredgewidth": 0.7}
-                marks = {"fmt": plotting.MARKERS[key], "markersize": 3, "label": None if filling else label}
-                top.errorbar(ratio, height + shift, xerr=4 * error, elinewidth=0.8, **marks, **look)
+            row = constants.where(instance=instance, sampler=sampler, num_pairs=largest)
+            look = {"color": plotting.COLORS[key], "fmt": plotting.MARKERS[key], "label": label, "elinewidth": 0.8}
+            top.errorbar(row["ratio"], -place - (offset - 2) * 0.15, xerr=plotting.NUM_ERRORS * row["ratio_se"], **look)
     plotting.theory(top, np.ones(2), np.array([-len(instances) + 0.5, 0.5]))
     top.set_yticks(-np.arange(len(instances)), [name.replace(" ", "\n") for name in instances])
-    top.set_xlabel(r"$n\,$KL / $\frac{1}{2}$tr$(V^*H^{-1})$, four standard errors")
-    for start, key in zip(np.unique(remainder["start"])[::-1], ("uniform", "offline"), strict=False):
+    top.set_xlabel(r"$n\,$KL / $\frac{1}{2}$tr$(V^*H^{-1})$")
+    top.set_title("Every sampler has its predicted constant")
+    starts = np.unique(remainder["start"])[::-1]
+    for start, shade, marker in zip(starts, plotting.shades("reference", len(starts)), "oD", strict=False):
         rows = remainder.where(start=start)
-        bottom.plot(rows["labels"], rows["ratio"] - 1, plotting.MARKERS[key], color=plotting.COLORS[key])
-        plotting.theory(bottom, rows["labels"], rows["predicted"], key)
-        side = {"xytext": (3, 3)} if key == "offline" else {"xytext": (-3, -3), "ha": "right", "va": "top"}
-        place = rows["labels"][len(rows) // 2], rows["predicted"][len(rows) // 2]
-        bottom.annotate(rf"$\theta_0={start:g}$", place, textcoords="offset points", fontsize=7, **side)
+        bottom.plot(rows["labels"], rows["ratio"] - 1, marker, color=shade, gid="labelled")
+        line = plotting.theory(bottom, rows["labels"], rows["predicted"], color=shade)
+        offset = (4, 5) if start == starts[-1] else (-4, -5)
+        plotting.direct_label(line, rf"$\theta_0={start:g}$", place=len(rows) // 2, offset=offset)
     bottom.set(xscale="log", yscale="log", xlabel="labels n (chain, exact summation)", ylabel="relative remainder")
-    plotting.legend(made, columns=3)
+    bottom.set_title("Its remainder is c/n, with c as predicted")
+    plotting.legend(made, columns=3, theory_label="predicted")
     counts = constants["num_batches"]
     plotting.caption(
         made,
-        f"Linear softmax, beta = {constants['beta'][0]:g}, ridge 0, one fit per fresh batch: mean over {counts.min()} "
-        f"to {counts.max()} batches at n = {batches[0]:.0e} (open) and {batches[-1]:.0e} (filled), same seeds. "
-        f"On-policy: predicted at the policies realised, after the first round. Below: beta = 1, theta* = "
-        f"{remainder['target'][0]:g}.",
+        f"Linear softmax, $\\beta$ = {constants['beta'][0]:g}, ridge 0, one fit per fresh batch of "
+        f"{plotting.number(largest)} labels: means over {counts.min():,} to {counts.max():,} batches. {plotting.BARS} "
+        "On-policy: predicted at the policies realised, after the first round. Below: $\\beta$ = 1, $\\theta^*$ = "
+        f"{remainder['target'][0]:g}; dashed: c/n.",
     )
     return made
 

@@ -132,7 +132,7 @@ def plot(parts: curves.Parts):
     plotting.caption(
         made,
         f"{table['num_labels'][0] // table['num_pairs'][0]} rounds of n labels, every round with as many gradient "
-        f"steps (small batches are passed more often). Mean of {table['seeds'][0]} seeds, bars a standard error. Rates "
+        f"steps (small batches are passed more often). Mean of {table['seeds'][0]} seeds. {plotting.BARS} Rates "
         f"of {tried}: left the best of the largest n, {best}, right each point's own, chosen on held-out seeds.",
     )
     return made

@@ -97,7 +97,7 @@ def plot(parts: curves.Parts):
     corpus = ", ".join(f"{value:.0f}" for value in start["corpus_coverage"])
     plotting.caption(
         made,
-        f"{rounds['num_labels'].max()} labels each; mean of {rounds['seeds'][0]} seeds, bars a standard error; rates "
+        f"{rounds['num_labels'].max()} labels each; mean of {rounds['seeds'][0]} seeds. {plotting.BARS} Rates "
         f"tuned on held-out seeds at every point. pi*(target) is the same everywhere; the corpus has coverage "
         f"{corpus}, and the references, trained on it, that of the axis.",
     )

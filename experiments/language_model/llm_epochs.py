@@ -101,7 +101,7 @@ def plot(parts: curves.Parts):
     plotting.caption(
         made,
         f"DPO on {table['num_pairs'][0]} pairs from the reference, the same in every epoch or new ones. "
-        f"Mean of {table['seeds'][0]} seeds, bars a standard error.",
+        f"Mean of {table['seeds'][0]} seeds. {plotting.BARS}",
     )
     return made
 

@@ -132,7 +132,10 @@ def plot(parts: curves.Parts):
                 path = (np.append(start[axis], one[axis]) for axis in ("kl_reference", name))
                 ax.plot(*path, linewidth=1.2, **look)
                 end = one.where(epoch=one["epoch"].max())
-                error = {"xerr": end["kl_reference_se"], "yerr": end[f"{name}_se"]}
+                error = {
+                    axis: plotting.NUM_ERRORS * end[f"{column}_se"]
+                    for axis, column in (("xerr", "kl_reference"), ("yerr", name))
+                }
                 ax.errorbar(end["kl_reference"], end[name], **error, color=look["color"], linewidth=0.8)
         column[0].set_title(f"rate {rate:g}")
         column[1].set_xlabel(PANELS["kl_reference"])
@@ -143,8 +146,8 @@ def plot(parts: curves.Parts):
     plotting.caption(
         made,
         f"One set of {table['num_pairs'][0]} pairs from the reference, {table['epoch'].max()} epochs, a marker each; "
-        f"mean of {table['seeds'][0]} seeds, bars a standard error at the end. Best on held-out seeds: HyPO with "
-        f"penalty {best['penalty'][0]:g} at rate {best['learning_rate'][0]:g}, DPO at rate "
+        f"means of {table['seeds'][0]} seeds, at the end with bars of four standard errors. Best on held-out seeds: "
+        f"HyPO with penalty {best['penalty'][0]:g} at rate {best['learning_rate'][0]:g}, DPO at rate "
         f"{dpo['learning_rate'][0]:g}.",
     )
     return made

@@ -6,12 +6,28 @@ from banditlab import plotting
 from banditlab.claims import Table, statistics
 
 
-def errors(rows: Table, name: str = "kl") -> np.ndarray:
-    """(3, K) a column, and four standard errors on either side."""
-    return np.stack([rows[name] + shift * rows[f"{name}_se"] for shift in (-4, 0, 4)])
+def apart(x: np.ndarray, place: int, count: int, step: float) -> np.ndarray:
+    """x moved sideways for the arm number `place` of `count`, so that arms which agree are seen beside each other.
+
+    A point at zero stays. On a logarithmic axis move the logarithms.
+    """
+    return x + np.where(x == 0, 0.0, (place - (count - 1) / 2) * step)
 
 
-def curve(ax, rows: Table, x: str, predicted: str, key: str, band: np.ndarray | None = None, **look) -> None:
-    """A band (3, K), the quantiles of KL unless given, against a column, and the column that predicts it."""
-    plotting.band(ax, rows[x], statistics.band(rows, "kl") if band is None else band, key, **look)
+def curve(ax, rows: Table, x: str, predicted: str, key: str, name: str = "kl", *, spread: str = "kl", **look) -> None:
+    """Means of a column against another one, and the column that predicts them.
+
+    Args:
+      rows: with the columns x, predicted, name and name_se, and the quantiles of ``spread``.
+      spread: the column whose 10 and 90% quantiles over runs are drawn as a band; "" for none.
+      look: label and colour of `plotting.mean`.
+    """
+    quantiles = statistics.band(rows, spread) if spread else None
+    plotting.mean(ax, rows[x], rows[name], rows[f"{name}_se"], key, quantiles=quantiles, **look)
+    plotting.theory(ax, rows[x], rows[predicted], key, color=look.get("color"))
+
+
+def medians(ax, rows: Table, x: str, predicted: str, key: str, **look) -> None:
+    """Medians of KL over runs in their band against a column, and a column that is the KL of the limit, no mean."""
+    plotting.band(ax, rows[x], statistics.band(rows, "kl"), key, **look)
     plotting.theory(ax, rows[x], rows[predicted], key)

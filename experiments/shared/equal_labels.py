@@ -15,7 +15,7 @@ import banditlab as bl
 from banditlab import plotting
 from banditlab.claims import Check, Instance, Shards, Table, instance_field, interval, statistics
 from banditlab.store import failures
-from experiments.shared import chosen_instance, predictors, row_checks
+from experiments.shared import bands, chosen_instance, predictors, row_checks
 from experiments.shared.chosen_instance import choose, words
 
 if TYPE_CHECKING:
@@ -143,32 +143,45 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     return [*checks, interval(claim, predicted, *row_checks.quotient("kl", offline, fresh))]
 
 
-def plot(tables: Mapping[str, Table], note: str = "") -> "Figure":
-    """KL against total labels: samplers made of policies above, designs and hybrids below."""
+TITLES = ("Pairs from policies", "Pairs from a G-optimal design")
+
+
+def plot(
+    tables: Mapping[str, Table], *, titles: tuple[str, str] = TITLES, note: str = "", left_out: tuple[str, ...] = ()
+) -> "Figure":
+    """KL against total labels: samplers made of policies above, designs and hybrids below.
+
+    Args:
+      titles: of the two panels.
+      note: what the caption says of the environment beyond its sizes.
+      left_out: arms that are not drawn.
+    """
     drawn = tables[FINITE]
-    made, axes = plotting.figure(2, 1, height=4.6, sharex=True, sharey=True)
-    panels = {"pairs from policies": POLICY_ARMS, "pairs from a G-optimal design": DESIGN_ARMS}
-    for ax, (title, arms) in zip(axes, panels.items(), strict=True):
-        for arm in arms:
+    made, axes = plotting.figure(2, 1, height=5.4, sharex=True)
+    each = drawn.where(arm="on_policy", round=1)["labels"][0]
+    for ax, title, arms in zip(axes, titles, (POLICY_ARMS, DESIGN_ARMS), strict=True):
+        shown = [arm for arm in arms if arm not in left_out]
+        for place, arm in enumerate(shown):
             rows = drawn.where(arm=arm)
-            quantiles = statistics.band(rows, "kl")
             if arm == "design_one_round":  # two points are no curve
-                plotting.point(ax, rows["labels"][-1], quantiles[:, -1], arm)
-                continue
-            plotting.band(ax, rows["labels"], quantiles, arm)
-            plotting.theory(ax, rows["labels"][1:], rows["predicted_median"][1:], arm)
-        ax.set_title(title)
-        ax.set_ylabel(r"KL($\pi^*\|\pi$)")
-    axes[1].set_xlabel("labels bought in total")
-    axes[0].set_yscale("log")
-    axes[0].set_ylim(0.4 * drawn["kl_low"].min(), 4 * drawn["kl_high"].max())
-    plotting.legend(made, columns=2, theory_label="predicted, at the policies realised")
+                rows = rows.where(round=int(rows["round"].max()))
+            x = bands.apart(rows["labels"], place, len(shown), each / 7)
+            plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
+            known = rows["labels"] > 0
+            plotting.theory(ax, x[known], rows["predicted_median"][known], arm)
+        ax.set(title=title, ylabel=r"KL($\pi^*\|\pi$) [nats]", yscale="log")
+    axes[1].set_xlabel("labels bought in total (arms a little apart)")
+    plotting.legend(made, columns=2, theory_label="predicted mean")
+    fresh, prices = _last(drawn, "on_policy"), tables["environment"]
+    start, target = (plotting.number(prices[name][0]) for name in ("price_start", "price_target"))
     plotting.caption(
         made,
-        f"{words(tables['environment'])}{note}: median and 10-90% band over {drawn['seeds'][0]} seeds, "
-        f"{drawn.where(arm='on_policy', round=1)['labels'][0]:.0f} labels a round; ridge {drawn['ridge'][0]:g} on the "
-        "sum of losses, centred at the last iterate. On-policy (fresh) and design fit the last batch, the others all "
-        "labels so far. Dashed: the predicted mean, where it means something.",
+        f"{words(tables['environment'])}{note}. Means over {drawn['seeds'][0]:,} seeds. {plotting.BARS} "
+        f"{plotting.BAND} {each:,.0f} labels a round; ridge {drawn['ridge'][0]:g} on the sum of losses, centred at the "
+        "last iterate. On-policy (fresh) and design fit the last batch, the others all labels so far. Dashed: the mean "
+        "predicted at the policies realised (median over seeds), $\\mathrm{tr}(V^*H^{-1})/(2n)$ without ridge; fresh "
+        f"on-policy ends at {fresh['ratio'][0]:.2f} of it. Label prices: $C_F(\\pi_0)$ = {start}, "
+        f"$C_F(\\pi^*)$ = {target}.",
     )
     return made
 

@@ -40,7 +40,7 @@ def run(
 
 
 def _write(plan: Plan, given: PlanData, files: dict[str, Path], settings: dict[str, float], output: Path) -> list[Path]:
-    """plan.csv, plan.png, .svg and .pdf, and last plan.json with the checksum of the CSV; each whole or absent."""
+    """plan.csv, plan.png, .pdf and .tex, and last plan.json with the checksum of the CSV; each whole or absent."""
     content = pairs_csv(plan, given)
     record = {
         "files": {

@@ -25,7 +25,7 @@ def plot(tables: dict[str, Table]):
     _draw_floors(axes[0, 1], {"given\nthe pairs": given} | {arm: floors.where(arm=arm) for arm in runs.FLOORS})
     for ax, place, letter in zip(axes[1], runs.WRONG, "cd", strict=True):
         for sampler, (key, label) in _SAMPLERS.items():
-            bands.curve(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
+            bands.medians(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
         ax.set(yscale="log", xlabel="round", title=f"({letter}) {place} wrong")
         ax.set_ylim(0.5 * teacher["kl_low"].min(), 3 * teacher["kl_high"].max())
     axes[1, 0].set_ylabel(r"bias KL($\pi^*\|\pi$)")
@@ -62,7 +62,7 @@ def _draw_damped(ax, rows: Table) -> None:
     shares = np.unique(rows["damping"])
     for damping, shade in zip(shares, plotting.shades(_KEY, len(shares) + 1)[:-1], strict=True):
         arm = rows.where(damping=damping)
-        bands.curve(ax, arm, "round", "path_kl", _KEY, label="", color=shade)
+        bands.medians(ax, arm, "round", "path_kl", _KEY, label="", color=shade)
         place = tuple(arm[name][len(arm) // 2] for name in ("round", "path_kl"))
         ax.annotate(rf"$\eta={damping:g}$", place, fontsize=6, xytext=(3, 3), textcoords="offset points")
     ax.set(yscale="log", xlabel="round", title="(e) damped, noiseless", xticks=np.unique(rows["round"])[1::2])

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {"best_of_n": "on_policy", "rwr": "design", "awr": "design_one_round", "pref_ft": "hybrid_paired"}
-LOOKS |= {"dpo": "dpo", "ipo": "ipo"}
 NAMES = {"best_of_n": "Best-of-N", "rwr": "RWR", "awr": "AWR", "pref_ft": "Pref-FT", "dpo": "DPO", "ipo": "IPO"}
 NAMES |= {"best_of_n_negative": "BoN - rest", "best_of_n_worst": "BoN - worst", "reinforce": "REINFORCE"}
 NAMES |= {"reinforce on-policy": "REINFORCE, own", "ppo on-policy": "PPO, own"}
@@ -46,7 +44,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
 
 def _draw_laws(ax: "Axes", table: Table) -> None:
     for name in ("reference", *laws.FIXED):
-        rows, key = table.where(method=name), LOOKS.get(name, "reference")
+        rows, key = table.where(method=name), name if name in laws.FIXED else "reference"
         look = {"color": plotting.COLORS[key], "label": NAMES.get(name, "reference"), "linewidth": 1.1}
         ax.plot(rows["action"], rows["mass"], **look)
     ax.set(xlabel="action", ylabel="mass", yscale="log", ylim=(3e-4, 0.3), xlim=(0, table["action"].max()))
@@ -57,7 +55,7 @@ def _draw_values(ax: "Axes", table: Table) -> None:
     for place, bandit in enumerate(PEAKS):
         for other, name in enumerate(laws.FIXED):
             value = table.where(bandit=bandit, method=name)["reward"][0]
-            ax.bar(place + (other - 2.5) * 0.14, value, width=0.13, color=plotting.COLORS[LOOKS[name]])
+            ax.bar(place + (other - 2.5) * 0.14, value, width=0.13, color=plotting.COLORS[name])
     ax.set(xticks=(0, 1), xticklabels=("$R_1$", "$R_2$"), ylabel=r"$E_\pi R$ in the limit", ylim=(0, 1))
     ax.set_title("b  what the limits earn")
 
@@ -71,7 +69,12 @@ def _draw_ratios(ax: "Axes", growth: Table, trained: Table) -> None:
         bars = ((4 + rows["bias"]) * rows[f"{measured}_se"] + left) / np.abs(rows["predicted"])
         ratios = rows[measured] / rows["predicted"]
         for name, ratio, bar in zip(rows["method"].tolist(), ratios, bars, strict=True):
-            look = {"fmt": marker, "color": plotting.COLORS[LOOKS.get(name, "reference")], "ms": 3, "elinewidth": 0.8}
+            look = {
+                "fmt": marker,
+                "color": plotting.COLORS[name if name in laws.FIXED else "reference"],
+                "ms": 3,
+                "elinewidth": 0.8,
+            }
             ax.errorbar(ratio, -order.index(name) + shift, xerr=bar, **look)
     ax.axvline(1.0, color="#000000", linewidth=0.9, linestyle=(0, (4, 2)), gid="theory")
     ax.set(yticks=-np.arange(len(order)), yticklabels=[NAMES[name] for name in order])

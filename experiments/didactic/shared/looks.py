@@ -10,18 +10,21 @@ from banditlab.claims import Table
 from experiments.didactic.shared.tuned_training import PEAKS
 
 LOOKS = {
-    "best_of_n": ("on_policy", "Best-of-N"),
-    "best_of_n_negative": ("on_policy_pooled", "Best-of-N, neg."),
-    "best_of_n_worst": ("rlhf", "Best-of-N, worst"),
-    "pref_ft": ("design", "Pref-FT"),
-    "dpo": ("dpo", "DPO"),
-    "ipo": ("ipo", "IPO"),
-    "rwr": ("hybrid_paired", "RWR"),
-    "awr": ("design_one_round", "AWR"),
-    "reinforce": ("oracle", "REINFORCE"),
-    "reinforce_running": ("hybrid_mixture", "running mean"),
-    "ppo": ("reward_distillation", "PPO"),
-    "ppo_unclipped": ("hybrid_design", "PPO, no clip"),
+    name: (name, plotting.LABELS[name])
+    for name in (
+        "best_of_n",
+        "best_of_n_negative",
+        "best_of_n_worst",
+        "pref_ft",
+        "dpo",
+        "ipo",
+        "rwr",
+        "awr",
+        "reinforce",
+        "reinforce_running",
+        "ppo",
+        "ppo_unclipped",
+    )
 }
 
 

@@ -27,11 +27,11 @@ def look_of(key: str, label: str = "") -> dict[str, Any]:
 
 
 def curve(ax, x, table: Table, name: str, look: Mapping[str, Any], start: Table | None = None) -> None:
-    """Means over seeds with bars of a standard error; where ``start``, the reference, is given, from it at 0 on."""
+    """Means over seeds with bars of four standard errors; where ``start``, the reference, is given, from it at 0 on."""
     x, y, error = (np.asarray(values) for values in (x, table[name], table[f"{name}_se"]))
     if start is not None:
         x, y, error = (np.append(*pair) for pair in ((0, x), (start[name], y), (start[f"{name}_se"], error)))
-    ax.errorbar(x, y, error, linewidth=1.2, elinewidth=0.6, **look)
+    ax.errorbar(x, y, plotting.NUM_ERRORS * error, linewidth=1.2, elinewidth=0.6, **look)
 
 
 def plot_curves(parts: Mapping[str, Table], looks: Mapping[str, tuple[str, str]], note: str = ""):
@@ -54,7 +54,7 @@ def plot_curves(parts: Mapping[str, Table], looks: Mapping[str, tuple[str, str]]
     grid, rates = parts["rates"]["learning_rate"], parts["rates"].where(chosen=1)["learning_rate"]
     plotting.caption(
         made,
-        f"{each} labels a round; mean of {table['seeds'][0]} seeds, bars a standard error; dotted: the references that "
+        f"{each} labels a round; means of {table['seeds'][0]} seeds. {plotting.BARS} Dotted: the references that "
         f"they start from. Rates chosen on held-out seeds: {', '.join(f'{rate:g}' for rate in rates)}; at an end of "
         f"the grid: {np.isin(rates, [grid.min(), grid.max()]).sum()}. {note}".strip(),
     )
