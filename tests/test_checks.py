@@ -2,9 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from banditlab.claims import checks
+from banditlab.claims.comparison import compare
+from banditlab.store import Table
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,26 @@ def test_a_tolerance_needs_a_sign_and_a_reason():
         checks.interval("c", 1.0, 1.0, 0.1, allowance=0.1)
     with pytest.raises(ValueError, match="standard_error, z and allowance must be non-negative"):
         checks.upper("c", 1.0, 1.0, -0.1)
+
+
+def test_a_difference_is_resolved_at_z_standard_errors_and_never_without_any():
+    assert checks.above("c", 1.0, 1.4, 0.1).passed
+    assert not checks.above("c", 1.0, 1.399, 0.1).passed
+    assert checks.below("c", 1.0, 0.6, 0.1).passed
+    assert not checks.below("c", 1.0, 0.601, 0.1).passed
+    # Two arms that agree to the bit, or differ exactly: nothing was compared.
+    for make, measured in ((checks.above, 1.0), (checks.above, 2.0), (checks.below, 1.0), (checks.below, 0.0)):
+        assert not make("c", 1.0, measured, 0.0).passed
+
+
+@pytest.mark.parametrize(
+    ("cells", "difference", "kind"),
+    [(2, 3.9, "statistical"), (2, 4.5, "different"), (1000, 4.5, "statistical"), (1000, 5.5, "different")],
+)
+def test_of_many_cells_one_may_differ_by_more(cells, difference, kind):
+    """A false alarm of a whole table has probability 1e-4: 4 standard errors for 2 cells, 5.3 for 1000."""
+    errors = np.full(cells, 0.1)
+    first = {"n": np.arange(cells), "mean": np.ones(cells), "mean_se": errors}
+    moved = np.ones(cells)
+    moved[0] += difference * 0.1 * np.sqrt(2)
+    assert compare(Table(first | {"mean": moved}), Table(first)).kind == kind
