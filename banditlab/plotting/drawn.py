@@ -148,8 +148,9 @@ def _marker_name(points: "PathCollection") -> str:
     (path, *_) = points.get_paths()
     for name in "os^v<>DdpPhHX*8x+|_.":
         style = MarkerStyle(name)
-        outline = style.get_path().transformed(style.get_transform())
-        if outline.vertices.shape == path.vertices.shape and np.allclose(outline.vertices, path.vertices):
+        outline = np.asarray(style.get_path().transformed(style.get_transform()).vertices)
+        found = np.asarray(path.vertices)
+        if outline.shape == found.shape and np.allclose(outline, found):
             return name
     return "?"
 

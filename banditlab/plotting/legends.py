@@ -1,7 +1,7 @@
 """Legends: every name once, and entries for what several lines share."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from banditlab.plotting.looks import COLORS, MARKERS, require_key
 from banditlab.plotting.styles import DASHED, style
@@ -40,7 +40,7 @@ def legend(
                 entries.setdefault(theory_label, proxy(theory_label, dashed=True))
         entries |= {str(line.get_label()): line for line in extra}
         place = "outside upper center" if isinstance(where, Figure) else loc
-        where.legend(list(entries.values()), list(entries), loc=place, ncols=columns)
+        where.legend(list(entries.values()), list(entries), loc=cast(Any, place), ncols=columns)
 
 
 def proxy(

@@ -1,6 +1,6 @@
 """What is drawn into axes: measured means and quantiles, single points, predictions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def mean(
     shown = np.where(np.isfinite(mean), mean, np.nan)
     bars = NUM_ERRORS * np.where(np.isfinite(error), error, 0.0)
     with style():
-        look = {"color": color, "marker": MARKERS[key], "elinewidth": 0.8, "label": name or None}
+        look: dict[str, Any] = {"color": color, "marker": MARKERS[key], "elinewidth": 0.8, "label": name or None}
         return ax.errorbar(x, shown, bars, **look).lines[0]
 
 
@@ -83,7 +83,7 @@ def point(ax: "Axes", x: float, quantiles: np.ndarray, key: str) -> None:
     """A single measurement: the middle of three quantiles (3,) as a marker, the outer two as a bar."""
     require_key(key)
     low, middle, high = np.asarray(quantiles, float)
-    look = {"color": COLORS[key], "marker": MARKERS[key], "label": LABELS[key]}
+    look: dict[str, Any] = {"color": COLORS[key], "marker": MARKERS[key], "label": LABELS[key]}
     with style():
         bar = [[middle - low], [high - middle]]
         ax.errorbar([x], [middle], bar, markersize=6, linestyle="", zorder=4, **look)
@@ -108,7 +108,12 @@ def theory(
     if x.shape != y.shape or x.ndim != 1:
         raise ValueError(f"y must be (K,) for x (K,); got {y.shape} for {x.shape}")
     own = color or ("#000000" if key is None else COLORS[key])
-    look = {"color": hexadecimal(0.4 * channels(own)), "linestyle": DASHED, "linewidth": 0.9, "label": label or None}
+    look: dict[str, Any] = {
+        "color": hexadecimal(0.4 * channels(own)),
+        "linestyle": DASHED,
+        "linewidth": 0.9,
+        "label": label or None,
+    }
     with style():
         return ax.plot(x, np.where(np.isfinite(y), y, np.nan), zorder=3, gid="theory", **look)[0]
 
@@ -126,12 +131,12 @@ def direct_label(line: "Line2D", text: str, *, place: int = -1, offset: tuple[fl
 
     x, y = (np.asarray(values, float)[place] for values in line.get_data())
     line.set_gid(f"{line.get_gid() or ''} labelled".strip())
-    side = {"ha": "right" if offset[0] < 0 else "left", "va": "center"}
+    side: dict[str, Any] = {"ha": "right" if offset[0] < 0 else "left", "va": "center"}
     color = darkened(to_hex(line.get_color()), TEXT_CONTRAST)
     if line.axes is None:
         raise ValueError("line must lie in axes; got one that is drawn nowhere")
     with style():
-        return line.axes.annotate(
+        return cast("Axes", line.axes).annotate(
             text, (x, y), xytext=offset, textcoords="offset points", fontsize=7, color=color, **side
         )
 

@@ -119,8 +119,8 @@ def plot(tables: Mapping[str, Table]):
     batches = [n for n in np.unique(curves["num_pairs"]) if n != large]
     for n, shade in zip(batches, plotting.shades("on_policy", len(batches)), strict=True):
         rows = curves.where(num_pairs=n)
-        look = {"label": f"n = {plotting.number(n)}", "color": shade}
-        plotting.mean(top, rows["round"], rows["kl"], rows["kl_se"], "on_policy", **look)
+        label = f"n = {plotting.number(n)}"
+        plotting.mean(top, rows["round"], rows["kl"], rows["kl_se"], "on_policy", label=label, color=shade)
         plotting.theory(top, rows["round"][-4:], rows["floor"][-4:], color=shade)
     top.set(yscale="log", ylabel=r"KL($\pi^*\|\pi$) [nats]", title="Larger batches reach their floor in fewer rounds")
     measured = recursion["step_over_bound"], recursion["step_over_bound_se"]
