@@ -631,7 +631,7 @@ def test_a_claim_that_returns_something_else_is_named_with_its_role(toy, tmp_pat
 def test_an_error_of_a_set_value_is_one_line_that_names_it(toy, tmp_path, capsys):
     change(tmp_path, "    shards.expect", "    config.num_seeds == 7 and {}['seven']\n    shards.expect")
     assert toy("run toy --set num_seeds=7") == 2
-    assert capsys.readouterr().err == "error: toy: run failed, KeyError: 'seven' (set: num_seeds=7)\n"
+    assert capsys.readouterr().err == "error: toy: run failed, toy.py, line 24: KeyError: 'seven' (set: num_seeds=7)\n"
     assert not list((tmp_path / "results").rglob("*.json"))
 
 

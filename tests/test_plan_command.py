@@ -206,7 +206,7 @@ def test_an_interrupted_write_leaves_no_half_written_file(tmp_path, capsys, monk
     planning = importlib.import_module("banditlab.command.planning.running")
 
     def full(path, content):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", f"{path}.png")
 
     monkeypatch.setattr(planning.plotting, "save", lambda made, stem: full(stem, b""))
     assert command(tmp_path, "--data", saved_npz(tmp_path)) == 2

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from banditlab.claims.comparison import Comparison, compare
 from banditlab.claims.result_files import DRAWN, Result, as_json, confirmations, elsewhere, is_float64
-from banditlab.errors import ClaimError, CommandLineError, require_writable
+from banditlab.errors import ClaimError, CommandLineError, require_no_folder, require_writable
 from banditlab.store import write_atomically
+from banditlab.store.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,13 +38,22 @@ def draw(selection: Selection, result: Result) -> Result:
     damage = result.damage()
     if damage:
         raise CommandLineError(f"{_wanted(selection, result)}; {result.file('.json')} is {damage}")
+    require_no_folder("figures", map(result.file, DRAWN))
     plotting.save(selection.experiment.figure(result.tables()), result.file(""))
     return result
 
 
 def draw_fresh(selection: Selection) -> str:
-    """Draw what `run` wrote, of older sources too; a line that says so. CommandLineError without readable tables."""
-    return _drawn(selection, selection.fresh)
+    """Draw what `run` wrote, of older sources too; a line that says so.
+
+    CommandLineError without readable tables, ClaimError for tables that lack what the figure reads.
+    """
+    try:
+        return _drawn(selection, selection.fresh)
+    except ClaimError:
+        raise
+    except (LookupError, ValueError) as error:
+        raise selection.experiment.failed("plot", error) from error
 
 
 def draw_committed(selection: Selection) -> tuple[bool | None, str]:
@@ -89,7 +99,10 @@ def update(selection: Selection) -> str:
     fresh = result.record()
     if not is_float64(fresh):
         raise CommandLineError(f"--update must be of float64 results; got {fresh.get('dtype')}")
+    if missing := [name for name in STAMP if name not in fresh]:
+        raise CommandLineError(f"{_wanted(selection, result)}; its record lacks {', '.join(missing)}")
     require_writable("the folder of committed results", target.folder)
+    require_no_folder("the folder of committed results", (*target.places(), *map(target.file, DRAWN)))
     whole = target.damage() is None
     if whole and elsewhere(fresh, target.record()) and is_float64(target.record()):
         agreement = compare(result.tables(), target.tables())
@@ -107,7 +120,7 @@ def update(selection: Selection) -> str:
     for part, content in result.contents().items():
         _replace(target.csv(part), content)
     for suffix in DRAWN:
-        _replace(target.file(suffix), result.file(suffix).read_bytes())
+        _replace(target.file(suffix), read_bytes(result.file(suffix)))
     _replace(target.file(".json"), as_json(record))
     target.remove_parts_but(record["tables"])
     return f"{selection.label}: {'stamp renewed' if same else 'committed'} -> {target.file('.json')}"
@@ -124,7 +137,7 @@ def confirmed(kept: dict[str, Any], fresh: dict[str, Any], agreement: Comparison
 
 
 def _replace(path: Path, content: bytes) -> None:
-    if not path.is_file() or path.read_bytes() != content:
+    if not path.is_file() or read_bytes(path) != content:
         write_atomically(path, content)
 
 

@@ -1,44 +1,64 @@
 """The entry point of `banditlab` and of `python -m experiments`."""
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import Console
-
 from banditlab.command.parsing import parsed
 from banditlab.command.verbs import app
 from banditlab.errors import ClaimError, CommandLineError
+from banditlab.store.stopping import Terminated, listening
+from banditlab.terminal import Terminal
 
 DESCRIPTION = """Run, draw and verify claims on preference learning, banditlab's own and yours.
 
 `llm train` trains a language model (`llm train --help`); `--version` prints the version."""
+_LONGEST = 2000
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; 0 when all is well, 1 after a failure, 2 when it cannot be done as typed.
 
-    130 after an interruption. Errors of the operating system are one line, and 2.
+    130 after Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed any more. Errors of the operating
+    system are one line, and 2.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        if words[:1] == ["--version"]:
-            print(version("banditlab"))
-            return 0
-        if words[:1] == ["llm"]:
-            return _llm(words[1:])
-        return parsed(app, words, program(), DESCRIPTION)()
+        with listening():
+            code = _run(words)
+        sys.stdout.flush()
+        return code
     except (ClaimError, CommandLineError) as error:
-        errors.print(f"error: {error}")
-        return 2
+        return _complain(f"error: {error}", 2)
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         what = f"'{error.filename}': " if error.filename else ""
-        errors.print(f"error: {what}{error.strerror or error}")
-        return 2
+        return _complain(f"error: {what}{error.strerror or error}", 2)
     except KeyboardInterrupt as stop:
-        errors.print(f"interrupted; {str(stop) or 'finished shards are kept and will be reused'}")
-        return 130
+        text = f"interrupted; {str(stop) or 'finished shards are kept and will be reused'}"
+        return _complain(text, 143 if isinstance(stop, Terminated) else 130)
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
+        print(version("banditlab"))
+        return 0
+    try:
+        return _llm(words[1:]) if words[:1] == ["llm"] else parsed(app, words, program(), DESCRIPTION)()
+    except SystemExit:  # after a help text
+        sys.stdout.flush()
+        raise
+
+
+def _complain(text: str, code: int) -> int:
+    """Print one line, without its middle where it is endless; the exit code."""
+    half = _LONGEST // 2
+    Terminal(stderr=True).print(text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}")
+    return code
 
 
 def program() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from banditlab.terminal import Terminal
 
 if TYPE_CHECKING:
     from banditlab.claims.verification import Verdict
@@ -26,7 +26,7 @@ def report(verdicts: Iterable[Verdict]) -> int:
 
 def say(text: str, word: str = "") -> None:
     """Print one line, never broken, after a coloured word."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal()
     if word:
         console.print(word, style=STYLES.get(word, "yellow"), end="  ")
     console.print(text)

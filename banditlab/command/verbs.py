@@ -12,7 +12,7 @@ from banditlab.command.arguments import one_of, place, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
 from banditlab.command.reporting import report, say
-from banditlab.errors import CommandLineError, require_writable
+from banditlab.errors import CommandLineError, require_writable, writing
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]
@@ -109,7 +109,8 @@ def figures(
             say(line)
             continue
         require_writable("--output", one.results)
-        say(drawing.draw_fresh(one))
+        with writing("--output", one.results):
+            say(drawing.draw_fresh(one))
         if update:
             say(drawing.update(one))
     return 0 if not committed or (any(done) and False not in done) else 1

@@ -13,7 +13,7 @@ from banditlab import planner, plotting
 from banditlab.command.planning import figure as plan_figure
 from banditlab.command.planning import report as plan_report
 from banditlab.command.planning.data import PlanData, read
-from banditlab.errors import CommandLineError, require_writable
+from banditlab.errors import CommandLineError, require_no_folder, require_writable, writing
 from banditlab.planner import Plan
 from banditlab.store import plain, sha256_of_bytes, write_atomically
 
@@ -32,6 +32,7 @@ def run(
         env = planner.problem(**arrays, beta=beta)
         wins = planner.comparisons(env, *columns)
     require_writable("--out", output)
+    require_no_folder("--out", (output / f"plan.{kind}" for kind in ("csv", "json", "png", "svg", "pdf")))
     with _refused("--kl"):
         plan = planner.plan(env, wins, kl=kl, num_next=num_next, ridge=ridge)
     settings = {"kl": kl, "next": num_next, "beta": beta, "ridge": ridge}
@@ -50,12 +51,10 @@ def _write(plan: Plan, given: PlanData, files: dict[str, Path], settings: dict[s
         **plan_report.record(plan),
         "plan_csv_sha256": sha256_of_bytes(content),
     }
-    try:
+    with writing("--out", output):
         write_atomically(output / "plan.csv", content)
         drawn = plotting.save(plan_figure.draw(plan, settings), output / "plan")
         write_atomically(output / "plan.json", (json.dumps(plain(record), indent=1, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise CommandLineError(f"--out must be a writable folder; got '{output}' ({error.strerror})") from error
     return [output / "plan.csv", *drawn, output / "plan.json"]
 
 
