@@ -41,12 +41,12 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     # Opening a pipe without O_NONBLOCK waits for its other end.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError("is no regular file")
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise ValueError(f"is larger than {largest >> 20} MiB")
-    return content
+        if found.st_size > largest:
+            raise ValueError(f"is larger than {largest >> 20} MiB")
+        return file.read(found.st_size)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -61,15 +61,34 @@ def write_atomically(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_litter(path.parent)
         with _temporary(path.parent) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            _write(file, content)
             if fcntl is None:  # Windows renames no open file
                 file.close()
             os.replace(file.name, path)
         flush_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def append(path: Path, content: bytes) -> None:
+    """Write ``content`` to the end of a file and flush it to the disk; OSError, which names ``path``."""
+    try:
+        with path.open("ab") as file:
+            _write(file, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def flush_file(path: Path) -> None:
+    """Flush to the disk a file that another program wrote."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

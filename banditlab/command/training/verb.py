@@ -11,7 +11,7 @@ from banditlab.command.training.configuration import configure
 from banditlab.command.training.folder import Folder
 from banditlab.command.training.options import Options
 from banditlab.command.training.running import run
-from banditlab.errors import CommandLineError
+from banditlab.errors import CommandLineError, writing
 from banditlab.llm.checkpoint import CheckpointError
 from banditlab.terminal import Terminal
 
@@ -27,7 +27,8 @@ def train(words: list[str], prog: str) -> int:
     folder = Folder(options.out or _default_folder(options))
     console = Terminal()
     try:
-        run(configure(options), folder, console)
+        with writing("--out", folder.root):
+            run(configure(options), folder, console)
     except CheckpointError as error:
         raise CommandLineError(str(error)) from error
     except KeyboardInterrupt as stop:
