@@ -40,13 +40,17 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """
     # Opening a pipe without O_NONBLOCK waits for its other end.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        found = os.fstat(file.fileno())
+    descriptor = os.open(path, flags)
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("is no regular file")
         if found.st_size > largest:
             raise ValueError(f"is larger than {largest >> 20} MiB")
-        return file.read(found.st_size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(found.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -24,7 +24,6 @@ def listening() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked.clear()
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     changed = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
     for number in changed:
@@ -32,6 +31,7 @@ def listening() -> Iterator[None]:
     try:
         yield
     finally:
+        _asked.clear()
         for number in changed:
             signal.signal(number, usual[number])
 
