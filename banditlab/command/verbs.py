@@ -205,13 +205,15 @@ def plan(
     """Plan labels for your own comparisons: what they are worth, how many more are needed, which to buy next.
 
     Prints the existence certificate, the label price of the data's pairs against on-policy, uniform and designed
-    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .svg, .pdf. To see one:
+    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .svg, .pdf. An id that a
+    spreadsheet would take for a formula has an apostrophe before it in plan.csv. To see a plan:
     python -m experiments plan --data docs/example_comparisons.npz
 
     Args:
       data: FILE.npz with arrays features (S, A, d), context, chosen, rejected (n,) of indices and, optionally,
         log_reference (S, A) and context_probs (S,); or a CSV with a header and the columns context, chosen, rejected:
-        one comparison a row, ids of any kind (other columns are ignored).
+        one comparison a row, ids of any kind. Other columns are ignored, but for those that would change what a row
+        means, such as count, weight, tie or winner: these are refused.
       features: With a CSV: another one with the columns context, action, optionally log_reference and context_prob,
         and one column for every feature. Contexts may differ in their actions. Log-probabilities are normalised.
       kl: The E_x KL(pi* || pi_hat) wanted.

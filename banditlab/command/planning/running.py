@@ -16,6 +16,10 @@ from banditlab.command.planning.data import PlanData, read
 from banditlab.errors import CommandLineError, require_no_folder, require_writable, writing
 from banditlab.planner import Plan
 from banditlab.store import plain, sha256_of_bytes, write_atomically
+from banditlab.store.files import read_bytes
+from banditlab.store.shards import LARGEST
+
+_FORMULA = ("=", "+", "-", "@")
 
 
 def run(
@@ -45,7 +49,8 @@ def _write(plan: Plan, given: PlanData, files: dict[str, Path], settings: dict[s
     content = pairs_csv(plan, given)
     record = {
         "files": {
-            name: {"path": str(path), "sha256": sha256_of_bytes(path.read_bytes())} for name, path in files.items()
+            name: {"path": str(path), "sha256": sha256_of_bytes(read_bytes(path, LARGEST))}
+            for name, path in files.items()
         },
         "settings": settings,
         **plan_report.record(plan),
@@ -65,9 +70,20 @@ def pairs_csv(plan: Plan, given: PlanData) -> bytes:
     writer.writerow(["context", "action_a", "action_b", "labels"])
     for context, first, second in np.argwhere(plan.next_pairs).tolist():
         names = given.action_ids[context]
-        labels = int(plan.next_pairs[context, first, second])
-        writer.writerow([given.context_ids[context], names[first], names[second], labels])
+        ids = given.context_ids[context], names[first], names[second]
+        writer.writerow([*map(_harmless, map(str, ids)), int(plan.next_pairs[context, first, second])])
     return buffer.getvalue().encode()
+
+
+def _harmless(name: str) -> str:
+    """An id as a cell that no spreadsheet evaluates: with an apostrophe before what begins a formula and no number."""
+    if not name.startswith(_FORMULA):
+        return name
+    try:
+        float(name)
+    except ValueError:
+        return f"'{name}"
+    return name
 
 
 @contextmanager
