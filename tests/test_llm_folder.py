@@ -105,6 +105,19 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(tmp_path, cap
     assert checkpoint.numbers(tmp_path) == [1, 2]
 
 
+def test_every_file_and_folder_of_a_checkpoint_is_flushed_before_it_has_its_name(tmp_path, monkeypatch):
+    flush, flushed = os.fsync, {}
+
+    def fsync(descriptor):
+        flushed.setdefault(os.fstat(descriptor).st_ino, (tmp_path / "1").exists())
+        flush(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    checkpoint.save(tmp_path, 1, TREE)
+    inside = {path.stat().st_ino for path in [tmp_path / "1", *(tmp_path / "1").rglob("*")]}
+    assert flushed == {**dict.fromkeys(inside, False), tmp_path.stat().st_ino: True}
+
+
 def test_only_folders_with_the_name_of_a_number_are_checkpoints(tmp_path):
     for name in ("7", "12", "007", "٣", "1e3", "9" * 200, "4.saving"):
         (tmp_path / name).mkdir()

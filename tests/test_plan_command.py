@@ -250,6 +250,13 @@ def test_an_array_of_nearly_a_known_name_is_refused(tmp_path, name):
         plan_data.read(saved_npz(tmp_path, **{name: np.ones(4)}), None)
 
 
+def test_tables_that_no_memory_holds_are_refused(tmp_path):
+    nodes = [f"p{number},a,1" for number in range(3000)] + [f"q,{number},{number}" for number in range(3000)]
+    data, features = saved_csv(tmp_path, (HEAD, "q,1,2"), ("context,action,f0", *nodes))
+    with pytest.raises(CommandLineError, match="--features must make tables of at most 2.27 numbers; got 2.7e.10"):
+        plan_data.read(data, features)
+
+
 TEXT = "\n".join((HEAD, *ROWS))
 
 

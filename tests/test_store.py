@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -175,6 +179,35 @@ def test_arrays_of_a_shard_may_have_any_name(tmp_path):
         assert shards.computed == computed
     with np.load(next(tmp_path.glob("*.npz"))) as archive:  # a file like any other
         assert archive["file"].tolist() == [0, 1, 2, 3]
+
+
+def test_writers_of_one_store_do_not_disturb_one_another(tmp_path):
+    start, warned = threading.Barrier(8), []
+
+    def write(_):
+        shards, events = make_shards(tmp_path)
+        start.wait(30)
+        for number in range(20):
+            found = shards.get(f"n={number}", (0, 2), lambda number=number: {"kl": np.full(2, number)})
+            np.testing.assert_array_equal(found["kl"], number)
+        warned.extend(event for event in events if event[0] == "corrupt")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(write, range(8)))) == 8
+    assert warned == []
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_file_then_name_are_flushed_before_a_write_returns(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(descriptor):
+        named = [path.name for path in tmp_path.iterdir() if path.suffix == ".csv"]
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), named))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    write_atomically(tmp_path / "t.csv", b"1")
+    assert flushed == [(False, []), (True, ["t.csv"])]
 
 
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

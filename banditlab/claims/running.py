@@ -30,9 +30,8 @@ def run_all(selections: Sequence[Selection], *, fresh: bool) -> Iterator[str]:
     Experiments of one family share compiled programs, and then they go: every kernel holds memory, and memory maps, of
     which a process may have 65530.
     """
-    for selection in selections:
-        require_no_folder("--output", selection.fresh.places())
     for selection in selections:  # the sources are those that were imported, not those of an hour later
+        require_no_folder("--output", selection.fresh.places())
         selection.experiment.source_hash()
     for _, members in groupby(selections, key=lambda selection: selection.experiment.family):
         for selection in members:
@@ -45,9 +44,11 @@ def run_all(selections: Sequence[Selection], *, fresh: bool) -> Iterator[str]:
 def run(selection: Selection, *, fresh: bool = False) -> str:
     """Run one experiment, reusing finished shards unless ``fresh``; returns a line to print.
 
-    Raises ClaimError for what `Experiment.measured` and `Experiment.dictionary` refuse, and, where fields were set, for
-    any error of the computation; then no table is written.
+    Raises CommandLineError where a folder has the place of a table, before anything is computed; ClaimError for what
+    `Experiment.measured` and `Experiment.dictionary` refuse, and, where fields were set, for any error of the
+    computation. No table is written then.
     """
+    require_no_folder("--output", selection.fresh.places())
     started = time.perf_counter()
     experiment = selection.experiment
     with progress(selection.name) as listener:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from banditlab import validation
 from banditlab.command.planning.rows import refuse_near, refuse_telling, require_plain, rows
 from banditlab.errors import CommandLineError
 from banditlab.store import archives
@@ -96,6 +97,7 @@ def _read_csv(data: Path, features: Path) -> PlanData:
         columns["rejected"].append(known[keys["rejected"]])
     arrays: dict[str, np.ndarray] = {name: np.asarray(values, dtype=np.int64) for name, values in columns.items()}
     table = (len(contexts), max(map(len, actions)))
+    _require_room(*table, nodes["features"].shape[1])
     first = np.asarray([contexts[context] for context, _ in places])
     second = np.asarray([actions[contexts[context]][action] for context, action in places])
     arrays["features"] = np.zeros((*table, nodes["features"].shape[1]))
@@ -107,6 +109,15 @@ def _read_csv(data: Path, features: Path) -> PlanData:
     spelled = {contexts[context]: ids[0] for (context, _), ids in reversed(places.items())}
     names = [[places[context, action][1] for action in actions[place]] for context, place in contexts.items()]
     return PlanData(arrays, [spelled[place] for place in range(len(contexts))], names)
+
+
+def _require_room(num_contexts: int, num_actions: int, num_features: int) -> None:
+    """CommandLineError for tables that no memory holds: every context has a row for each action of the largest one."""
+    try:
+        validation.tables("--features", num_contexts * num_actions * max(num_actions, num_features))
+    except ValueError as error:
+        what = f"{num_contexts} contexts of up to {num_actions} actions"
+        raise CommandLineError(f"{error}, from {what} and {num_features} features") from error
 
 
 def _refuse_unread(names: list[str]) -> None:
