@@ -493,7 +493,7 @@ def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsy
         ),
         (f"confirm toy --arms {DIGITS}", f"--arms must be a whole number from 1 to 1000000; got {SHOWN}"),
         (f"run --{'y' * 5000}", "unrecognized options: --yyy"),
-        (f"run {DIGITS}", f"NAME {SHOWN} is not known (`list` shows all)"),
+        (f"run {DIGITS}", f"NAME must be one of toy, coins; got {SHOWN} (`list` shows all)"),
         (f"run {DIGITS}.py", "'"),
     ],
 )
