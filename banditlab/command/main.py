@@ -4,6 +4,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from banditlab.command.parsing import parsed
 from banditlab.command.verbs import app
@@ -15,6 +16,7 @@ DESCRIPTION = """Run, draw and verify claims on preference learning, banditlab's
 
 `llm train` trains a language model (`llm train --help`); `--version` prints the version."""
 _LONGEST = 2000
+_STOPPED = (130, 143)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +42,21 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain(f"error: {what}{error.strerror or error}", 2)
     except KeyboardInterrupt as stop:
         text = f"interrupted; {str(stop) or 'finished shards are kept and will be reused'}"
-        return _complain(text, 143 if isinstance(stop, Terminated) else 130)
+        return _complain(text, _STOPPED[isinstance(stop, Terminated)])
+
+
+def script() -> NoReturn:
+    """The console script: `main` and the end of the process."""
+    leave(main())
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. After a signal at once: threads that still compute crash in an interpreter that is ending."""
+    if code in _STOPPED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(words: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ class Terminated(KeyboardInterrupt):
 def listening() -> Iterator[None]:
     """Within it SIGINT raises KeyboardInterrupt and SIGTERM `Terminated`, in the main thread, and `check` raises too.
 
-    A handler that someone else has set stays. Elsewhere than in the main thread nothing is changed.
+    A handler that someone else has set stays. Elsewhere than in the main thread nothing is changed. Where Python itself
+    drops the error, as in a callback of the garbage collector, `check` has the last word, and nothing is printed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -28,9 +30,12 @@ def listening() -> Iterator[None]:
     changed = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
     for number in changed:
         signal.signal(number, _stop)
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if issubclass(found.exc_type, KeyboardInterrupt) else report(found)
     try:
         yield
     finally:
+        sys.unraisablehook = report
         _asked.clear()
         for number in changed:
             signal.signal(number, usual[number])
