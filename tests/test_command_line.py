@@ -79,6 +79,10 @@ EXPERIMENT = Experiment(
 '''
 
 
+DIGITS = "9" * 5000
+SHOWN = f"'{'9' * 30}...{'9' * 30}'"
+
+
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """A package of claims of its own, outside this checkout, with the toy in it and registered.
@@ -444,7 +448,7 @@ def test_a_committed_paper_table_is_verified_without_running_it(toy, tmp_path, c
 def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsys):
     monkeypatch.setenv("BANDITLAB_DEVICES", "0")
     assert toy("list") == 2
-    assert capsys.readouterr().err == "error: BANDITLAB_DEVICES must be a positive integer; got '0'\n"
+    assert capsys.readouterr().err == "error: BANDITLAB_DEVICES must be a positive integer below 10^3; got '0'\n"
 
 
 @pytest.mark.parametrize(
@@ -481,6 +485,18 @@ def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsy
         ("run toy --set num_seeds", "--set must be FIELD=VALUE; got 'num_seeds'"),
         ("run toy --set num_seeds=3 --set num_seeds=4", "--set num_seeds must come once; got '3' and '4'"),
         ("llm tune", "llm must be followed by train; got tune"),
+        ("llm train --nonsense 1", "unrecognized options: --nonsense (`banditlab llm train --help`)"),
+        (f"plan --data x --next {DIGITS}", f"--next must be a whole number from 1 to 1000000; got {SHOWN}"),
+        (f"llm train --seed {DIGITS}", f"--seed must be a whole number; got {SHOWN}"),
+        (f"run toy --set num_seeds={DIGITS}", f"--set num_seeds: num_seeds must be int; got {SHOWN}"),
+        (
+            f"run toy --set num_seeds={DIGITS[:4000]}",
+            f"--set num_seeds: num_seeds must be int; got {SHOWN} (whole numbers end at 2^63)",
+        ),
+        (f"confirm toy --arms {DIGITS}", f"--arms must be a whole number from 1 to 1000000; got {SHOWN}"),
+        (f"run --{'y' * 5000}", "unrecognized options: --yyy"),
+        (f"run {DIGITS}", f"NAME must be one of toy, coins; got {SHOWN} (`list` shows all)"),
+        (f"run {DIGITS}.py", "'"),
     ],
 )
 def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, capsys, line, message):
@@ -490,6 +506,7 @@ def test_a_command_line_error_is_one_line_and_leaves_nothing(toy, tmp_path, caps
     captured = capsys.readouterr()
     assert captured.err.startswith(f"error: {message}")
     assert captured.err.count("\n") == 1
+    assert len(captured.err) < 2100
     assert not captured.out
     assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
     assert file.read_text() == "not a folder"
@@ -691,7 +708,7 @@ def test_a_claim_that_returns_something_else_is_named_with_its_role(toy, tmp_pat
 def test_an_error_of_a_set_value_is_one_line_that_names_it(toy, tmp_path, capsys):
     change(tmp_path, "    shards.expect", "    config.num_seeds == 7 and {}['seven']\n    shards.expect")
     assert toy("run toy --set num_seeds=7") == 2
-    assert capsys.readouterr().err == "error: toy: run failed, KeyError: 'seven' (set: num_seeds=7)\n"
+    assert capsys.readouterr().err == "error: toy: run failed, toy.py, line 24: KeyError: 'seven' (set: num_seeds=7)\n"
     assert not list((tmp_path / "results").rglob("*.json"))
 
 
@@ -789,6 +806,19 @@ def test_help_and_version_answer_from_both_entries(called):
         assert expected in found.stdout
 
 
+def test_a_reader_who_stops_reading_is_told_nothing():
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "banditlab.command", "run", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=CHECKOUT,
+    )
+    listing.stdout.close()
+    assert listing.stderr.read() == b""
+    assert listing.wait(timeout=60) == 141
+    listing.stderr.close()
+
+
 def test_configure_sets_devices_and_cache_and_refuses_nonsense(tmp_path):
     code = """
         from banditlab.claims.jax_settings import configure
@@ -804,7 +834,7 @@ def test_configure_sets_devices_and_cache_and_refuses_nonsense(tmp_path):
     assert found.stdout.split() == ["3", *mine.values()], found.stderr
     assert not found.stderr
     found = run_python(code, BANDITLAB_DEVICES="none")
-    assert "BANDITLAB_DEVICES must be a positive integer; got 'none'" in found.stderr
+    assert "BANDITLAB_DEVICES must be a positive integer below 10^3; got 'none'" in found.stderr
 
 
 def test_show_takes_one_claim_and_names_those_of_a_family(capsys):

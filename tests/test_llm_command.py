@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from banditlab.command.main import main
+from banditlab.command.training import folder
 from banditlab.command.training.folder import Folder
 from banditlab.llm import checkpoint
 
@@ -96,10 +97,10 @@ def stop_at(patch, when):
     """Make the process end before the first checkpoint for which `when(folder name, number)`."""
     save = checkpoint.save
 
-    def stopping(folder, number, tree):
+    def stopping(folder, number, tree, *beside):
         if when(folder.name, number):
             raise Killed
-        save(folder, number, tree)
+        save(folder, number, tree, *beside)
 
     patch.setattr(checkpoint, "save", stopping)
 
@@ -180,6 +181,34 @@ def test_metrics_that_lack_a_round_are_refused(whole, tmp_path, refusal):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "metrics.jsonl").write_text("".join(lines[:-1]))
     assert "lacks rounds of the checkpoint of round 3" in refusal(words(tmp_path))
+
+
+def test_a_changed_number_in_the_metrics_is_refused(whole, tmp_path, refusal):
+    damaged(whole, tmp_path)
+    file = tmp_path / "metrics.jsonl"
+    first, second, *others = file.read_text().splitlines()
+    row = json.loads(second)
+    file.write_text("\n".join([first, json.dumps(row | {"gap": row["gap"] + 1e-3}), *others, ""]))
+    message = refusal(words(tmp_path, num_rounds=4))
+    assert f"'{file}' was altered since the checkpoint of round 3" in message
+
+
+@pytest.mark.parametrize("place", ["metrics.jsonl", "rounds/4"])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(whole, tmp_path, capsys, monkeypatch, place):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / place))
+
+    damaged(whole, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(*((folder, "append") if place == "metrics.jsonl" else (checkpoint, "_write")), full)
+        assert train(words(tmp_path, num_rounds=4)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert f"'{tmp_path / place}' cannot be written (No space left on device)" in error
+    if place == "metrics.jsonl":
+        assert train(words(tmp_path, num_rounds=4)) == 0
+        assert rows(tmp_path)[:4] == rows(whole)
 
 
 REFUSED = {

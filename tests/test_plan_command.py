@@ -1,16 +1,21 @@
 """The label planner's command line, in this process: its files, its report, and every bad input in one line."""
 
-import importlib
+import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import example_comparisons
 import numpy as np
 import pytest
 
-from banditlab import planner
+from banditlab import estimators, planner
 from banditlab.command import main
 from banditlab.command.planning import data as plan_data
+from banditlab.command.planning import report as plan_report
+from banditlab.command.planning import running as planning
+from banditlab.errors import CommandLineError
+from banditlab.terminal import Terminal
 from experiments import CHECKOUT
 
 EXAMPLE = example_comparisons.example()
@@ -196,6 +201,115 @@ def test_bad_input_is_one_line_that_names_the_argument_and_leaves_nothing(tmp_pa
     assert not [path for path in tmp_path.rglob("*") if "plan" in path.name]
 
 
+# Twelve comparisons of three items, a strength each, c the base; the fit by Newton's method at 60 digits.
+ROWS = ("p,a,b",) * 3 + ("p,b,a",) * 2 + ("p,b,c",) * 3 + ("p,c,b",) + ("p,a,c",) * 2 + ("p,c,a",)
+ITEMS = ("context,action,f0,f1", "p,a,1,0", "p,b,0,1", "p,c,0,0")
+STRENGTHS = [1.04716750755, 0.822784257981]
+
+
+@pytest.mark.parametrize(
+    ("rows", "items"),
+    [
+        ((HEAD, *ROWS), ITEMS),
+        ((f",{HEAD}", *(f"{line},{row}" for line, row in enumerate(ROWS))), ITEMS),
+        ((f"{HEAD},by,token_id", *(f"{row},me,7" for row in ROWS)), ITEMS),
+        (
+            (HEAD, *(row.replace("a", "cafe\u0301") for row in ROWS)),
+            [row.replace("p,a", "p,caf\u00e9") for row in ITEMS],
+        ),
+    ],
+    ids=["plain", "index without a name", "columns that say nothing", "another form of Unicode"],
+)
+def test_twelve_comparisons_give_the_known_fit(tmp_path, rows, items):
+    read = plan_data.read(*saved_csv(tmp_path, rows, items))
+    env = planner.problem(read.arrays["features"])
+    wins = planner.comparisons(env, *(read.arrays[name] for name in ("context", "chosen", "rejected")))
+    assert float(wins.sum()) == 12
+    np.testing.assert_allclose(estimators.fit(env, wins).params, STRENGTHS, rtol=1e-10)
+    assert read.action_ids == [[items[1].split(",")[1], "b", "c"]]
+
+
+UNREAD = (
+    "count counts weight n votes wins winner tie ties outcome result label preference freq prob num_votes isTie N_WINS"
+)
+
+
+@pytest.mark.parametrize("name", UNREAD.split())
+def test_what_would_change_the_meaning_of_a_row_is_refused_by_name(tmp_path, name):
+    data, features = saved_csv(tmp_path, (f"{HEAD},{name}", "p,a,b,3"), ITEMS)
+    rule = "each row is one comparison that chosen won, and nothing else is read; write the data so, without it"
+    with pytest.raises(CommandLineError, match=f"--data must not have the column '{name}': {rule}"):
+        plan_data.read(data, features)
+    with pytest.raises(CommandLineError, match=f"--data must not have the array '{name}': {rule}"):
+        plan_data.read(saved_npz(tmp_path, **{name: np.ones(300)}), None)
+
+
+@pytest.mark.parametrize("name", ["context_prob", "Log_reference", "Features"])
+def test_an_array_of_nearly_a_known_name_is_refused(tmp_path, name):
+    with pytest.raises(CommandLineError, match=f"--data has the array '{name}'; it is called '"):
+        plan_data.read(saved_npz(tmp_path, **{name: np.ones(4)}), None)
+
+
+def test_tables_that_no_memory_holds_are_refused(tmp_path):
+    nodes = [f"p{number},a,1" for number in range(3000)] + [f"q,{number},{number}" for number in range(3000)]
+    data, features = saved_csv(tmp_path, (HEAD, "q,1,2"), ("context,action,f0", *nodes))
+    with pytest.raises(CommandLineError, match="--features must make tables of at most 2.27 numbers; got 2.7e.10"):
+        plan_data.read(data, features)
+
+
+TEXT = "\n".join((HEAD, *ROWS))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "must be a CSV in UTF-8; 'FILE' is empty"),
+        (gzip.compress(TEXT.encode()), "must be a CSV in UTF-8; 'FILE' is compressed by gzip"),
+        (TEXT.encode("utf-16"), "must be a CSV in UTF-8; 'FILE' is in UTF-16"),
+        (TEXT.encode("utf-16-le"), "must be a CSV in UTF-8; 'FILE' is binary, or in UTF-16"),
+        (b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n', "must be a CSV in UTF-8; 'FILE' is in JSON"),
+        (f"{HEAD}\np,\u00e9,b".encode("latin-1"), "must be a CSV in UTF-8; 'FILE' has byte 0xe9 in line 2"),
+        (
+            TEXT.replace(",", ";").encode(),
+            "must have the columns context, chosen, rejected; the header of 'FILE' is context;chosen;rejected, "
+            "cells separated by semicolons; commas are wanted",
+        ),
+        (
+            TEXT.title().encode(),
+            "must have the columns context, chosen, rejected; the header of 'FILE' is Context, Chosen, Rejected; "
+            "names are wanted in small letters",
+        ),
+        (f"{HEAD}\np,{'a' * 140_000},b".encode(), "line 2: field larger than field limit (131072); a CSV is wanted"),
+    ],
+    ids=["empty", "gzip", "UTF-16", "UTF-16 without mark", "JSON", "Latin-1", "semicolons", "capitals", "endless cell"],
+)
+def test_a_file_of_another_kind_is_named_for_what_it_is(tmp_path, content, what):
+    data, features = saved_csv(tmp_path, nodes=ITEMS)
+    data.write_bytes(content)
+    with pytest.raises(CommandLineError) as caught:
+        plan_data.read(data, features)
+    assert str(caught.value).startswith(f"--data {what.replace('FILE', str(data))}")
+
+
+def plan_of(ids):
+    """A plan that buys one label, and data with these ids: of the context, and of its two actions."""
+    return SimpleNamespace(next_pairs=np.asarray([[[0, 1], [0, 0]]])), plan_data.PlanData({}, ids[:1], [ids[1:]])
+
+
+def test_an_id_is_no_formula_in_the_table_of_the_plan():
+    ids = ["=HYPERLINK(1)", "@SUM(1)", "+cmd"], ["-1+1", "-1.5", "+2"], ["a=b", "", "'=1"], ["p", 0, 1]
+    written = [planning.pairs_csv(*plan_of(list(names))).decode().splitlines()[1] for names in ids]
+    assert written == ["'=HYPERLINK(1),'@SUM(1),'+cmd,1", "'-1+1,-1.5,+2,1", "a=b,,'=1,1", "p,0,1,1"]
+
+
+def test_escapes_in_ids_are_shown_and_not_sent_to_the_terminal(capsys):
+    Terminal(lines=False).print(plan_report._pair_grid(*plan_of(["p", "\x1b[31ma", "b\u202e"])))
+    printed = capsys.readouterr().out
+    assert r" \x1b[31ma " in printed
+    assert r" b\u202e " in printed
+    assert "\x1b" not in printed
+
+
 def test_a_file_that_is_no_npz_is_refused(tmp_path, capsys):
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 not really")
     assert command(tmp_path, "--data", tmp_path / "bad.npz") == 2
@@ -203,12 +317,10 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, capsys):
 
 
 def test_an_interrupted_write_leaves_no_half_written_file(tmp_path, capsys, monkeypatch):
-    planning = importlib.import_module("banditlab.command.planning.running")
-
     def full(path, content):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", f"{path}.png")
 
     monkeypatch.setattr(planning.plotting, "save", lambda made, stem: full(stem, b""))
     assert command(tmp_path, "--data", saved_npz(tmp_path)) == 2
-    assert "--out must be a writable folder; got" in capsys.readouterr().err
+    assert "plan.png' cannot be written (No space left on device)" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.csv"]

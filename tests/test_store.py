@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,8 +128,8 @@ def test_seconds_of_a_reused_shard_are_those_of_its_computation(tmp_path):
     second.get("offline", (0, 8), compute)
     assert second.pieces == first.pieces
     assert second.reused_seconds == first.pieces[0].seconds > 0
-    assert (first.reused_seconds, first.waiting(), second.waiting()) == (0.0, (1, 0), (1, 0))
-    assert make_shards(tmp_path, source_hash="x" * 64)[0].waiting() == (0, 1)
+    assert (first.reused_seconds, first.of_other_keys(), second.of_other_keys()) == (0.0, 0, 0)
+    assert make_shards(tmp_path, source_hash="x" * 64)[0].of_other_keys() == 1
 
 
 @pytest.mark.parametrize(
@@ -148,43 +152,6 @@ def test_shard_of_another_key_is_not_reused(tmp_path, change):
     assert len(calls) == 2
 
 
-def truncate(npz):
-    npz.write_bytes(npz.read_bytes()[:-9])
-
-
-def flip_a_bit(npz):
-    content = bytearray(npz.read_bytes())
-    content[len(content) // 2] ^= 1
-    npz.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        truncate,
-        flip_a_bit,
-        lambda npz: npz.unlink(),
-        lambda npz: npz.with_suffix(".json").unlink(),
-        lambda npz: npz.with_suffix(".json").write_text("{"),
-        lambda npz: npz.with_suffix(".json").write_text("[]"),
-    ],
-    ids=["truncated", "one bit", "no arrays", "no sidecar", "sidecar cut short", "sidecar of another kind"],
-)
-def test_damaged_shard_is_reported_and_computed_again(tmp_path, damage):
-    compute, calls = count_calls([1.0, 2.0])
-    make_shards(tmp_path)[0].get("offline", (0, 8), compute)
-    (npz,) = tmp_path.glob("*.npz")
-    damage(npz)
-    shards, events = make_shards(tmp_path)
-    np.testing.assert_array_equal(shards.get("offline", (0, 8), compute)["kl"], [1.0, 2.0])
-    assert len(calls) == 2
-    assert [event for event, _ in events] == ["started", "corrupt", "computed"]
-    assert str(npz) in events[1][1]
-    healed, events = make_shards(tmp_path)
-    healed.get("offline", (0, 8), compute)
-    assert [event for event, _ in events] == ["started", "reused"]
-
-
 def test_shard_refuses_nan_bad_ranges_and_ambiguous_arms_and_leaves_nothing(tmp_path):
     shards, _ = make_shards(tmp_path)
     with pytest.raises(ValueError, match=r"offline: kl must hold no nan; got 1 of 2"):
@@ -195,7 +162,52 @@ def test_shard_refuses_nan_bad_ranges_and_ambiguous_arms_and_leaves_nothing(tmp_
         shards.get("design", (8, 8), dict)
     with pytest.raises(ValueError, match="asked for once"):
         shards.get("offline", (0, 8), dict)
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"arm must have a name of at most \d+ letters; got 'aaaaaaaaaaaaaaaaaaaa'..."):
+        shards.get("a" * 300, (0, 8), pytest.fail)
+    (tmp_path / shards._path("design", (0, 8)).name).mkdir()
+    with pytest.raises(OSError, match="a folder is where a shard is to be written"):
+        shards.get("design", (0, 8), pytest.fail)
+    assert [path.is_dir() for path in tmp_path.iterdir()] == [True]
+
+
+def test_arrays_of_a_shard_may_have_any_name(tmp_path):
+    names = ["file", "args", "allow_pickle", "a/b.npy", "arr_0", ""]
+    for computed in (1, 0):
+        shards, _ = make_shards(tmp_path)
+        arrays = shards.get("offline", (0, 8), lambda: {name: np.arange(len(name)) for name in names})
+        assert {name: values.size for name, values in arrays.items()} == {name: len(name) for name in names}
+        assert shards.computed == computed
+    with np.load(next(tmp_path.glob("*.npz"))) as archive:  # a file like any other
+        assert archive["file"].tolist() == [0, 1, 2, 3]
+
+
+def test_writers_of_one_store_do_not_disturb_one_another(tmp_path):
+    start, warned = threading.Barrier(8), []
+
+    def write(_):
+        shards, events = make_shards(tmp_path)
+        start.wait(30)
+        for number in range(20):
+            found = shards.get(f"n={number}", (0, 2), lambda number=number: {"kl": np.full(2, number)})
+            np.testing.assert_array_equal(found["kl"], number)
+        warned.extend(event for event in events if event[0] == "corrupt")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(write, range(8)))) == 8
+    assert warned == []
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_file_then_name_are_flushed_before_a_write_returns(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(descriptor):
+        named = [path.name for path in tmp_path.iterdir() if path.suffix == ".csv"]
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), named))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    write_atomically(tmp_path / "t.csv", b"1")
+    assert flushed == [(False, []), (True, ["t.csv"])]
 
 
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

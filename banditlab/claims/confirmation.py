@@ -14,9 +14,10 @@ from banditlab.claims.running import watched
 from banditlab.claims.selection import Selection
 from banditlab.claims.verification import Verdict
 from banditlab.errors import CommandLineError
-from banditlab.store import Shards, archives, commit_of, sha256_of_bytes, write_atomically
+from banditlab.store import Shards, commit_of, sha256_of_bytes, write_atomically
+from banditlab.store.files import read_bytes
 from banditlab.store.provenance import now
-from banditlab.store.shards import Compute, checked, digest
+from banditlab.store.shards import LARGEST, Compute, checked, digest, unpacked
 
 Key = tuple[str, tuple[int, int]]
 
@@ -51,8 +52,8 @@ class _Sample(Shards):
         stem = f"{quote(arm, safe=' =+,')}-{seeds[0]}-{seeds[1]}-"
         for path in self.folder.glob(f"{glob.escape(stem)}*.npz"):  # of any sources: the digest says that it is the one
             try:
-                arrays = archives.read(path)
-            except ValueError:
+                arrays, _ = unpacked(read_bytes(path, LARGEST))
+            except (OSError, ValueError):
                 continue
             if digest(arrays) == known["digest"]:
                 return arrays

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from banditlab.claims.comparison import Comparison, compare
 from banditlab.claims.result_files import DRAWN, Result, as_json, confirmations, elsewhere, is_float64
-from banditlab.errors import ClaimError, CommandLineError, require_writable
+from banditlab.errors import ClaimError, CommandLineError, require_no_folder, require_writable
 from banditlab.store import write_atomically
+from banditlab.store.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,7 @@ def draw(selection: Selection, result: Result, target: Result, manner: Manner) -
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise FigureError(f"{selection.label}: not drawn, {faults[0]}{more}; --draft draws it and says all")
     kinds = [suffix.removeprefix(".") for suffix in DRAWN] + ["svg"] * manner.svg
+    require_no_folder("figures", (target.file(f".{kind}") for kind in kinds))
     plotting.save(made, target.file(""), kinds, with_caption=manner.with_caption)
     return faults
 
@@ -73,9 +75,15 @@ def draw(selection: Selection, result: Result, target: Result, manner: Manner) -
 def draw_fresh(selection: Selection, manner: Manner = Manner()) -> list[str]:
     """Draw what `run` wrote, of older sources too; lines that say so, and what a draft has for faults.
 
-    Raises CommandLineError without readable tables, FigureError for faults.
+    Raises CommandLineError without readable tables, FigureError for faults, ClaimError for tables that lack what the
+    figure reads.
     """
-    return _drawn(selection, selection.fresh, selection.fresh, manner)
+    try:
+        return _drawn(selection, selection.fresh, selection.fresh, manner)
+    except (ClaimError, CommandLineError):
+        raise
+    except (LookupError, ValueError) as error:
+        raise selection.experiment.failed("plot", error) from error
 
 
 def draw_committed(selection: Selection, manner: Manner = Manner()) -> tuple[bool | None, list[str]]:
@@ -126,7 +134,10 @@ def update(selection: Selection) -> str:
     fresh = result.record()
     if not is_float64(fresh):
         raise CommandLineError(f"--update must be of float64 results; got {fresh.get('dtype')}")
+    if missing := [name for name in STAMP if name not in fresh]:
+        raise CommandLineError(f"{_wanted(selection, result)}; its record lacks {', '.join(missing)}")
     require_writable("the folder of committed results", target.folder)
+    require_no_folder("the folder of committed results", (*target.places(), *map(target.file, DRAWN)))
     whole = target.damage() is None
     if whole and elsewhere(fresh, target.record()) and is_float64(target.record()):
         agreement = compare(result.tables(), target.tables())
@@ -144,7 +155,7 @@ def update(selection: Selection) -> str:
     for part, content in result.contents().items():
         _replace(target.csv(part), content)
     for suffix in DRAWN:
-        _replace(target.file(suffix), result.file(suffix).read_bytes())
+        _replace(target.file(suffix), read_bytes(result.file(suffix)))
     _replace(target.file(".json"), as_json(record))
     target.remove_parts_but(record["tables"])
     return f"{selection.label}: {'stamp renewed' if same else 'committed'} -> {target.file('.json')}"
@@ -161,7 +172,7 @@ def confirmed(kept: dict[str, Any], fresh: dict[str, Any], agreement: Comparison
 
 
 def _replace(path: Path, content: bytes) -> None:
-    if not path.is_file() or path.read_bytes() != content:
+    if not path.is_file() or read_bytes(path) != content:
         write_atomically(path, content)
 
 

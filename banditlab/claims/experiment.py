@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from banditlab.claims.columns import Columns, described
+from banditlab.claims.record_shape import PART
 from banditlab.errors import ClaimError
 from banditlab.store import Shards, Table, source_hash
 
@@ -89,17 +90,20 @@ class Experiment(Generic[Config]):
         return self.name if "." in self.run.__module__ else Path(self._file).name
 
     def measured(self, config: Config, shards: Shards) -> Tables:
-        """What ``run`` returns; ClaimError when that is no table and no mapping of tables, or for a ValueError in it.
+        """What ``run`` returns; ClaimError when that is no table and no mapping of tables, or for such an error in it.
 
-        A table refuses nan, unequal columns and no rows by such an error.
+        A table refuses nan, unequal columns and no rows by a ValueError; a shard that holds other arrays than ``run``
+        reads is a LookupError.
         """
         try:
             tables = self.run(config, shards)
-        except ValueError as error:
-            raise ClaimError(f"{self.name}: run failed, {self._line(error)}{error}") from error
+        except (LookupError, ValueError) as error:
+            raise self.failed("run", error) from error
         parts = tables.values() if isinstance(tables, Mapping) else [tables]
         if not parts or not all(isinstance(table, Table) for table in parts):
             raise self._returned("run", "a Table, or {part: Table}", tables)
+        if wrong := [part for part in by_part(tables) if not PART.fullmatch(part)]:
+            raise ClaimError(f"{self.name}: run must name its parts without / and \\; got {wrong[0]!r}")
         return tables
 
     def checked(self, tables: Tables) -> list[Check]:
@@ -134,15 +138,17 @@ class Experiment(Generic[Config]):
         except ValueError as error:
             raise ClaimError(f"{self.name}: {error}") from error
 
+    def failed(self, role: str, error: Exception) -> ClaimError:
+        """An error in a function of the claim as one line, with its place in the claim's own files."""
+        own = [step for step in traceback.extract_tb(error.__traceback__) if Path(step.filename).parent == self._folder]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return ClaimError(f"{self.name}: {role} failed, {place}{kind}{error}")
+
     def _returned(self, role: str, wanted: str, got: object) -> ClaimError:
         function = getattr(self, role)
         place = f"{Path(self._file).name}, " if function.__module__ == self.run.__module__ else ""
         return ClaimError(f"{self.name}: {role} ({place}{function.__name__}) must return {wanted}; got {_kind(got)}")
-
-    def _line(self, error: Exception) -> str:
-        """Where in the claim's own files an error came up, the innermost place."""
-        own = [step for step in traceback.extract_tb(error.__traceback__) if Path(step.filename).parent == self._folder]
-        return f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
 
     @property
     def _folder(self) -> Path:

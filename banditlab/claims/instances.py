@@ -11,7 +11,7 @@ from typing import Any
 
 from banditlab.environment import Environment
 from banditlab.instances import named
-from banditlab.store import sha256_of_bytes
+from banditlab.store.files import read_bytes, sha256_of_bytes
 
 # Key of a field's metadata: the fields that the instance replaces.
 REPLACES = "replaces"
@@ -47,9 +47,11 @@ class Instance:
         """
         if text.endswith(".npz"):
             try:
-                content = Path(text).read_bytes()
+                content = read_bytes(Path(text))
             except OSError as error:
                 raise ValueError(f"the file cannot be read: {error.strerror}") from error
+            except ValueError as error:
+                raise ValueError(f"the file {error}") from error
             return cls(text, sha256=sha256_of_bytes(content))
         known = _factories()
         try:
@@ -74,7 +76,7 @@ class Instance:
     def environment(self) -> Environment:
         """The environment; ValueError for arguments or a file that `Environment.create` refuses."""
         if self.sha256:
-            if sha256_of_bytes(Path(self.name).read_bytes()) != self.sha256:
+            if sha256_of_bytes(read_bytes(Path(self.name))) != self.sha256:
                 raise ValueError(f"instance must be the file that was chosen; '{self.name}' has changed since")
             return Environment.load(self.name)
         return getattr(named, self.name)(**self.arguments)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import jax
 
+from banditlab.errors import shown
 from banditlab.numerics import compilation
+
+_DIGITS = 3
 
 
 def configure(cache: Path | None = None) -> None:
@@ -20,7 +23,7 @@ def configure(cache: Path | None = None) -> None:
     - XLA compiles everything with the library's `compilation.OPTIONS`, unless XLA_FLAGS names them.
     - JAX's remark that a GPU was not found is silenced; its errors are not.
 
-    Calling it again is harmless. Raises ValueError for a BANDITLAB_DEVICES that is not a positive integer,
+    Calling it again is harmless. Raises ValueError for a BANDITLAB_DEVICES that is not a positive integer below 1000,
     and JAX's RuntimeError when the backend already runs with another number of devices.
     """
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
@@ -58,8 +61,8 @@ def num_devices() -> int:
     wanted = os.environ.get("BANDITLAB_DEVICES")
     if wanted is None:
         return usable_cores()
-    if not wanted.isdecimal() or int(wanted) == 0:
-        raise ValueError(f"BANDITLAB_DEVICES must be a positive integer; got {wanted!r}")
+    if not (wanted.isdecimal() and len(wanted) <= _DIGITS and int(wanted) > 0):
+        raise ValueError(f"BANDITLAB_DEVICES must be a positive integer below 10^{_DIGITS}; got {shown(wanted)}")
     return int(wanted)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,15 +13,16 @@ from rich.progress import (
 )
 
 from banditlab.store.shards import Event, Listener
+from banditlab.terminal import Terminal, printable
 
 
 @contextmanager
 def progress(name: str) -> Iterator[Listener]:
     """A progress bar over the arms on a terminal, nothing elsewhere; warnings of bad shards everywhere."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Terminal(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -32,11 +32,11 @@ def progress(name: str) -> Iterator[Listener]:
 
         def listen(event: Event, detail: str) -> None:
             if event == "corrupt":
-                console.print(f"warning: {detail}", markup=False)
+                console.print(f"warning: {detail}")
             elif event == "expected":
                 bar.update(task, total=float(detail))
             elif event == "started":
-                bar.update(task, description=f"{name}: {detail}")
+                bar.update(task, description=printable(f"{name}: {detail}"))
             else:
                 bar.advance(task)
 

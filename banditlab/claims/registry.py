@@ -81,7 +81,7 @@ def load(name: str) -> Experiment:
         for family, members in collection.families.items():
             if name in members:
                 return _experiment(f"{collection.package}.{family}.{name}", name, family)
-    hint = f"; there is a file '{name}.py'" if Path(f"{name}.py").is_file() else _HINT
+    hint = f"; there is a file '{name}.py'" if _is_file(f"{name}.py") else _HINT
     raise CommandLineError(unknown("NAME", name, (*names(), *families()), hint))
 
 
@@ -99,13 +99,20 @@ def _resolved(word: str) -> list[Experiment]:
         return [load(word)]
     if word in families():
         return [load(name) for name in families()[word]]
-    if word.endswith(".py") or Path(word).is_file():
+    if word.endswith(".py") or _is_file(word):
         return [from_file(Path(word))]
     try:
         known = "." in word and importlib.util.find_spec(word) is not None
     except (ImportError, ValueError):
         known = False
     return [_experiment(word)] if known else [load(word)]
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # no file has so long a name
+        return False
 
 
 def from_file(path: Path) -> Experiment:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from banditlab.claims.experiment import Tables, as_returned, by_part
-from banditlab.store import Table, sha256_of_bytes, write_atomically
+from banditlab.claims.record_shape import is_record
+from banditlab.store import sha256_of_bytes, write_atomically
+from banditlab.store.documents import read_json, read_table
+from banditlab.store.files import read_bytes
 from banditlab.store.provenance import Jsonable
 
 DRAWN = (".png", ".pdf", ".tex")
@@ -33,23 +36,28 @@ class Result:
         return self.file(f".{part}.csv" if part else ".csv")
 
     def exists(self) -> bool:
-        """Whether the record is there."""
-        return self.file(".json").is_file()
+        """Whether something has the record's place."""
+        return self.file(".json").exists()
 
     def record(self) -> dict[str, Any]:
-        """The provenance record; ValueError when the file does not hold one."""
-        record = json.loads(self.file(".json").read_bytes())
-        if not _is_record(record):
-            raise ValueError(f"{self.file('.json')} must be a record with its tables")
+        """The provenance record; OSError or ValueError, saying why, when the file does not hold one."""
+        record = read_json(self.file(".json"))
+        if not is_record(record):
+            raise ValueError("has another shape than a record")
         return record
 
     def tables(self) -> Tables:
-        """The saved tables, as `run` returned them."""
-        return as_returned({part: Table.read(self.csv(part)) for part in self.record()["tables"]})
+        """The saved tables, as `run` returned them; OSError or ValueError for one that is not that of the record."""
+        entries = self.record()["tables"]
+        return as_returned({part: read_table(self.csv(part), entry["sha256"]) for part, entry in entries.items()})
 
     def contents(self) -> dict[str, bytes]:
         """Part -> bytes of its CSV."""
-        return {part: self.csv(part).read_bytes() for part in self.record()["tables"]}
+        return {part: read_bytes(self.csv(part)) for part in self.record()["tables"]}
+
+    def places(self) -> list[Path]:
+        """Where `write` puts files, as far as is known before it, and what it removes."""
+        return [self.file(".json"), self.csv(""), *self.folder.glob(f"{self.name}.*.csv")]
 
     def write(self, tables: Tables, record: Mapping[str, Any]) -> None:
         """Write tables and, last, the record with their checksums: tables of a run that was cut short are seen."""
@@ -61,7 +69,8 @@ class Result:
 
     def remove_parts_but(self, parts: Mapping[str, object]) -> None:
         """Delete tables of parts that there are no more."""
-        for path in (self.csv(""), *self.folder.glob(f"{self.name}.*.csv")):
+        _, *tables = self.places()
+        for path in tables:
             if path not in {self.csv(part) for part in parts}:
                 path.unlink(missing_ok=True)
 
@@ -71,14 +80,18 @@ class Result:
             return "missing"
         try:
             record = self.record()
-        except ValueError:
-            return "without a readable record"
+        except (OSError, ValueError) as error:
+            return f"without a readable record: {self.file('.json').name} {_reason(error)}"
         for part, entry in record["tables"].items():
             path = self.csv(part)
-            if not path.is_file():
+            try:
+                table = read_table(path, entry["sha256"])
+            except FileNotFoundError:
                 return f"missing: {path.name}"
-            if entry.get("sha256") != sha256_of_bytes(path.read_bytes()):
-                return f"altered: {path.name} is not the table of its record (checksum)"
+            except (OSError, ValueError) as error:
+                return f"altered: {path.name} {_reason(error)}"
+            if (described := entry.get("columns")) and (unlike := set(described) ^ set(table.columns)):
+                return f"altered: {path.name} has other columns than its record: {', '.join(sorted(unlike))}"
         return None
 
     def outdated(self, source_hash: str, config_hash: str) -> str | None:
@@ -100,25 +113,8 @@ class Result:
         return self.damage() or self.outdated(source_hash, config_hash)
 
 
-def _is_record(found: Any) -> bool:
-    """Whether JSON data has the shape of a record, as far as anything here reads it."""
-    tables = found.get("tables") if _maps(found) else None
-    if not (isinstance(tables, dict) and tables):
-        return False
-    parts, samples, cost = tables.values(), found.get("confirmed", []), found.get("cost", {})
-    columns: list[Any] = [part.get("columns", {}) if _maps(part) else None for part in parts]
-    return (
-        all(_maps(entries) and all(map(_maps, entries.values())) for entries in columns)
-        and isinstance(samples, list)
-        and all(_maps(sample, "source_hash", "sampled", "of", "commit") for sample in samples)
-        and (not cost or _maps(cost, "wall_seconds"))
-        and all(_maps(found.get(name, {})) for name in ("machine", "failures"))
-    )
-
-
-def _maps(value: Any, *keys: str) -> bool:
-    """Whether ``value`` is a JSON object with these keys."""
-    return isinstance(value, dict) and set(keys) <= set(value)
+def _reason(error: OSError | ValueError) -> str:
+    return f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
 
 def table_entries(tables: Tables, dictionary: Mapping[str, Mapping[str, Jsonable]]) -> dict[str, Jsonable]:

@@ -13,7 +13,7 @@ from banditlab.claims import jax_settings
 from banditlab.claims.experiment import Tables, by_part
 from banditlab.claims.progress import progress
 from banditlab.claims.result_files import table_entries
-from banditlab.errors import ClaimError, CommandLineError
+from banditlab.errors import ClaimError, CommandLineError, require_no_folder, writing
 from banditlab.store import Shards, origin_record
 
 if TYPE_CHECKING:
@@ -31,24 +31,29 @@ def run_all(selections: Sequence[Selection], *, fresh: bool) -> Iterator[str]:
     which a process may have 65530.
     """
     for selection in selections:  # the sources are those that were imported, not those of an hour later
+        require_no_folder("--output", selection.fresh.places())
         selection.experiment.source_hash()
     for _, members in groupby(selections, key=lambda selection: selection.experiment.family):
         for selection in members:
-            yield run(selection, fresh=fresh)
+            with writing("--output", selection.results):
+                line = run(selection, fresh=fresh)
+            yield line
         jax.clear_caches()
 
 
 def run(selection: Selection, *, fresh: bool = False) -> str:
     """Run one experiment, reusing finished shards unless ``fresh``; returns a line to print.
 
-    Raises ClaimError for what `Experiment.measured` and `Experiment.dictionary` refuse, and, where fields were set, for
-    any error of the computation; then no table is written.
+    Raises CommandLineError where a folder has the place of a table, before anything is computed; ClaimError for what
+    `Experiment.measured` and `Experiment.dictionary` refuse, and, where fields were set, for any error of the
+    computation. No table is written then.
     """
+    require_no_folder("--output", selection.fresh.places())
     started = time.perf_counter()
     experiment = selection.experiment
     with progress(selection.name) as listener:
         shards = shards_of(selection, fresh=fresh, listener=listener)
-        _, others = shards.waiting()
+        others = shards.of_other_keys()
         tables = _measured(selection, shards)
     seconds = time.perf_counter() - started
     dictionary = experiment.dictionary(by_part(tables))

@@ -12,7 +12,9 @@ from functools import reduce
 from typing import Any
 
 from banditlab.claims.instances import Instance
+from banditlab.errors import shown
 
+_TOO_LARGE = 2**63
 _NUMBERS = {"inf": float("inf"), "-inf": float("-inf")}
 
 
@@ -84,7 +86,7 @@ def _replaced(config: Any, name: str, path: list[str], text: str) -> Any:
             value = _read(text, types_of[first])
         except ValueError as error:
             wanted = _spelled(types_of[first])
-            raise ValueError(f"--set {name}: {first} must be {wanted}; got {text!r}{_reason(error)}") from error
+            raise ValueError(f"--set {name}: {first} must be {wanted}; got {shown(text)}{_reason(error)}") from error
     try:
         return dataclasses.replace(config, **{first: value})
     except ValueError as error:
@@ -126,14 +128,23 @@ def _typed(value: Any, kind: Any) -> Any:
         kinds = [arguments[0]] * len(value) if repeated else arguments
         return tuple(_typed(item, one) for item, one in zip(value, kinds, strict=True))
     if kind is float and type(value) in (int, float):
-        return float(value)
+        return _float(value)
     if kind is float and isinstance(value, str) and value in _NUMBERS:
         return _NUMBERS[value]
+    if kind is int and type(value) is int and abs(value) >= _TOO_LARGE:
+        raise ValueError("whole numbers end at 2^63")
     if kind in (int, bool, str) and type(value) is kind:
         return value
     if kind is type(None) and value is None:
         return None
     raise ValueError
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("no float is as large") from error
 
 
 def _spelled(kind: Any) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table as Grid
 
 from banditlab.claims.experiment import Tables, by_part
 from banditlab.claims.settings import fields_of, text_of, value_of
 from banditlab.claims.verification import Verdict, checks, state
 from banditlab.errors import CommandLineError
+from banditlab.terminal import Terminal
 
 if TYPE_CHECKING:
     from banditlab.claims.experiment import Experiment
@@ -40,7 +40,7 @@ def show(selection: Selection) -> Iterator[Verdict]:
     """Print claim, origin, failures and first rows of every part; the verdicts of the checks."""
     result = found(selection)
     record, tables = result.record(), result.tables()
-    console = Console(highlight=False, markup=False)
+    console = Terminal(lines=False)
     console.print(f"{selection.label}: {selection.experiment.claim}", soft_wrap=True)
     old = result.outdated(*selection.hashes)
     console.print(f"{result.file('.json')}: {old or 'of the present sources'}; {_origin(record)}", soft_wrap=True)
@@ -53,7 +53,7 @@ def show(selection: Selection) -> Iterator[Verdict]:
 
 def status(selections: Sequence[Selection]) -> None:
     """Print one line per family with its counts, and below it which results are not as they should be, and why."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal()
     for family, members in groupby(selections, key=lambda selection: selection.experiment.family):
         states = {selection.label: state(selection) for selection in members}
         counts = [sum(words[place] == "present" for words in states.values()) for place in (0, 1)]
@@ -71,7 +71,7 @@ def status(selections: Sequence[Selection]) -> None:
 
 def listing(experiments: Sequence[Experiment], seconds: dict[str, float]) -> None:
     """Print the claims by family: name, seconds of the committed computation, and the claim."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal()
     for family, members in groupby(experiments, key=lambda experiment: experiment.family):
         names = list(members)
         console.print(f"{family} ({sum(seconds.get(one.name, 0.0) for one in names):.0f} s)", style="bold")
@@ -82,7 +82,7 @@ def listing(experiments: Sequence[Experiment], seconds: dict[str, float]) -> Non
 
 def fields(experiment: Experiment) -> None:
     """Print a claim and the fields of its configuration: name, type, and value at every preset."""
-    console = Console(highlight=False, markup=False)
+    console = Terminal(lines=False)
     console.print(f"{experiment.name}: {experiment.claim}", soft_wrap=True)
     grid = Grid("field", "type")
     for preset in experiment.presets:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from banditlab.claims.comparison import compare
 from banditlab.claims.result_files import Result, confirmations, elsewhere, is_float64
 from banditlab.claims.selection import Selection, with_paper
+from banditlab.errors import ClaimError
 
 if TYPE_CHECKING:
     from banditlab.claims.checks import Check
@@ -45,7 +46,13 @@ def verify(selection: Selection) -> Iterator[Verdict]:
     if problem:
         yield Verdict("FAIL", f"{selection.label}: results {problem}; run `{selection.command('run')}`")
         return
-    yield from checks(selection, selection.fresh.tables())
+    try:
+        yield from checks(selection, selection.fresh.tables())
+    except ClaimError:
+        raise
+    except (LookupError, ValueError) as error:
+        yield Verdict("FAIL", str(selection.experiment.failed("check", error)))
+        return
     kept = selection.committed()
     if kept is not None and kept.folder.is_dir():  # a claim of one's own need not commit anything
         yield _compared(selection, kept)

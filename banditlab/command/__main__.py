@@ -1,8 +1,6 @@
 """``python -m banditlab.command``: the console command, where no script is installed."""
 
-import sys
-
-from banditlab.command.main import main
+from banditlab.command.main import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -9,7 +9,7 @@ from typing import Any
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-from banditlab.errors import CommandLineError, unknown
+from banditlab.errors import CommandLineError, shown, unknown
 
 
 def flag(name: str) -> str:
@@ -75,9 +75,10 @@ def settings(words: Sequence[str]) -> Mapping[str, str]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name.strip():
-            raise CommandLineError(f"--set must be FIELD=VALUE; got {word!r}")
+            raise CommandLineError(f"--set must be FIELD=VALUE; got {shown(word)}")
         if name.strip() in found:
-            raise CommandLineError(f"--set {name.strip()} must come once; got {found[name.strip()]!r} and {text!r}")
+            both = f"{shown(found[name.strip()])} and {shown(text)}"
+            raise CommandLineError(f"--set {name.strip()} must come once; got {both}")
         found[name.strip()] = text.strip()
     return found
 
@@ -91,7 +92,7 @@ def _read(
         except (ValueError, KeyError):
             value = None
         if value is None or not fits(value):
-            raise CommandLineError(f"{argument} must be {wanted}; got {word!r}")
+            raise CommandLineError(f"{argument} must be {wanted}; got {shown(word)}")
         return value
 
     return parse

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from banditlab.terminal import Terminal
 
 if TYPE_CHECKING:
     from banditlab.claims.verification import Verdict
 
 STYLES = {"pass": "green", "FAIL": "bold red"}
+_LONGEST = 2000
 
 
 def report(verdicts: Iterable[Verdict]) -> int:
@@ -26,12 +27,18 @@ def report(verdicts: Iterable[Verdict]) -> int:
 
 def say(text: str, word: str = "") -> None:
     """Print one line, never broken, after a coloured word."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal()
     if word:
         console.print(word, style=STYLES.get(word, "yellow"), end="  ")
     console.print(text)
 
 
 def complain(text: str) -> None:
-    """Print one line about what could not be done, never broken, to the errors."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"error: {text}")
+    """Print one line about what could not be done to the errors."""
+    warn(f"error: {text}")
+
+
+def warn(text: str) -> None:
+    """Print one line to the errors, never broken, without its middle where it is endless."""
+    half = _LONGEST // 2
+    Terminal(stderr=True).print(text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}")

@@ -11,8 +11,8 @@ from tyro.extras import SubcommandApp
 from banditlab.command.arguments import one_of, place, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
-from banditlab.command.reporting import complain, report, say
-from banditlab.errors import CommandLineError, require_writable
+from banditlab.command.reporting import report, say
+from banditlab.errors import CommandLineError, require_writable, writing
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]
@@ -106,33 +106,12 @@ def figures(
       draft: Draw figures with faults, too, and say all of these.
     """
     chosen = selections(names, preset, sets, output)
-    from banditlab.claims import drawing
+    from banditlab.claims.drawing import Manner
+    from banditlab.command.figures import draw_all, require_alone
 
-    if committed and update:
-        raise CommandLineError("--committed and --update exclude each other")
-    for word, given in (("--no-caption", no_caption), ("--draft", draft)):
-        if given and (update or (committed and output is None)):
-            raise CommandLineError(
-                f"{word} must leave committed figures alone: without --update, and --committed with --output"
-            )
-    manner = drawing.Manner(svg=svg, with_caption=not no_caption, draft=draft)
-    done: list[bool | None] = []
-    refused = False
-    for one in chosen:
-        try:
-            if not committed or output is not None:
-                require_writable("--output", one.results)
-            drawn, lines = drawing.draw_committed(one, manner) if committed else (True, drawing.draw_fresh(one, manner))
-            done.append(drawn)
-            for line in lines:
-                say(line)
-            if update:
-                say(drawing.update(one))
-        except drawing.FigureError as error:
-            complain(str(error))
-            refused = True
-    failed = committed and (False in done or not any(done))
-    return 2 if refused else int(failed)
+    manner = Manner(svg=svg, with_caption=not no_caption, draft=draft)
+    require_alone(manner, committed=committed, update=update, elsewhere=output is not None)
+    return draw_all(chosen, manner, committed=committed, update=update)
 
 
 @app.command
@@ -224,13 +203,15 @@ def plan(
     """Plan labels for your own comparisons: what they are worth, how many more are needed, which to buy next.
 
     Prints the existence certificate, the label price of the data's pairs against on-policy, uniform and designed
-    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .pdf, .tex. To see one:
+    pairs, and the labels needed; writes plan.csv (the next pairs), plan.json and plan.png, .pdf, .tex. An id that a
+    spreadsheet would take for a formula has an apostrophe before it in plan.csv. To see a plan:
     python -m experiments plan --data docs/example_comparisons.npz
 
     Args:
       data: FILE.npz with arrays features (S, A, d), context, chosen, rejected (n,) of indices and, optionally,
         log_reference (S, A) and context_probs (S,); or a CSV with a header and the columns context, chosen, rejected:
-        one comparison a row, ids of any kind (other columns are ignored).
+        one comparison a row, ids of any kind. Other columns are ignored, but for those that would change what a row
+        means, such as count, weight, tie or winner: these are refused.
       features: With a CSV: another one with the columns context, action, optionally log_reference and context_prob,
         and one column for every feature. Contexts may differ in their actions. Log-probabilities are normalised.
       kl: The E_x KL(pi* || pi_hat) wanted.

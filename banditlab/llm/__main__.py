@@ -2,7 +2,7 @@
 
 import sys
 
-from banditlab.command.main import main
+from banditlab.command.main import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main(["llm", "train", *sys.argv[1:]]))
+    leave(main(["llm", "train", *sys.argv[1:]]))

@@ -1,6 +1,6 @@
-"""Immutable result shards: one npz per arm and range of seeds, with its checksum and origin beside it."""
+"""Immutable result shards: one npz per arm and range of seeds, which holds its key, digest and origin too."""
 
-import io
+import errno
 import json
 import math
 import time
@@ -8,19 +8,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditlab.store import archives
-from banditlab.store.files import sha256_of_bytes, write_atomically
+from banditlab.store import archives, stopping
+from banditlab.store.documents import json_of_bytes
+from banditlab.store.files import read_bytes, sha256_of_bytes, write_atomically
 from banditlab.store.provenance import Jsonable, config_hash
 
 Event = Literal["expected", "started", "reused", "computed", "corrupt"]
 Listener = Callable[[Event, str], None]
 _FAILED = "failed/"
+# The array of a shard's file that holds its key, digest and origin, as JSON in bytes.
+_RECORD = "shard record"
+# Of the files' layout: shards of another one are neither read nor removed.
+_LAYOUT = 2
+LARGEST = 2**34
+_LONGEST_NAME = 255
 Compute = Callable[[], Mapping[str, np.ndarray]]
 
 
@@ -97,8 +104,11 @@ class Shards:
           compute: returns named arrays of booleans, numbers or strings; inf is allowed, nan is not. What `failures`
             makes of counts may stand among them.
         Returns: the named arrays, as NumPy, without the counts of failures: these go into ``failures``, by arm.
-        Raises ValueError for nan, an object array, an empty range, or an arm asked for twice.
+        Raises ValueError for nan, an object array, an empty range, an arm asked for twice or of too long a name, and
+        OSError where the file cannot be; for what is known before, before computing. KeyboardInterrupt where the
+        process is to stop.
         """
+        stopping.check()
         start, stop = seeds
         if not 0 <= start < stop:
             raise ValueError(f"seeds must be (start, stop) with 0 <= start < stop; got {seeds}")
@@ -121,14 +131,12 @@ class Shards:
         folder = self.folder.parent.parent / name / hashed[:16]
         return Shards(folder, name, hashed, source_hash, circumstances=self.circumstances, fresh=self.fresh)
 
-    def waiting(self) -> tuple[int, int]:
-        """(shards here that this key can use, shards of other sources, circumstances or layouts); all are kept."""
-        found = list(self.folder.glob("*.npz"))
-        usable = sum(path.stem.endswith(f"-{self._stamp()}") for path in found)
-        return usable, len(found) - usable
+    def of_other_keys(self) -> int:
+        """How many shards here are of other sources, circumstances or layouts: they are kept, and not used."""
+        return sum(not path.stem.endswith(f"-{self._stamp()}") for path in self.folder.glob("*.npz"))
 
     def _obtain(self, arm: str, seeds: tuple[int, int], compute: Compute) -> tuple[dict[str, np.ndarray], float]:
-        path = self.folder / f"{quote(arm, safe=' =+,')}-{seeds[0]}-{seeds[1]}-{self._stamp()}.npz"
+        path = self._path(arm, seeds)
         found = None if self.fresh else self._read(path, arm, seeds)
         if found is not None:
             self.reused += 1
@@ -138,61 +146,71 @@ class Shards:
         started = time.perf_counter()
         arrays = checked(arm, compute())
         seconds = time.perf_counter() - started
-        self._write(path, arm, seeds, arrays, seconds)
+        write_atomically(path, self._content(arm, seeds, arrays, seconds))
         self.computed += 1
         self.listener("computed", arm)
         return arrays, seconds
 
+    def _path(self, arm: str, seeds: tuple[int, int]) -> Path:
+        name = f"{quote(arm, safe=' =+,')}-{seeds[0]}-{seeds[1]}-{self._stamp()}.npz"
+        if len(name) > _LONGEST_NAME:
+            most = _LONGEST_NAME - len(name) + len(quote(arm, safe=" =+,"))
+            raise ValueError(f"arm must have a name of at most {most} letters; got {arm[:20]!r}... of {len(arm)}")
+        path = self.folder / name
+        if path.is_dir():
+            raise OSError(errno.EISDIR, "a folder is where a shard is to be written", str(path))
+        return path
+
     def _stamp(self) -> str:
-        shared = {"source_hash": self.source_hash, "circumstances": dict(self.circumstances)}
+        shared = {"layout": _LAYOUT, "source_hash": self.source_hash, "circumstances": dict(self.circumstances)}
         return sha256_of_bytes(json.dumps(shared, sort_keys=True).encode())[:12]
 
     def _key(self, arm: str, seeds: tuple[int, int]) -> dict[str, object]:
         shared = {name: getattr(self, name) for name in ("experiment", "config_hash", "source_hash")}
         return {**shared, "circumstances": dict(self.circumstances), "arm": arm, "seeds": list(seeds)}
 
-    def _write(
-        self, path: Path, arm: str, seeds: tuple[int, int], arrays: Mapping[str, np.ndarray], seconds: float
-    ) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        content = buffer.getvalue()
-        sidecar = {
+    def _content(self, arm: str, seeds: tuple[int, int], arrays: Mapping[str, np.ndarray], seconds: float) -> bytes:
+        record = {
             **self._key(arm, seeds),
-            "sha256": sha256_of_bytes(content),
+            "digest": digest(arrays),
             "compute_seconds": seconds,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        # The sidecar comes last: arrays without one are unfinished, arrays of another one fail its checksum.
-        write_atomically(path, content)
-        write_atomically(path.with_suffix(".json"), json.dumps(sidecar, indent=1).encode())
+        return archives.to_bytes({**arrays, _RECORD: np.asarray(json.dumps(record).encode())})
 
     def _read(self, path: Path, arm: str, seeds: tuple[int, int]) -> tuple[dict[str, np.ndarray], float] | None:
-        if not path.with_suffix(".json").exists() and not path.exists():
+        if not path.exists():
             return None
         try:
-            files = path.with_suffix(".json"), path
-            if not all(file.is_file() for file in files):
-                raise ValueError("its arrays or its sidecar are no regular file")
-            text, content = (file.read_bytes() for file in files)
-            sidecar = json.loads(text)
-            if sidecar["sha256"] != sha256_of_bytes(content):
-                raise ValueError("its checksum does not match")
-            if any(sidecar.get(name) != value for name, value in self._key(arm, seeds).items()):
+            arrays, record = unpacked(read_bytes(path, LARGEST))
+            if any(record.get(name) != value for name, value in self._key(arm, seeds).items()):
                 raise ValueError("its key is another's")
-            seconds = float(sidecar["compute_seconds"])
-            if not 0 <= seconds < math.inf:
-                raise ValueError(f"its compute_seconds are {seconds}")
-            return archives.of_bytes(content), seconds
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            if record.get("digest") != digest(arrays):
+                raise ValueError("its checksum does not match")
+            seconds = record.get("compute_seconds")
+            if not isinstance(seconds, float) or not 0 <= seconds < math.inf:
+                raise ValueError(f"its compute_seconds are {seconds!r}")
+            return arrays, seconds
+        except (OSError, ValueError) as error:
             self.listener("corrupt", f"shard {path} cannot be used ({error}); it is computed again")
             return None
+
+
+def unpacked(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays in a shard's file, and its record, empty where it holds none; ValueError for other bytes."""
+    arrays = archives.of_bytes(content)
+    record = json_of_bytes(arrays.pop(_RECORD).tobytes().rstrip(b"\0")) if _RECORD in arrays else {}
+    if not isinstance(record, dict):
+        raise ValueError("its record is none")
+    return arrays, record
 
 
 def checked(arm: str, arrays: Mapping[str, object]) -> dict[str, np.ndarray]:
     """``arrays`` as NumPy; ValueError, naming ``arm`` and the array, for nan and for other than numbers or texts."""
     found = {}
     for name, values in arrays.items():
+        if name == _RECORD:
+            raise ValueError(f"{arm}: arrays must have other names than {name!r}, the shard's own")
         array = np.asarray(values)
         if array.dtype.kind not in "biufUS":
             raise ValueError(f"{arm}: {name} must be an array of booleans, numbers or strings; got {array.dtype}")

@@ -21,9 +21,8 @@ from banditlab.store.syntax import Piece, Reference, canonical
 
 VERSION = 2  # of the rule; it leads every hash, so that stamps of an older rule are known as such
 # They keep what was computed, and compute none of it.
-WITHOUT_EFFECT = tuple(
-    f"banditlab.store.{name}" for name in ("files", "modules", "provenance", "scopes", "shards", "sources", "syntax")
-)
+_KEEPERS = ("documents", "files", "modules", "provenance", "scopes", "shards", "sources", "stopping", "syntax")
+WITHOUT_EFFECT = tuple(f"banditlab.store.{name}" for name in _KEEPERS)
 
 
 def source_hash(*objects: FunctionType | type) -> str:

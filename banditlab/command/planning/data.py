@@ -3,13 +3,15 @@
 Every problem with a file is a CommandLineError that names the argument and, in a CSV, the line.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from banditlab import validation
+from banditlab.command.planning.rows import refuse_near, refuse_telling, require_plain, rows
 from banditlab.errors import CommandLineError
 from banditlab.store import archives
 
@@ -45,6 +47,7 @@ def read(data: Path, features: Path | None) -> PlanData:
         if features is not None:
             raise CommandLineError(f"--features must go with a CSV; got it with '{data}', which holds its own features")
         return _read_npz(data)
+    require_plain("--data", data)
     if features is None:
         raise CommandLineError(f"--data must be FILE.npz, or a CSV that comes with --features; got '{data}' alone")
     return _read_csv(data, features)
@@ -55,8 +58,10 @@ def _read_npz(path: Path) -> PlanData:
         arrays = archives.read(path)
     except ValueError as error:
         raise CommandLineError(f"--data must be an npz of plain arrays; '{path}' {error}") from error
+    refuse_near("--data", "array", list(arrays), NPZ_REQUIRED + NPZ_OPTIONAL)
     if missing := [name for name in NPZ_REQUIRED if name not in arrays]:
         raise CommandLineError(f"--data must hold {', '.join(NPZ_REQUIRED)}; got none called {', '.join(missing)}")
+    refuse_telling("--data", "array", [name for name in arrays if name not in NPZ_REQUIRED + NPZ_OPTIONAL])
     arrays = {name: value for name, value in arrays.items() if name in NPZ_REQUIRED + NPZ_OPTIONAL}
     # A wrong shape is the planner's to refuse.
     num_contexts, num_actions = (*arrays["features"].shape, 0, 0)[:2]
@@ -73,22 +78,26 @@ def _read_csv(data: Path, features: Path) -> PlanData:
             actions.append({})
         known = actions[contexts[context]]
         known[action] = len(known)
-    rows = {name: [] for name in COMPARISON_COLUMNS}
-    for line, row in _rows("--data", data, COMPARISON_COLUMNS):
-        if row["context"] not in contexts:
+    columns = {name: [] for name in COMPARISON_COLUMNS}
+    for line, row in rows("--data", data, COMPARISON_COLUMNS, nameless=True):
+        if not columns["context"]:
+            _refuse_unread(list(row))
+        keys = {name: _key(row[name]) for name in COMPARISON_COLUMNS}
+        if keys["context"] not in contexts:
             raise CommandLineError(f"--data line {line}: context {row['context']!r} is not in --features")
-        known = actions[contexts[row["context"]]]
+        known = actions[contexts[keys["context"]]]
         for name in ("chosen", "rejected"):
-            if row[name] not in known:
+            if keys[name] not in known:
                 where = f"context {row['context']!r} in --features"
                 raise CommandLineError(f"--data line {line}: {name} {row[name]!r} is not an action of {where}")
-        if row["chosen"] == row["rejected"]:
+        if keys["chosen"] == keys["rejected"]:
             raise CommandLineError(f"--data line {line}: rejected must differ from chosen; got {row['chosen']!r} twice")
-        rows["context"].append(contexts[row["context"]])
-        rows["chosen"].append(known[row["chosen"]])
-        rows["rejected"].append(known[row["rejected"]])
-    arrays: dict[str, np.ndarray] = {name: np.asarray(values, dtype=np.int64) for name, values in rows.items()}
+        columns["context"].append(contexts[keys["context"]])
+        columns["chosen"].append(known[keys["chosen"]])
+        columns["rejected"].append(known[keys["rejected"]])
+    arrays: dict[str, np.ndarray] = {name: np.asarray(values, dtype=np.int64) for name, values in columns.items()}
     table = (len(contexts), max(map(len, actions)))
+    _require_room(*table, nodes["features"].shape[1])
     first = np.asarray([contexts[context] for context, _ in places])
     second = np.asarray([actions[contexts[context]][action] for context, action in places])
     arrays["features"] = np.zeros((*table, nodes["features"].shape[1]))
@@ -97,19 +106,46 @@ def _read_csv(data: Path, features: Path) -> PlanData:
     arrays["log_reference"][first, second] = nodes["log_reference"]
     if "context_prob" in nodes:
         arrays["context_probs"] = _one_per_context(nodes["context_prob"], first, list(contexts))
-    return PlanData(arrays, list(contexts), [list(known) for known in actions])
+    spelled = {contexts[context]: ids[0] for (context, _), ids in reversed(places.items())}
+    names = [[places[context, action][1] for action in actions[place]] for context, place in contexts.items()]
+    return PlanData(arrays, [spelled[place] for place in range(len(contexts))], names)
 
 
-def _read_nodes(path: Path) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
-    """(context, action) per row of ``--features``, and its numbers: features (n, d), log_reference (n,), ..."""
-    places: dict[tuple[str, str], int] = {}
+def _require_room(num_contexts: int, num_actions: int, num_features: int) -> None:
+    """CommandLineError for tables that no memory holds: every context has a row for each action of the largest one."""
+    try:
+        validation.tables("--features", num_contexts * num_actions * max(num_actions, num_features))
+    except ValueError as error:
+        what = f"{num_contexts} contexts of up to {num_actions} actions"
+        raise CommandLineError(f"{error}, from {what} and {num_features} features") from error
+
+
+def _refuse_unread(names: list[str]) -> None:
+    """CommandLineError for columns of --data that are not read and would have to be."""
+    others = [name for name in names if name not in COMPARISON_COLUMNS]
+    if misplaced := [name for name in others if name in SPECIAL_COLUMNS]:
+        raise CommandLineError(f"--data must not have the column {misplaced[0]!r}: it belongs into --features")
+    refuse_telling("--data", "column", others)
+
+
+def _key(name: str) -> str:
+    """What an id is compared by: the same letters in another form of Unicode are the same id."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _read_nodes(path: Path) -> tuple[dict[tuple[str, str], tuple[str, str]], dict[str, np.ndarray]]:
+    """Keys of context and action -> their ids, per row of ``--features``; its numbers: features (n, d), ..."""
+    places: dict[tuple[str, str], tuple[str, str]] = {}
+    lines: dict[tuple[str, str], int] = {}
     columns: dict[str, list[float]] = {}
-    for line, row in _rows("--features", path, NODE_COLUMNS):
-        place = (row["context"], row["action"])
+    for line, row in rows("--features", path, NODE_COLUMNS):
+        if not places:
+            refuse_near("--features", "column", list(row), SPECIAL_COLUMNS)
+        place = (_key(row["context"]), _key(row["action"]))
         if place in places:
-            text = f"context {place[0]!r}, action {place[1]!r}"
-            raise CommandLineError(f"--features line {line}: {text} must come once; it is on line {places[place]} too")
-        places[place] = line
+            text = f"context {row['context']!r}, action {row['action']!r}"
+            raise CommandLineError(f"--features line {line}: {text} must come once; it is on line {lines[place]} too")
+        places[place], lines[place] = (row["context"], row["action"]), line
         for name, cell in row.items():
             if name not in NODE_COLUMNS:
                 columns.setdefault(name, []).append(_number(name, cell, line))
@@ -118,7 +154,7 @@ def _read_nodes(path: Path) -> tuple[list[tuple[str, str]], dict[str, np.ndarray
         raise CommandLineError(f"--features must have a column for every feature; got none in '{path}'")
     numbers = {name: np.asarray(values) for name, values in columns.items() if name in SPECIAL_COLUMNS}
     numbers.setdefault("log_reference", np.zeros(len(places)))  # the planner normalises
-    return list(places), numbers | {"features": np.stack([np.asarray(columns[name]) for name in named], axis=1)}
+    return places, numbers | {"features": np.stack([np.asarray(columns[name]) for name in named], axis=1)}
 
 
 def _one_per_context(values: np.ndarray, context: np.ndarray, ids: list[str]) -> np.ndarray:
@@ -138,31 +174,3 @@ def _number(name: str, cell: str, line: int) -> float:
     if np.isfinite(number) or (name == "log_reference" and number == -np.inf):
         return number
     raise CommandLineError(f"--features line {line}: {name} must be a finite number; got {cell!r}")
-
-
-def _rows(argument: str, path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and stripped cells by column name of every row that is not blank."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(lines, [])]
-            if missing := [name for name in required if name not in header]:
-                wanted = ", ".join(required)
-                raise CommandLineError(
-                    f"{argument} must have the columns {wanted}; '{path}' lacks {', '.join(missing)}"
-                )
-            if len(set(header)) < len(header) or "" in header:  # pandas leaves its index without a name
-                raise CommandLineError(f"{argument} must name its columns, each differently; got {', '.join(header)}")
-            empty = True
-            for cells in lines:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    got = f"{len(cells)} cells for {len(header)} columns"
-                    raise CommandLineError(f"{argument} line {lines.line_num}: got {got}")
-                empty = False
-                yield lines.line_num, dict(zip(header, map(str.strip, cells), strict=True))
-            if empty:
-                raise CommandLineError(f"{argument} must have at least one row under its header; '{path}' has none")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CommandLineError(f"{argument} must be a CSV in UTF-8; got '{path}' ({error})") from error

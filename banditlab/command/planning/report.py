@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table as Grid
 
 from banditlab.command.planning.data import PlanData
 from banditlab.planner import Plan
+from banditlab.terminal import Terminal
 
 NAMES = {
     "data": "these data's pairs",
@@ -54,7 +54,7 @@ def notes(plan: Plan) -> list[str]:
 
 def show(plan: Plan, given: PlanData, settings: dict[str, float]) -> None:
     """Print the report."""
-    console = Console(highlight=False, markup=False)
+    console = Terminal(lines=False)
     num_contexts, num_actions, num_features = plan.env.features.shape
     size = f"{num_contexts} contexts, up to {num_actions} actions, {num_features} features (rank {plan.env.rank})"
     console.print(f"{plan.num_comparisons:.0f} comparisons; {size}", soft_wrap=True)

@@ -13,9 +13,13 @@ from banditlab import planner, plotting
 from banditlab.command.planning import figure as plan_figure
 from banditlab.command.planning import report as plan_report
 from banditlab.command.planning.data import PlanData, read
-from banditlab.errors import CommandLineError, require_writable
+from banditlab.errors import CommandLineError, require_no_folder, require_writable, writing
 from banditlab.planner import Plan
 from banditlab.store import plain, sha256_of_bytes, write_atomically
+from banditlab.store.files import read_bytes
+from banditlab.store.shards import LARGEST
+
+_FORMULA = ("=", "+", "-", "@")
 
 
 def run(
@@ -32,6 +36,7 @@ def run(
         env = planner.problem(**arrays, beta=beta)
         wins = planner.comparisons(env, *columns)
     require_writable("--out", output)
+    require_no_folder("--out", (output / f"plan.{kind}" for kind in ("csv", "json", "png", "svg", "pdf")))
     with _refused("--kl"):
         plan = planner.plan(env, wins, kl=kl, num_next=num_next, ridge=ridge)
     settings = {"kl": kl, "next": num_next, "beta": beta, "ridge": ridge}
@@ -44,18 +49,17 @@ def _write(plan: Plan, given: PlanData, files: dict[str, Path], settings: dict[s
     content = pairs_csv(plan, given)
     record = {
         "files": {
-            name: {"path": str(path), "sha256": sha256_of_bytes(path.read_bytes())} for name, path in files.items()
+            name: {"path": str(path), "sha256": sha256_of_bytes(read_bytes(path, LARGEST))}
+            for name, path in files.items()
         },
         "settings": settings,
         **plan_report.record(plan),
         "plan_csv_sha256": sha256_of_bytes(content),
     }
-    try:
+    with writing("--out", output):
         write_atomically(output / "plan.csv", content)
         drawn = plotting.save(plan_figure.draw(plan, settings), output / "plan")
         write_atomically(output / "plan.json", (json.dumps(plain(record), indent=1, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise CommandLineError(f"--out must be a writable folder; got '{output}' ({error.strerror})") from error
     return [output / "plan.csv", *drawn, output / "plan.json"]
 
 
@@ -66,9 +70,20 @@ def pairs_csv(plan: Plan, given: PlanData) -> bytes:
     writer.writerow(["context", "action_a", "action_b", "labels"])
     for context, first, second in np.argwhere(plan.next_pairs).tolist():
         names = given.action_ids[context]
-        labels = int(plan.next_pairs[context, first, second])
-        writer.writerow([given.context_ids[context], names[first], names[second], labels])
+        ids = given.context_ids[context], names[first], names[second]
+        writer.writerow([*map(_harmless, map(str, ids)), int(plan.next_pairs[context, first, second])])
     return buffer.getvalue().encode()
+
+
+def _harmless(name: str) -> str:
+    """An id as a cell that no spreadsheet evaluates: with an apostrophe before what begins a formula and no number."""
+    if not name.startswith(_FORMULA):
+        return name
+    try:
+        float(name)
+    except ValueError:
+        return f"'{name}"
+    return name
 
 
 @contextmanager

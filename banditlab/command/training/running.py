@@ -108,7 +108,7 @@ def _resumed(
     state = algorithms.init(configuration.algorithm, model, reference, task, key)
     if saved := checkpoint.numbers(folder.rounds):
         state = checkpoint.restore(folder.rounds, saved[-1], state)
-        folder.rewind(saved[-1])
+        folder.rewind(saved[-1], checkpoint.beside(folder.rounds, saved[-1]).get(folder.metrics.name, ""))
         return state
     folder.rewind(-1)
     folder.record({"round": 0, "num_labels": 0} | _numbers(exact.measure(evaluator, evaluator.env.log_reference)))
@@ -137,7 +137,7 @@ def _rounds(
         seconds = time.perf_counter() - began
         clock = {"seconds": round(seconds, 6), "tokens_per_second": round(row["num_tokens"] / seconds, 1)}
         folder.record({"round": number} | row | clock)
-        checkpoint.save(folder.rounds, number, state)
+        checkpoint.save(folder.rounds, number, state, {folder.metrics.name: folder.digest})
         progress.update(bar, completed=number)
         progress.console.print(
             f"round {number} of {total}: {row['num_labels']} labels, gap {row['gap']:.4g}, "

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from banditlab.command.parsing import in_one_line
 from banditlab.command.training.configuration import configure
 from banditlab.command.training.folder import Folder
 from banditlab.command.training.options import Options
 from banditlab.command.training.running import run
-from banditlab.errors import CommandLineError
+from banditlab.errors import CommandLineError, writing
 from banditlab.llm.checkpoint import CheckpointError
+from banditlab.terminal import Terminal
 
 
 def train(words: list[str], prog: str) -> int:
@@ -25,13 +25,15 @@ def train(words: list[str], prog: str) -> int:
     """
     options = in_one_line(lambda: tyro.cli(Options, args=words, prog=prog), prog)
     folder = Folder(options.out or _default_folder(options))
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal()
     try:
-        run(configure(options), folder, console)
+        with writing("--out", folder.root):
+            run(configure(options), folder, console)
     except CheckpointError as error:
         raise CommandLineError(str(error)) from error
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt("the same command goes on from the last whole round") from stop
+        stop.args = ("the same command goes on from the last whole round",)
+        raise
     console.print(f"done: {folder.metrics}")
     return 0
 
