@@ -98,6 +98,16 @@ def least_stopping_penalty(beta):
     return np.exp(optimize.minimize_scalar(log_penalty, bounds=bounds, method="bounded").fun)
 
 
+def penalty_seen_to_stop(beta, step_size, num_steps):
+    """The least penalty, to 0.001, whose gradient is below 1e-8 after so many steps; two actions, uniform reference."""
+    penalty = np.arange(0.2, 0.3, 0.001)
+    gap, slope = np.zeros_like(penalty), np.zeros_like(penalty)
+    for _ in range(num_steps):  # the two logits move by the slope and by minus that
+        slope = beta / (1 + np.exp(beta * gap)) - penalty * gap / (2 + np.exp(gap) + np.exp(-gap))
+        gap = gap + 2 * step_size * slope
+    return penalty[np.sqrt(2) * abs(slope) < 1e-8].min()
+
+
 def greedy_gap(num_labels):
     """Mean gap of the greedy policy on the Zhu-Jordan-Jiao instance, over the binomial law of its repeated pair."""
     wins = np.arange(num_labels)  # of a_1 over a_2, whose reward is larger by 0.1
