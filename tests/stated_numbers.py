@@ -1,5 +1,7 @@
 """Laws behind numbers of docs/numbers.toml: each computes one from a definition, apart from the text that states it."""
 
+import math
+
 import numpy as np
 from scipy import integrate, optimize, stats
 
@@ -99,13 +101,22 @@ def least_stopping_penalty(beta):
 
 
 def penalty_seen_to_stop(beta, step_size, num_steps):
-    """The least penalty, to 0.001, whose gradient is below 1e-8 after so many steps; two actions, uniform reference."""
-    penalty = np.arange(0.2, 0.3, 0.001)
-    gap, slope = np.zeros_like(penalty), np.zeros_like(penalty)
-    for _ in range(num_steps):  # the two logits move by the slope and by minus that
-        slope = beta / (1 + np.exp(beta * gap)) - penalty * gap / (2 + np.exp(gap) + np.exp(-gap))
-        gap = gap + 2 * step_size * slope
-    return penalty[np.sqrt(2) * abs(slope) < 1e-8].min()
+    """The least penalty, to 0.001, whose gradient falls below 1e-8 in so many steps; two actions, uniform reference."""
+
+    def stops(penalty):
+        gap = 0.0
+        for _ in range(num_steps):  # the two logits move by the slope and by minus that
+            slope = beta / (1 + math.exp(beta * gap)) - penalty * gap / (2 + math.exp(gap) + math.exp(-gap))
+            if math.sqrt(2) * abs(slope) < 1e-8:
+                return True
+            gap += 2 * step_size * slope
+        return False
+
+    escapes, stopped = 0.2, 0.3
+    while stopped - escapes > 0.001:
+        middle = (escapes + stopped) / 2
+        escapes, stopped = (escapes, middle) if stops(middle) else (middle, stopped)
+    return stopped
 
 
 def greedy_gap(num_labels):
