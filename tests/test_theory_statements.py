@@ -6,6 +6,7 @@ from random_environments import random_environment, random_policy
 
 import banditlab as bl
 from banditlab import policies
+from banditlab.exact import chain
 
 SEEDS = range(6)
 # Both sides are sums of at most a thousand terms; the matrices have conditions below 1e4.
@@ -167,3 +168,14 @@ def test_proposition_51_the_price_lies_between_two_multiples_of_the_trace(seed):
     assert 2 / beta**2 * trace <= price <= trace / (2 * beta**2 * kappa)
     on_target = policies.independent_pairs(env, env.log_target, env.log_target)
     assert float(bl.theory.label_price(env, on_target)) <= float(bl.theory.statistical_radius(env)) * (1 + ROUNDING)
+
+
+@pytest.mark.parametrize("max_norm", [10.0, 12.0])
+def test_proposition_53_one_informative_pair_leads_from_cap_to_cap_and_two_off_them(max_norm):
+    n, target, beta = 10, 0.5, 1.3
+    law = chain.on_policy_law(n, 1, target=target, beta=beta, max_norm=max_norm, initial=max_norm)
+    rate, win = 2 * n * np.exp(-max_norm) / (1 + np.exp(-max_norm)) ** 2, 1 / (1 + np.exp(-beta * target))
+    other, off = (law.probs[0][place].sum() for place in (law.params == -max_norm, abs(law.params) < max_norm))
+    # What is left out has another informative pair: relative of the order of the rate, 9e-4 at most.
+    assert other == pytest.approx(rate * (1 - win), rel=2 * rate)
+    assert off == pytest.approx(rate**2 * (1 - 1 / n) * win * (1 - win), rel=2 * rate)
