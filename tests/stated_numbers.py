@@ -52,6 +52,15 @@ def reverse_is_faster(actions):
     return share[0]
 
 
+def first_step_ratio(peak, beta):
+    """Way of one reverse over one forward step from the didactic reference, the peak's action against its equal."""
+    edges = np.linspace(-1, 1, 101)
+    with np.errstate(divide="ignore"):
+        reference = np.diff(stats.cauchy.cdf(np.arctanh(edges), -0.7, 0.4))
+    reward = np.exp(-(((np.arange(100) - peak) / 10) ** 2))
+    return reference @ np.exp((reward - 1) / beta) / (beta * (1 - np.exp(-1 / beta)))
+
+
 def rloo_over_reinforce(policy, draws):
     policy = np.asarray(policy) / sum(policy)
     found = variances(policy, np.log(len(policy) * policy), draws)
