@@ -1,4 +1,4 @@
-"""Coverage coefficients (docs/theory.md, section 3). Generalised ratios: +inf where a needed direction is missing.
+"""Coverage coefficients (docs/theory.md, section 1). Generalised ratios: +inf where a needed direction is missing.
 
 V, M and H average over contexts; density ratios and leverages take the worst context of positive probability.
 """

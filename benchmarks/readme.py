@@ -25,11 +25,22 @@ def filled(text: str) -> str:
             raise ValueError(f"claim {name} must have a committed table; it has none")
         seconds = round(kept.record()["cost"]["shard_seconds"])
         checks = len(experiment.checked(kept.tables()))
-        row = re.compile(rf"(\| `{name}` \| )[\d,]*( \| .*? \| )\d*( \|)$", flags=re.MULTILINE)
+        row = re.compile(_row(name), flags=re.MULTILINE)
         text = _substituted(row, rf"\g<1>{max(seconds, 1)}\g<2>{checks}\g<3>", text)
     for pattern, numbers in _speeds(json.loads(REPORT.read_text())).items():
         text = _substituted(re.compile(pattern), numbers, text)
     return text
+
+
+def measured(text: str) -> list[str]:
+    """The places of the README's text that `filled` writes: every number in them is a committed one."""
+    patterns = [*map(_row, registry.names()), *_speeds(json.loads(REPORT.read_text()))]
+    return [match.group() for pattern in patterns for match in re.finditer(pattern, text, flags=re.MULTILINE)]
+
+
+def _row(name: str) -> str:
+    """A row of the table of claims: seconds and checks are between the groups."""
+    return rf"(\| `{name}` \| )[\d,]*( \| .*? \| )\d*( \|)$"
 
 
 def _speeds(report: dict[str, Any]) -> dict[str, str]:

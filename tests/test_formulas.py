@@ -26,7 +26,7 @@ def arrays(env):
 
 
 def guaranteed(env, n, num_rounds, factor, failure):
-    """Proposition 4 with its constants, as docs/theory.md states it, in plain NumPy."""
+    """Proposition 12, as docs/theory.md states it, in plain NumPy."""
     phi, rho, policy, covariance = arrays(env)
     beta, theta = float(env.beta), np.asarray(env.target_params)
     differences = np.concatenate([(phi[x][:, None] - phi[x][None]).reshape(-1, phi.shape[-1]) for x in range(len(rho))])

@@ -13,8 +13,23 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["twelve_lines", "own_algorithm"])
-def test_code_blocks_run(block):
+def test_code_blocks_run(block, capsys):
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    printed = capsys.readouterr().out
+    after = README.partition(block)[2]
+    shown = re.match(r"```\n\nprints [^`]*:\n\n```\n(.*?)```", after, flags=re.DOTALL)
+    assert bool(printed) == bool(shown)
+    if shown:
+        words, numbers = read(shown.group(1))
+        found_words, found_numbers = read(printed)
+        assert found_words == words
+        # Another processor may round a number the other way, by one of its last digit.
+        assert found_numbers == pytest.approx(numbers, abs=1.01e-4)
+
+
+def read(printed):
+    """The words of a text and its numbers."""
+    return re.sub(r"[\d.\s]+", " ", printed), [float(number) for number in re.findall(r"\d+\.\d*", printed)]
 
 
 def test_every_experiment_is_in_the_claims_table():

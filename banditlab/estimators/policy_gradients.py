@@ -1,7 +1,7 @@
 """Gradients in the logits of E_x E_{y ~ pi(.|x)} f(x, y), f held fixed: exact, and estimated from draws of pi.
 
 With f = log pi - log pi_ref under stop-gradient they are gradients of E_x KL(pi || pi_ref), because E_pi grad log pi
-= 0. The score in the logits is grad log pi(y) = e_y - pi (docs/theory.md, section 7).
+= 0. The score in the logits is grad log pi(y) = e_y - pi (docs/theory.md, Proposition 43).
 """
 
 from __future__ import annotations

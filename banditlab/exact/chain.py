@@ -1,4 +1,4 @@
-"""Exact laws of on-policy and offline DPO on the two-action chain (docs/theory.md, section 9), by summation.
+"""Exact laws of on-policy and offline DPO on the two-action chain (docs/theory.md, Proposition 53), by summation.
 
 The chain has phi in {0, 1}, a uniform reference and pi_theta(1) = sigma(theta). A labelled pair is
 informative when its two actions differ, with probability 2 p (1 - p) at p = sigma(theta), and action 1 then

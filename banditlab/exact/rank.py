@@ -1,4 +1,4 @@
-"""The exact law of what noiseless reward distillation has learnt on a tabular-like bandit (docs/theory.md, section 6).
+"""The exact law of what noiseless reward distillation has learnt on a tabular bandit (docs/theory.md, Proposition 25).
 
 One context, A actions whose features are affinely independent (rank A - 1): the differences of a set of pairs span
 everything iff the graph of the pairs is connected, and what is known after any set of pairs depends on the partition

@@ -1,4 +1,4 @@
-"""Exact laws on the Zhu-Jordan-Jiao instance (docs/theory.md, section 9), by summation over its two outcomes.
+"""Exact laws on the Zhu-Jordan-Jiao instance (docs/theory.md, Propositions 56, 57), by summation over its two outcomes.
 
 theta* = (-1, 0.1) and beta = 1. Of n labels, n - 1 compare a_1 = (1,1) with a_2 = (1,0), so a_1 wins w ~
 Binomial(n - 1, sigma(0.1)) of them; the last compares a_2 with a_3 = (0,0), and a_2 wins it with probability

@@ -1,4 +1,4 @@
-"""Proposition 4 with every constant written out: a batch size above which on-policy DPO provably succeeds.
+"""Proposition 12, which is Proposition 4 with its constants: a batch size at which on-policy DPO provably succeeds.
 
 Plain floats from the environment's arrays, for concrete environments. Loose by construction: worst differences, worst
 labels, a union bound over rounds.
@@ -33,7 +33,7 @@ def success_probability(
     Every round but the last obeys the recursion u_{k+1} <= 2 log 2 sqrt(2 G* Gam/n) e^{u_k/2} with probability
     1 - failure - d exp(-0.153 n/L), as long as n >= 8 beta^2 G* Gam e^{u_k}; the last one may fail with whatever
     probability makes the proposition's KL meet the target. Here Gam = tau/(2 beta^2 kappa), tau a bound on n lam^2, and
-    L = G* e^{u_k}/(8 kappa) one on the leverages. See docs/theory.md, Proposition 4, "with constants".
+    L = G* e^{u_k}/(8 kappa) one on the leverages. See docs/theory.md, Proposition 12.
 
     Args:
         env: realizable, concrete, with `target_params`.

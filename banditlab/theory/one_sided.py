@@ -8,7 +8,7 @@ h}) + lambda KL(pi||pi_ref) is lambda h sigma'(D) - beta sigma(-beta h): a stati
 f increases, because beta^2 sigma'(beta h) < 0.44/h^2 < 1/h^2, so L has at most one minimum. With beta >= 1, f <=
 sigma(-h) - 1/h < 0: L falls to zero, and every lambda > 0 has one stationary point. With beta < 1, f ends at 1 - beta
 > 0: L has a minimum; a smaller lambda stops nothing, at a larger one descent from the reference stops at the smaller
-of two roots (docs/theory.md, section 7).
+of two roots (docs/theory.md, Proposition 40).
 """
 
 from __future__ import annotations

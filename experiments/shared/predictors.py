@@ -1,4 +1,4 @@
-"""The constant-free predictors of docs/theory.md, section 4, at the policies that a run realised."""
+"""The constant-free predictors of docs/theory.md, Proposition 13, at the policies that a run realised."""
 
 import jax
 import jax.numpy as jnp

@@ -62,7 +62,8 @@ def design(distinct: Array) -> Design:
 
     Returns:
         Of one-hot features uniform over the distinct candidates, of which both of a pair are drawn independently, so
-        1/m of the pairs compare a response with itself (docs/theory.md 10). The gap is the largest of any pool.
+        1/m of the pairs compare a response with itself (docs/theory.md, Proposition 63). The gap is the
+        largest of any pool.
     """
     size = distinct.shape[0]
     gap = float(jnp.finfo(jnp.result_type(float)).eps) ** 0.5

@@ -16,7 +16,7 @@ is faster, and where it holds too little, forward. For q = ref e^{R/beta}/Z and 
 
     Z = E_ref e^{R/beta} > L(e^{R_i/beta}, e^{R_j/beta}).                                                            (4)
 
-See docs/theory.md, section 8.
+See docs/theory.md, Proposition 44.
 """
 
 from __future__ import annotations
