@@ -12,14 +12,20 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 __all__ = [
+    "above_zero",
     "array",
     "choice",
     "count",
     "finite",
+    "flags",
     "index",
+    "indices",
     "is_concrete",
     "law",
+    "log_masses",
     "log_probs",
+    "logits",
+    "no_nan",
     "non_negative",
     "number",
     "numbers",
@@ -75,6 +81,13 @@ def numbers(name: str, value: Any) -> np.ndarray:
     return out
 
 
+def no_nan(name: str, values: Any) -> None:
+    """Refuse nan."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "biu" and (undefined := np.isnan(values)).any():
+        raise ValueError(f"{name} must hold no nan; got nan at index {_first(undefined)}")
+
+
 def finite(name: str, values: Any) -> None:
     """Refuse nan and infinities."""
     if not (fine := np.isfinite(values)).all():
@@ -86,6 +99,45 @@ def non_negative(name: str, values: Any) -> None:
     finite(name, values)
     if (low := np.asarray(values) < 0).any():
         raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()} at index {_first(low)}")
+
+
+def above_zero(name: str, values: Any) -> None:
+    """Refuse nan, infinities, zero and negative numbers."""
+    given = np.asarray(values)
+    if not (fine := np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"{name} must be positive and finite; got {given[~fine].flat[0]}")
+
+
+def log_masses(name: str, values: Any) -> None:
+    """Refuse nan, inf and what is no logarithm of a probability, up to rounding."""
+    values = np.asarray(values)
+    if not (fine := values <= 1e-6).all():
+        raise ValueError(
+            f"{name} must hold logarithms of probabilities; got {values[~fine].flat[0]} at index {_first(~fine)}"
+        )
+
+
+def logits(name: str, values: Any) -> None:
+    """Refuse what is not finite, or lies further apart than the largest number."""
+    finite(name, values)
+    with np.errstate(over="ignore"):
+        spread = np.ptp(values) if np.size(values) else 0.0
+    if not np.isfinite(spread):
+        raise ValueError(f"{name} must have finite differences; got {np.min(values)} and {np.max(values)}")
+
+
+def flags(name: str, values: Any) -> None:
+    """Refuse what is not True or False."""
+    if np.asarray(values).dtype != bool:
+        raise ValueError(f"{name} must be True or False; got {np.asarray(values).dtype} values")
+
+
+def indices(name: str, values: Any) -> None:
+    """Refuse what is no whole number from 0 on."""
+    non_negative(name, values)
+    given = np.asarray(values)
+    if given.dtype == bool or (given != np.floor(given)).any():
+        raise ValueError(f"{name} must hold whole numbers; got {given.dtype} values")
 
 
 def law(name: str, values: Any) -> None:

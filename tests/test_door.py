@@ -104,7 +104,7 @@ BAD = [
     (lambda: theory.predicted_kl_pooled(CHAIN, jnp.eye(2)), r"information must be \(1, 1\); got \(2, 2\)"),
     (lambda: bl.coverage.leverage(CHAIN, jnp.full((1, 1), math.nan)), "second_moment must be finite; got nan"),
     (lambda: bl.planner.apportion(np.full((1, 2, 2), 0.25), -3), "num_pairs must be a whole number of at least 1"),
-    (lambda: bl.planner.apportion(np.full((1, 2, 2), math.nan), 3), "law must be finite; got nan"),
+    (lambda: bl.planner.apportion(np.full((1, 2, 2), math.nan), 3), "law must hold no nan; got nan"),
     (lambda: bl.planner.apportion(np.eye(2)[None] / 2, 3), "law must show a pair of two different actions"),
     # Arguments of the wrong kind.
     *(

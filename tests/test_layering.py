@@ -15,7 +15,8 @@ LIBRARY = CHECKOUT / "banditlab"
 
 # Lowest layer first; a module may import its own layer and the ones before it.
 LAYERS = [
-    {"validation", "door", "environment_arrays", "errors", "precision", "lazy", "numerics", "exact", "store"},
+    {"validation", "door", "door_checks", "environment_arrays", "errors", "precision", "lazy", "numerics", "exact"}
+    | {"store"},
     {"environment", "losses"},
     {"policies", "preferences", "coverage", "metrics", "instances", "theory"},
     {"designs", "samplers", "estimators"},

@@ -5,15 +5,15 @@ I is the information of the labels in hand, H that of one further label; both ar
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, policies, theory
-from banditlab.door import Information, PairLaw, door
+from banditlab import coverage, policies, theory, validation
+from banditlab.door import Information, NonNegative, PairLaw, Positive, Shape, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -21,6 +21,10 @@ from banditlab.numerics import linalg
 # directions it does show is then 1e-9 of what it was.
 _FURTHEST = 1e9
 _HALVINGS = 100
+
+Labels = Annotated[Array, Shape(("K",), validation.non_negative)]
+Laws = Annotated[Array, Shape(("m", "S", "A", "A"), validation.non_negative)]
+Flags = Annotated[Array, Shape(("m",), validation.flags)]
 
 
 class Assessment(NamedTuple):
@@ -41,14 +45,14 @@ class Assessment(NamedTuple):
 
 
 @door
-def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Array) -> Array:
+def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Labels) -> Array:
     """(1/2) tr(V (I + n H)^{-1}), (K,), after n = `num_labels` (K,) further labels from a pair law (S, A, A)."""
     moments = coverage.target_covariance(env), information, theory.fisher_information(env, pair_law)
     return jax.vmap(lambda labels: _pooled_kl(*moments, labels))(num_labels)
 
 
 @door
-def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Array | float) -> Array:
+def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Positive) -> Array:
     """The n >= 0 at which (1/2) tr(V (I + n H)^{-1}) = kl by bisection, (); 0 if the labels in hand suffice.
 
     Args:
@@ -62,7 +66,9 @@ def labels_needed(env: Environment, information: Information, pair_law: PairLaw,
 
 
 @door
-def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: Array, on_policy: Array) -> Assessment:
+def assess(
+    env: Environment, num_labels: NonNegative, laws: Laws, kl: Positive, ridge: NonNegative, on_policy: Flags
+) -> Assessment:
     """Assess m pair laws (m, S, A, A), the first one that of the `num_labels` labels in hand.
 
     Args:
