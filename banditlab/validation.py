@@ -85,20 +85,21 @@ def no_nan(name: str, values: Any) -> None:
     """Refuse nan."""
     values = np.asarray(values)
     if values.dtype.kind not in "biu" and (undefined := np.isnan(values)).any():
-        raise ValueError(f"{name} must hold no nan; got nan at index {_first(undefined)}")
+        wanted = "hold no nan" if values.ndim else "be a number"
+        raise ValueError(f"{name} must {wanted}; got nan{_at(undefined)}")
 
 
 def finite(name: str, values: Any) -> None:
     """Refuse nan and infinities."""
     if not (fine := np.isfinite(values)).all():
-        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]} at index {_first(~fine)}")
+        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]}{_at(~fine)}")
 
 
 def non_negative(name: str, values: Any) -> None:
     """Refuse nan, infinities and negative numbers."""
     finite(name, values)
     if (low := np.asarray(values) < 0).any():
-        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()} at index {_first(low)}")
+        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()}{_at(low)}")
 
 
 def above_zero(name: str, values: Any) -> None:
@@ -112,9 +113,8 @@ def log_masses(name: str, values: Any) -> None:
     """Refuse nan, inf and what is no logarithm of a probability, up to rounding."""
     values = np.asarray(values)
     if not (fine := values <= 1e-6).all():
-        raise ValueError(
-            f"{name} must hold logarithms of probabilities; got {values[~fine].flat[0]} at index {_first(~fine)}"
-        )
+        got = f"{values[~fine].flat[0]}{_at(~fine)}"
+        raise ValueError(f"{name} must hold logarithms of probabilities; got {got}")
 
 
 def logits(name: str, values: Any) -> None:
@@ -274,6 +274,11 @@ def number(name: str, value: Any) -> float:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:30]}... ({type(value).__name__})"
+
+
+def _at(mask: Any) -> str:
+    """Where a mask is first True, in words; nothing for a single number."""
+    return f" at index {_first(mask)}" if np.ndim(mask) else ""
 
 
 def _first(mask: Any) -> tuple[int, ...]:

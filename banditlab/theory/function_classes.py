@@ -138,6 +138,11 @@ def survivor_law(
     if num_functions > _MOST_FUNCTIONS:
         raise ValueError(f"rewards must hold at most {_MOST_FUNCTIONS} functions for a law; got {num_functions}")
     sets = np.arange(1 << num_functions)
+    if np.shape(log_policies)[:1] != sets.shape:
+        raise ValueError(
+            f"log_policies must be {len(sets)} tables, one for every set of the {num_functions} functions of rewards; "
+            f"got {np.shape(log_policies)}"
+        )
     tables = validation.array(
         "log_policies", log_policies, (len(sets), env.num_contexts, env.num_actions), minus_infinity=True
     )

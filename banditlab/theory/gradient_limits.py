@@ -91,8 +91,11 @@ def rlhf_limit(
             ones `reward`. The plain mean of those makes it (1) and the mean under pi|S makes it (2).
     """
     values, scale, _ = _door(env, reward, seen, None, beta)
-    if jnp.shape(imputed) not in ((), values.shape):
-        raise ValueError(f"imputed must be () or {values.shape}; got {jnp.shape(imputed)}")
+    shape = jnp.shape(imputed)
+    if len(shape) > 2 or any(
+        size not in (1, full) for size, full in zip(shape[::-1], values.shape[::-1], strict=False)
+    ):
+        raise ValueError(f"imputed must broadcast to {values.shape}; got {shape}")
     others = jnp.broadcast_to(jnp.asarray(imputed, values.dtype), values.shape)
     return _normalised(env, jnp.where(jnp.asarray(seen), values, others) / scale)
 
