@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import policies, validation
-from banditlab.door import Information, LogPolicy, door
+from banditlab.door import Information, LogPolicy, Square, door
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg, tolerances
 from banditlab.numerics.compilation import LOOPS, inner
@@ -83,7 +83,7 @@ def kl_ball(env: Environment, radius: Array | float) -> Array:
 
 @door
 def leverage(env: Environment, second_moment: Information) -> Array:
-    """max_z z' M^{-1} z, () for M (rank, rank), over all differences of the class with rho(x) > 0.
+    """max_z z' M^{-1} z, () for M (rank, rank), over all differences of the class with rho(x) > 0; +inf if M lacks one.
 
     From the per-context Gram table q_ii + q_jj - 2 q_ij of the whitened features.
     """
@@ -114,7 +114,7 @@ def target_covariance(env: Environment) -> Array:
 
 
 @door
-def trace_ratio(covering: Array, covered: Array) -> Array:
+def trace_ratio(covering: Square, covered: Square) -> Array:
     """tr(covering^{-1} covered) of two (n, n) positive semi-definite matrices, +inf where a direction is missing."""
     if covering.shape[-1] == 0:
         return jnp.zeros((), covering.dtype)
@@ -123,7 +123,7 @@ def trace_ratio(covering: Array, covered: Array) -> Array:
 
 
 @door
-def relative_to(covering: Array, covered: Array) -> tuple[Array, Array]:
+def relative_to(covering: Square, covered: Square) -> tuple[Array, Array]:
     """R covered R' with R covering R' = I on the range of `covering`, and whether `covered` leaves that range."""
     rows, in_range = linalg.inverse_root(covering)
     whitened = jnp.einsum("ij,jk,lk->il", rows, covered, rows)

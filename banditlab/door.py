@@ -1,7 +1,8 @@
 """The library's door: `@door` holds a public function's arguments against their annotations and names what differs.
 
-The annotations below carry a shape in the symbols of the environment (S contexts, A actions, d features, r rank) and
-what must be true of the values, which is looked at where there are values: traced arguments have a shape alone.
+The annotations below carry a shape and what must be true of the values, which is looked at where there are values:
+traced arguments have a shape alone. The symbols of a shape are those of the environment (S contexts, A actions, d
+features, r rank), or others, which then mean the same number in all arguments of one call. No argument holds nan.
 """
 
 from __future__ import annotations
@@ -9,36 +10,20 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
-import os
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.core import Tracer
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import door_checks, validation
+from banditlab.door_checks import Check, Dimensions, OneKey, Shape, Together, Values, Whole
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Dimensions = Mapping[str, int]
-Check = Callable[[str, Any, Dimensions], Any]
-
-
-class Shape(NamedTuple):
-    """The symbols of an array's axes, and a check (name, values) of what it holds."""
-
-    axes: tuple[str, ...]
-    values: Callable[[str, np.ndarray], None]
-
-
-class _Key(NamedTuple):
-    """An array of one random key."""
-
 
 LogPolicy = Annotated[Array, Shape(("S", "A"), validation.log_probs)]
 PairLaw = Annotated[Array, Shape(("S", "A", "A"), validation.law)]
@@ -47,7 +32,20 @@ Wins = Annotated[Array, Shape(("S", "A", "A"), validation.non_negative)]
 Params = Annotated[Array, Shape(("d",), validation.finite)]
 Table = Annotated[Array, Shape(("S", "A"), validation.finite)]
 Information = Annotated[Array, Shape(("r", "r"), validation.finite)]
-Key = Annotated[Array, _Key()]
+Key = Annotated[Array, OneKey()]
+Margins = Annotated[Array, Together(validation.finite)]
+Cells = Annotated[Array, Shape(("S", "A", "A"), validation.finite)]
+Square = Annotated[Array, Shape(("n", "n"), validation.finite)]
+Flag = Annotated[Array, Shape((), validation.flags)]
+Scalar = Annotated[Array, Shape((), validation.finite)]
+AnyTable = Annotated[Array, Shape(("S", "A"), validation.no_nan)]
+Draws = Annotated[Array, Shape(("S", "k"), validation.indices)]
+PerContext = Annotated[Array, Shape(("S",), validation.no_nan)]
+Finite = Annotated[float, Values(validation.finite)]
+Number = Annotated[float | Array, Values(validation.no_nan)]
+Positive = Annotated[float | Array, Values(validation.above_zero)]
+NonNegative = Annotated[float | Array, Values(validation.non_negative)]
+Count = Annotated[int, Whole()]
 
 
 def door(function: Function) -> Function:
@@ -69,7 +67,7 @@ def door(function: Function) -> Function:
             env = given.get(environment, kwargs.get(environment))
             if env is not None:
                 checks[environment](environment, env, {})
-                dimensions = _dimensions(environment, env)
+                dimensions |= {symbol: (size, "") for symbol, size in _dimensions(environment, env).items()}
         fitted = [
             _fitted(checks, names[i] if i < len(names) else rest, value, dimensions) for i, value in enumerate(args)
         ]
@@ -113,7 +111,7 @@ def _fitted(checks: dict[str, Check], name: str | None, value: Any, dimensions: 
     return value if check is None else check(cast(str, name), value, dimensions)
 
 
-def _dimensions(name: str, env: Any) -> Dimensions:
+def _dimensions(name: str, env: Any) -> Mapping[str, int]:
     shape = env.features.shape
     if len(shape) != 3:
         raise ValueError(
@@ -130,25 +128,31 @@ def _check_of(hint: Any) -> Check | None:
     if origin is Annotated:
         return _of_annotated(*typing.get_args(hint))
     if origin is Literal:
-        return functools.partial(_literal, options=typing.get_args(hint))
+        return functools.partial(door_checks.literal, options=typing.get_args(hint))
     if hint is Array or hint == ArrayLike or hint is np.ndarray:
-        return functools.partial(_array, convert=hint is Array)
+        return functools.partial(door_checks.array, convert=hint is Array)
     if origin in (typing.Union, types.UnionType):
         return _of_union(typing.get_args(hint))
     if hint in (float, int):
-        return _number
+        return door_checks.number
     if hint is str:
-        return functools.partial(_instance, kinds=(str,), wanted="text")
+        return functools.partial(door_checks.instance, kinds=(str,), wanted="text")
     if hint is bool:
-        return functools.partial(_instance, kinds=(bool, np.bool_), wanted="True or False")
+        return functools.partial(door_checks.instance, kinds=(bool, np.bool_), wanted="True or False")
     if origin is collections.abc.Callable:
-        return _callable
+        return door_checks.function
+    if origin is tuple:
+        parts = typing.get_args(hint)
+        number, of = None if parts[-1:] == (Ellipsis,) else len(parts), [p for p in parts if p is not Ellipsis]
+        return functools.partial(door_checks.tuple_of, of=[_check_of(part) for part in of], number=number)
+    if origin in (dict, collections.abc.Mapping):
+        return functools.partial(door_checks.instance, kinds=(collections.abc.Mapping,), wanted="a dict")
     if origin is collections.abc.Sequence:
-        return functools.partial(_sequence, of=_check_of(typing.get_args(hint)[0]))
+        return functools.partial(door_checks.sequence, of=_check_of(typing.get_args(hint)[0]))
     if inspect.isclass(hint) and (hint.__module__.startswith("banditlab.") or hint is jax.tree_util.Partial):
         if getattr(hint, "_is_protocol", False):
             return None
-        return functools.partial(_instance, kinds=(hint,), wanted=_article(hint.__name__))
+        return functools.partial(door_checks.instance, kinds=(hint,), wanted=door_checks.article(hint.__name__))
     return None
 
 
@@ -156,9 +160,15 @@ def _of_annotated(base: Any, *notes: Any) -> Check | None:
     inner = _check_of(base)
     for note in notes:
         if isinstance(note, Shape):
-            return functools.partial(_shaped, shape=note)
-        if isinstance(note, _Key):
-            return _key
+            return functools.partial(door_checks.shaped, shape=note, convert=base is Array)
+        if isinstance(note, Together):
+            return functools.partial(door_checks.together, values=note.values, convert=base is Array)
+        if isinstance(note, Values):
+            return functools.partial(door_checks.valued, inner=inner, values=note.values)
+        if isinstance(note, Whole):
+            return door_checks.whole
+        if isinstance(note, OneKey):
+            return door_checks.key
     return inner
 
 
@@ -166,106 +176,20 @@ def _of_union(members: tuple[Any, ...]) -> Check | None:
     """None is allowed where it is a member; otherwise the first member that has a check of numbers, or any instance."""
     optional, members = type(None) in members, tuple(m for m in members if m is not type(None))
     if any("SupportsArray" in repr(member) for member in members):
-        check: Check | None = functools.partial(_array, convert=False)
+        check: Check | None = functools.partial(door_checks.array, convert=False)
     elif any(member is Array for member in members) and all(member in (Array, float, int, bool) for member in members):
-        check = _scalar_or_array
+        check = door_checks.scalar_or_array
     else:
         found = [_check_of(member) for member in members]
         checks = [one for one in found if one is not None]
         if len(checks) < len(found):
             return None
-        if all(one is _number or member is bool for one, member in zip(checks, members, strict=True)):
-            check = _number
+        if all(one is door_checks.number or member is bool for one, member in zip(checks, members, strict=True)):
+            check = door_checks.number
         elif len(checks) == 1:
             check = checks[0]
         else:
-            check = functools.partial(_any_of, checks=tuple(checks))
+            check = functools.partial(door_checks.any_of, checks=tuple(checks))
     if check is None or not optional:
         return check
     return lambda name, value, dimensions: None if value is None else check(name, value, dimensions)
-
-
-def _any_of(name: str, value: Any, dimensions: Dimensions, *, checks: tuple[Check, ...]) -> Any:
-    errors = []
-    for check in checks:
-        try:
-            return check(name, value, dimensions)
-        except (TypeError, ValueError) as error:
-            errors.append(str(error).partition("; got ")[0].removeprefix(f"{name} must be "))
-    raise TypeError(f"{name} must be {' or '.join(errors)}; got {_short(value)}")
-
-
-def _number(name: str, value: Any, dimensions: Dimensions) -> Any:
-    if isinstance(value, Tracer):
-        return value
-    if np.ndim(value) if isinstance(value, np.ndarray | jax.Array) else not isinstance(value, int | float | np.generic):
-        raise ValueError(f"{name} must be a number; got {_short(value)}")
-    validation.number(name, value)
-    return value
-
-
-def _scalar_or_array(name: str, value: Any, dimensions: Dimensions) -> Any:
-    if isinstance(value, int | float | np.generic):
-        return _number(name, value, dimensions)
-    return _array(name, value, dimensions, convert=True)
-
-
-def _array(name: str, value: Any, dimensions: Dimensions, *, convert: bool) -> Any:
-    if isinstance(value, jax.Array):
-        if jnp.issubdtype(value.dtype, jnp.complexfloating):
-            raise ValueError(f"{name} must be an array of real numbers; got {value.dtype}")
-        return value
-    given = validation.numbers(name, value)
-    return value if isinstance(value, np.ndarray) or not convert else jnp.asarray(given)
-
-
-def _shaped(name: str, value: Any, dimensions: Dimensions, *, shape: Shape) -> Any:
-    value = _array(name, value, dimensions, convert=True)
-    if dimensions:
-        validation.shape(name, value, tuple(dimensions[axis] for axis in shape.axes))
-    if validation.is_concrete(value):
-        shape.values(name, np.asarray(value))
-    return value
-
-
-def _key(name: str, value: Any, dimensions: Dimensions) -> Any:
-    if isinstance(value, jax.Array | np.ndarray):
-        typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
-        if typed or (value.dtype == jnp.uint32 and value.ndim == 1):
-            return value
-    raise TypeError(f"{name} must be a random key, as jax.random.key gives; got {_short(value)}")
-
-
-def _literal(name: str, value: Any, dimensions: Dimensions, *, options: tuple[Any, ...]) -> Any:
-    return validation.choice(name, value, options)
-
-
-def _instance(name: str, value: Any, dimensions: Dimensions, *, kinds: tuple[type, ...], wanted: str) -> Any:
-    if not isinstance(value, kinds):
-        raise TypeError(f"{name} must be {wanted}; got {_short(value)}")
-    return value
-
-
-def _sequence(name: str, value: Any, dimensions: Dimensions, *, of: Check | None) -> Any:
-    if isinstance(value, str | bytes) or not isinstance(value, collections.abc.Sequence | np.ndarray | jax.Array):
-        raise TypeError(f"{name} must be a list; got {_short(value)}")
-    return value if of is None else [of(f"{name}[{place}]", item, dimensions) for place, item in enumerate(value)]
-
-
-def _callable(name: str, value: Any, dimensions: Dimensions) -> Any:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable; got {_short(value)}")
-    return value
-
-
-def _short(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float | str | bytes | os.PathLike):
-        text = repr(value)
-        return text if len(text) <= 40 else f"{text[:37]}..."
-    if isinstance(value, np.ndarray | jax.Array):
-        return f"an array of shape {value.shape}"
-    return _article(type(value).__name__)
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"

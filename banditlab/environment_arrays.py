@@ -53,13 +53,24 @@ def checked(
     if reward is not None:
         with np.errstate(over="ignore"):
             tilts = validation.array("reward", reward, table) / temperature
-            spans = tilts.max(axis=1) - tilts.min(axis=1)
+            spans = _spans(tilts)
         if not np.isfinite(spans).all():
             raise ValueError(f"reward / beta must be finite numbers; got a span beyond {np.finfo(float).max:.3g}")
+    both = np.isfinite(reference) & np.isfinite(base)
+    with np.errstate(over="ignore"):
+        shifts = temperature * (np.where(both, reference, 0.0) - np.where(both, base, 0.0))
+    if not np.isfinite(shifts).all():
+        raise ValueError(f"beta must keep beta (log_reference - log_base) a finite number; got {beta}")
     params = {
         name: None if value is None else validation.array(name, value, (num_features,))
         for name, value in (("target_params", target_params), ("initial_params", initial_params))
     }
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(_spans(phi)).all():
+            raise ValueError("features must have finite differences within a context; got some that overflow")
+        for name, value in params.items():
+            if value is not None and not np.isfinite(temperature * _spans(phi @ value)).all():
+                raise ValueError(f"{name} must keep beta phi {name} finite; got beta = {beta} and an overflow")
     return params | {
         "features": phi,
         "given_reward": None if reward is None else validation.array("reward", reward, table),
@@ -71,6 +82,11 @@ def checked(
         if context_inputs is None
         else validation.array("context_inputs", context_inputs, (num_contexts, "num_inputs")),
     }
+
+
+def _spans(values: np.ndarray) -> np.ndarray:
+    """What values (S, A, ...) span within every context; nan or inf where they overflow."""
+    return values.max(axis=1) - values.min(axis=1)
 
 
 def write(path: Path, values: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.door import door
+from banditlab.door import Margins, door
 
 __all__ = ["Loss", "derivatives", "distillation", "dpo", "ipo", "is_quadratic", "pair_derivatives"]
 
@@ -20,19 +20,19 @@ Loss = Callable[..., Array]
 
 
 @door
-def dpo(margin: Array) -> Array:
+def dpo(margin: Margins) -> Array:
     """DPO, the logistic loss: -log sigma(h). Any shape, elementwise."""
     return jax.nn.softplus(-margin)
 
 
 @door
-def ipo(margin: Array, target: Array) -> Array:
+def ipo(margin: Margins, target: Margins) -> Array:
     """IPO: (h - target)^2, the margin regressed on a constant (beta / (2 tau) in the notation of its paper)."""
     return jnp.square(margin - target)
 
 
 @door
-def distillation(margin: Array, target: Array) -> Array:
+def distillation(margin: Margins, target: Margins) -> Array:
     """Reward distillation: (h - [r(chosen) - r(rejected)])^2, the margin regressed on the observed reward gap."""
     return jnp.square(margin - target)
 
@@ -45,7 +45,7 @@ def is_quadratic(loss: Loss) -> bool:
 
 @door
 def pair_derivatives(
-    loss: Loss, margin: Array, wins: tuple[Array, Array], targets: tuple[Array, ...]
+    loss: Loss, margin: Margins, wins: tuple[Margins, Margins], targets: tuple[Margins, ...]
 ) -> tuple[Array, Array]:
     """First and second derivative in h of W_ij loss(h) + W_ji loss(-h); elementwise, the shape of `margin` both.
 
@@ -63,7 +63,7 @@ def pair_derivatives(
 
 
 @door
-def derivatives(loss: Loss, margin: Array, *targets: Array) -> tuple[Array, Array]:
+def derivatives(loss: Loss, margin: Margins, *targets: Margins) -> tuple[Array, Array]:
     """First and second derivative of an elementwise loss in the margin; the shape of `margin` both."""
     if loss is dpo:
         win, lose = _sigmoids(margin)

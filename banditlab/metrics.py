@@ -60,13 +60,13 @@ METRICS: Mapping[str, Callable[[Environment, Array], Array]] = {
 
 @door
 def measure(env: Environment, log_policy: LogPolicy, names: tuple[str, ...] = tuple(METRICS)) -> dict[str, Array]:
-    """The named metrics of a policy table (S, A), each ().
+    """The named metrics of a policy table (S, A), each (); inf where a function says so, as for mass that pi_ref lacks.
 
     Raises:
         ValueError: for a name that is not in `METRICS`.
     """
     if unknown := [name for name in names if name not in METRICS]:
-        raise ValueError(f"metrics must be among {', '.join(METRICS)}; got {', '.join(map(repr, unknown))}")
+        raise ValueError(f"names must be among {', '.join(METRICS)}; got {', '.join(map(repr, unknown))}")
     both = ("coverage_operator", "coverage_trace")
     shared = dict(zip(both, coverage.operator_and_trace(env, log_policy), strict=True)) if {*both} <= {*names} else {}
     return {name: shared[name] if name in shared else METRICS[name](env, log_policy) for name in names}

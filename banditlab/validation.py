@@ -12,14 +12,20 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 __all__ = [
+    "above_zero",
     "array",
     "choice",
     "count",
     "finite",
+    "flags",
     "index",
+    "indices",
     "is_concrete",
     "law",
+    "log_masses",
     "log_probs",
+    "logits",
+    "no_nan",
     "non_negative",
     "number",
     "numbers",
@@ -75,17 +81,63 @@ def numbers(name: str, value: Any) -> np.ndarray:
     return out
 
 
+def no_nan(name: str, values: Any) -> None:
+    """Refuse nan."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "biu" and (undefined := np.isnan(values)).any():
+        wanted = "hold no nan" if values.ndim else "be a number"
+        raise ValueError(f"{name} must {wanted}; got nan{_at(undefined)}")
+
+
 def finite(name: str, values: Any) -> None:
     """Refuse nan and infinities."""
     if not (fine := np.isfinite(values)).all():
-        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]} at index {_first(~fine)}")
+        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]}{_at(~fine)}")
 
 
 def non_negative(name: str, values: Any) -> None:
     """Refuse nan, infinities and negative numbers."""
     finite(name, values)
     if (low := np.asarray(values) < 0).any():
-        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()} at index {_first(low)}")
+        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()}{_at(low)}")
+
+
+def above_zero(name: str, values: Any) -> None:
+    """Refuse nan, infinities, zero and negative numbers."""
+    given = np.asarray(values)
+    if not (fine := np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"{name} must be positive and finite; got {given[~fine].flat[0]}")
+
+
+def log_masses(name: str, values: Any) -> None:
+    """Refuse nan, inf and what is no logarithm of a probability, up to rounding."""
+    values = np.asarray(values)
+    if not (fine := values <= 1e-6).all():
+        got = f"{values[~fine].flat[0]}{_at(~fine)}"
+        raise ValueError(f"{name} must hold logarithms of probabilities; got {got}")
+
+
+def logits(name: str, values: Any) -> None:
+    """Refuse what is not finite, or lies further apart than the largest number."""
+    finite(name, values)
+    with np.errstate(over="ignore"):
+        spread = np.ptp(values) if np.size(values) else 0.0
+    if not np.isfinite(spread):
+        raise ValueError(f"{name} must have finite differences; got {np.min(values)} and {np.max(values)}")
+
+
+def flags(name: str, values: Any) -> None:
+    """Refuse what is not True or False."""
+    if np.asarray(values).dtype != bool:
+        raise ValueError(f"{name} must be True or False; got {np.asarray(values).dtype} values")
+
+
+def indices(name: str, values: Any) -> None:
+    """Refuse what is no whole number from 0 on."""
+    non_negative(name, values)
+    given = np.asarray(values)
+    if given.dtype == bool or (given != np.floor(given)).any():
+        raise ValueError(f"{name} must hold whole numbers; got {given.dtype} values")
 
 
 def law(name: str, values: Any) -> None:
@@ -222,6 +274,11 @@ def number(name: str, value: Any) -> float:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:30]}... ({type(value).__name__})"
+
+
+def _at(mask: Any) -> str:
+    """Where a mask is first True, in words; nothing for a single number."""
+    return f" at index {_first(mask)}" if np.ndim(mask) else ""
 
 
 def _first(mask: Any) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ BAD = [
     (lambda: theory.predicted_kl_pooled(CHAIN, jnp.eye(2)), r"information must be \(1, 1\); got \(2, 2\)"),
     (lambda: bl.coverage.leverage(CHAIN, jnp.full((1, 1), math.nan)), "second_moment must be finite; got nan"),
     (lambda: bl.planner.apportion(np.full((1, 2, 2), 0.25), -3), "num_pairs must be a whole number of at least 1"),
-    (lambda: bl.planner.apportion(np.full((1, 2, 2), math.nan), 3), "law must be finite; got nan"),
+    (lambda: bl.planner.apportion(np.full((1, 2, 2), math.nan), 3), "law must hold no nan; got nan"),
     (lambda: bl.planner.apportion(np.eye(2)[None] / 2, 3), "law must show a pair of two different actions"),
     # Arguments of the wrong kind.
     *(
@@ -174,6 +174,86 @@ BAD = [
     (lambda: bl.preferences.draw_counts(KEY, LAW, 10, capacity=4), "capacity must be at least num_pairs = 10; got 4"),
     (lambda: bl.partial_coverage.gap_bound(-1.0, 0.5), "squared_error must be non-negative; got -1.0"),
     (lambda: provenance.plain({1: 2, "1": 3}), "names that read the same"),
+    # Shapes that do not fit each other: symbols mean one number in all arguments of a call.
+    (
+        lambda: bl.coverage.trace_ratio(np.eye(2), np.eye(3)),
+        r"covered must be \(2, 2\), .* that of covering; got \(3, 3\)",
+    ),
+    (lambda: bl.coverage.trace_ratio(np.ones((2, 3)), np.eye(2)), r"covering must be \(n, n\); got \(2, 3\)"),
+    (lambda: bl.coverage.trace_ratio(1.0, np.eye(2)), r"covering must be \(n, n\); got \(\)"),
+    (lambda: bl.losses.ipo(np.ones(3), np.ones(2)), r"target must broadcast with margin, of size 3 .*; got \(2,\)"),
+    (
+        lambda: bl.didactic.problem.law_of_best(np.ones(3), HALF[0], 2),
+        r"log_probs must be \(3,\), where A is that of reward",
+    ),
+    (
+        lambda: bl.didactic.kl_descent.speed_ratios(np.ones((2, 3)), math.inf),
+        r"log_target must be \(2, 3\), .*; got \(\)",
+    ),
+    (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
+    (lambda: bl.theory.mode_seeking.members(np.ones((3, 2)), 1.0), r"params must be \(\.\.\., 2\), .*; got \(\)"),
+    (
+        lambda: bl.didactic.problem.expected_reward(PEAK, HALF),
+        r"log_policy must be \(\.\.\., 100\), as problem is; got",
+    ),
+    # nan, and infinities where they make it, in whatever array.
+    (lambda: bl.losses.dpo(math.nan), "margin must be finite; got nan"),
+    (lambda: bl.losses.distillation(np.ones(2), [1.0, math.inf]), r"target must be finite; got inf at index \(1,\)"),
+    (lambda: bl.partial_coverage.average(CHAIN, [math.nan]), r"values must hold no nan; got nan at index \(0,\)"),
+    (
+        lambda: bl.policy_gradients.exact(CHAIN, HALF, [[math.inf, 0.0]]),
+        "values must be finite where log_policy has mass",
+    ),
+    (lambda: bl.didactic.kl_descent.divergence([-1e308, 1e308], HALF[0], False), "logits must have finite differences"),
+    (lambda: bl.didactic.problem.kl([math.inf, 0.0], HALF[0]), "log_p must hold logarithms of probabilities; got inf"),
+    (
+        lambda: bl.gradient_limits.plain_mean(np.ones((1, 2)), np.ones((1, 2, 2))),
+        "linked must be True or False; got float64",
+    ),
+    (
+        lambda: bl.policy_gradients.naive(CHAIN, HALF, np.asarray([[0, 2]])),
+        "actions must be below num_actions = 2; got 2",
+    ),
+    (lambda: bl.policy_gradients.naive(CHAIN, HALF, [[0.5]]), "actions must hold whole numbers"),
+    # Numbers out of range, told by the door where an annotation says the range.
+    (lambda: bl.didactic.problem.target(PEAK, math.nan), "beta must be positive and finite; got nan"),
+    (lambda: bl.didactic.problem.target(PEAK, np.ones(3)), r"beta must be a number; got an array of shape \(3,\)"),
+    (lambda: theory.distillation.noise_price(CHAIN, LAW, -1.0), "noise must be non-negative; got -1.0"),
+    (lambda: theory.guarantees.score_bound(2, 0.1, 1e308), "chance must be a probability above 0; got 1e\\+308"),
+    (lambda: theory.guarantees.score_bound(-1, 0.1, 0.1), "rank must be a whole number from 0"),
+    (lambda: theory.distillation.damped_share(0.5, 1e308), r"num_rounds must be below 2\^31"),
+    (
+        lambda: bl.didactic.kl_descent.reverse_wins(10.5, 3, 0),
+        "num_draws must be a whole number of at least 1; got 10.5",
+    ),
+    (lambda: bl.didactic.kl_descent.reverse_wins(10, 1, 0), "num_bins must be at least 2; got 1"),
+    (lambda: bl.didactic.problem.problem(num_actions=1e308), "num_actions must make tables of at most"),
+    (lambda: bl.scenarios.loser_heavy_reference(num_winners=1e308), "num_winners must make tables of at most"),
+    (lambda: train(num_states=1e308), "num_states .* must make tables of at most"),
+    (lambda: train(num_eval=1e308, policy=policies.mlp()), "num_eval must make tables of at most"),
+    # Tuples and dicts.
+    (lambda: bl.metrics.measure(CHAIN, HALF, 3), "names must be a tuple; got 3"),
+    (lambda: bl.metrics.measure(CHAIN, HALF, (3,)), r"names\[0\] must be text; got 3"),
+    (lambda: bl.preferences.wins_from_comparisons([0], [0], [1], shape=3), "shape must be a tuple; got 3"),
+    (lambda: bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1, 2, 3)), "shape must be a tuple of 2; got 3"),
+    (lambda: training.failures(3), "results must be a dict; got 3"),
+    (lambda: training.failures({}), "results must hold status"),
+    # An instance's own argument, under its own name; numbers that overflow on their way.
+    (lambda: bl.instances.chain(target=math.inf), "target must be finite; got inf"),
+    (lambda: bl.instances.staircase(step=1e308), "step must keep beta phi step finite; got beta = 1.0 and an overflow"),
+    (
+        lambda: bl.scenarios.hard_missing(missing_reward=1e308, beta=1e-9),
+        "missing_reward / beta must be finite numbers",
+    ),
+    (lambda: bl.scenarios.rare_good(beta=1e308), r"beta must keep beta \(log_reference - log_base\) a finite number"),
+    (
+        lambda: bl.instances.random_features(1, 2, 4),
+        r"num_features must be at most num_contexts \* \(num_actions - 1\)",
+    ),
+    (
+        lambda: bl.Environment.create([[[-1e308], [1e308]]], target_params=[0.0]),
+        "features must have finite differences within a context",
+    ),
 ]
 
 
@@ -200,6 +280,13 @@ def test_what_looks_odd_and_is_right_is_accepted():
     assert bl.one_sided.critical_penalty(0.5, 300.0) < math.inf
     assert provenance.config_hash({"a": math.inf}) != provenance.config_hash({"a": "inf"})
     assert tables.Table({"n": np.array([2**62], np.uint64)})["n"][0] == 2**62
+    assert theory.distillation.noise_floor(CHAIN, 0 * LAW, 0.0) == np.inf
+    assert bl.losses.ipo([True, False], 1).tolist() == [0.0, 1.0]
+    starts, log_targets = np.asarray([[0.0, 0.5, 0.0]], np.float32), np.log(np.asarray([[0.5, 0.25, 0.25]]))
+    halfway = bl.didactic.kl_descent.halfway_steps
+    np.testing.assert_array_equal(
+        halfway(starts, log_targets, 0.1, 9), halfway(starts.astype(float), log_targets, 0.1, 9)
+    )
     for policy in (policies.tabular(), policies.mlp(4, 3, 2)):
         assert pickle.loads(pickle.dumps(policy)).name == policy.name
 

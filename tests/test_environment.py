@@ -117,7 +117,7 @@ def test_a_direction_seen_only_in_an_impossible_context_or_off_the_support_is_no
         (lambda: theory.offline_lower_bound(create(), 100, 0.0), r"radius must be positive and finite; got 0"),
         (lambda: theory.offline_lower_bound(create(), NAN, 1.0), r"num_pairs must be .*; got nan"),
         (lambda: theory.predicted_kl(create(), jnp.ones((2, 3, 3)) / 18, 0), r"num_pairs must be .*; got 0"),
-        (lambda: bl.metrics.measure(create(), create().log_target, ("regret",)), r"metrics must be among.*'regret'"),
+        (lambda: bl.metrics.measure(create(), create().log_target, ("regret",)), r"names must be among.*'regret'"),
     ],
 )
 def test_bad_input_elsewhere_in_the_core_is_named(call, message):

@@ -1,5 +1,7 @@
 """Closed forms of training limits, against autodiff, independent NumPy descent and search; and their experiments."""
 
+from decimal import Decimal, localcontext
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -356,3 +358,16 @@ def test_unseen_mass_sees_one_bandit_against_the_condition():
     least[3] = -1e-6
     (claim,) = failing("unseen_mass", "hypo", least=least)
     assert "HyPO" in claim
+
+
+@pytest.mark.parametrize("level", [-600.0, -20.0, 0.0, 20.0, 600.0])
+def test_the_equal_gap_reward_keeps_its_digits_where_the_masses_round_to_zero_or_one(level):
+    with localcontext(prec=900):
+        logits = [Decimal(value) - Decimal(level) for value in (0.25, 1.0)]
+        masses = [1 / (1 + (-logit).exp()) for logit in logits]
+        entropies = [-q * q.ln() - (1 - q) * (1 - q).ln() for q in masses]
+        expected = (entropies[0] - entropies[1]) / (masses[1] - masses[0]) + Decimal(level)
+    env = bl.instances.tabular([[0.0, 0.0]])
+    found = bl.gradient_limits.equal_gap_reward(env, [[level, 0.0]], np.asarray([[True, False]]), 0.25, 1.0)
+    # What is left of a value of size one after the offset, `level`, is added and taken away again.
+    np.testing.assert_allclose(found, [float(expected)], rtol=0, atol=8 * np.finfo(float).eps * max(abs(level), 1.0))

@@ -18,6 +18,7 @@ LAYERS = [
     {
         "validation",
         "door",
+        "door_checks",
         "environment_arrays",
         "errors",
         "precision",

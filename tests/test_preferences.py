@@ -164,7 +164,7 @@ def comparisons(**changes):
         (lambda: preferences.from_table(np.full((2, 3), 0.5)), r"win_probs must be \(num_contexts.*got \(2, 3\)"),
         (lambda: preferences.from_table(np.full((2, 3, 3), 0.6)), r"win_probs must .*P_ij \+ P_ji <= 1"),
         (lambda: preferences.from_table(-INTRANSITIVE), r"win_probs must be >= 0"),
-        (lambda: preferences.from_table(np.full((2, 3, 3), np.nan)), r"win_probs must be finite; got nan"),
+        (lambda: preferences.from_table(np.full((2, 3, 3), np.nan)), r"win_probs must hold no nan; got nan"),
         (
             lambda: preferences.outcome_law(ENV, PAIR_LAW, preferences.from_table(INTRANSITIVE[:1])),
             r"win_probs must be \(2, 3, 3\); got \(1, 3, 3\)",

@@ -12,7 +12,7 @@ from banditlab.command.arguments import one_of, place, real, whole
 from banditlab.command.choosing import NONE, configure, load, selections
 from banditlab.command.parsing import deferred
 from banditlab.command.reporting import report, say
-from banditlab.errors import CommandLineError, require_writable, writing
+from banditlab.errors import CommandLineError, require_writable
 
 Name = Annotated[Positional[str], arg(metavar="NAME")]
 Names = Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")]

@@ -32,6 +32,8 @@ def sizes(
         validation.steps(name, value)
     states = int(validation.whole("num_states", num_states))
     samples = int(validation.whole("num_samples", num_samples))
+    validation.tables("num_states * num_samples", states * samples)
+    validation.tables("seeds", seeds)
     least = losses.ALGORITHMS[algorithm].least_samples
     if samples < least:
         raise ValueError(f"num_samples must be at least {least} for algorithm {algorithm!r}; got {num_samples}")
@@ -45,6 +47,7 @@ def sizes(
     if refresh != 1:
         raise ValueError(f"refresh must be 1 offline, where the reference draws; got {refresh}")
     total = int(validation.whole("dataset", states if dataset is None else dataset))
+    validation.tables("dataset", total * samples)
     if total < states:
         raise ValueError(f"dataset must be at least num_states = {states}; got {dataset}")
     return states, samples, rows, total

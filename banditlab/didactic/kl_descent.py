@@ -4,13 +4,16 @@ Nothing here knows the closed forms of `banditlab.theory.mode_seeking`: divergen
 The direction is always a leading axis of two, forward first.
 """
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from scipy.special import log_softmax
 
-from banditlab.door import door
+from banditlab import validation
+from banditlab.door import Count, Finite, Flag, Scalar, Shape, door
 from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = [
@@ -25,8 +28,13 @@ __all__ = [
 ]
 
 
+Line = Annotated[Array, Shape(("A",), validation.logits)]
+Lines = Annotated[Array, Shape(("N", "A"), validation.logits)]
+Tables = Annotated[np.ndarray, Shape(("N", "A"), validation.logits)]
+
+
 @door
-def divergence(logits: Array, log_target: Array, is_reverse: Array) -> Array:
+def divergence(logits: Line, log_target: Line, is_reverse: Flag) -> Array:
     """KL(q||pi), or KL(pi||q) where `is_reverse`."""
     log_policy = jax.nn.log_softmax(logits)
     forward = jnp.sum(jnp.exp(log_target) * (log_target - log_policy))
@@ -34,14 +42,14 @@ def divergence(logits: Array, log_target: Array, is_reverse: Array) -> Array:
 
 
 @door
-def stepped(logits: Array, log_target: Array, is_reverse: Array, step: Array) -> Array:
+def stepped(logits: Line, log_target: Line, is_reverse: Flag, step: Scalar) -> Array:
     """(A,) logits after one gradient step."""
     return logits - step * jax.grad(divergence)(logits, log_target, is_reverse)
 
 
 @door
 @inner(LOOPS)
-def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
+def after_steps(logits: Lines, log_target: Lines, step: Scalar) -> Array:
     """(2, N, A) log-policies after one step forward and one reverse, from logits (N, A)."""
     one = jax.vmap(stepped, in_axes=(0, 0, None, None))
     both = jax.vmap(one, in_axes=(None, None, 0, None))(logits, log_target, jnp.asarray([False, True]), step)
@@ -49,7 +57,7 @@ def after_steps(logits: Array, log_target: Array, step: Array) -> Array:
 
 
 @door
-def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -> np.ndarray:
+def ratio_moves(logits: Tables, log_target: Tables, step: Finite = 1.0) -> np.ndarray:
     """(2, N) change of log(pi_1/pi_2), actions 0 and 1, in one step forward and one reverse."""
     start = log_softmax(logits, axis=1)
     moved = np.asarray(after_steps(jnp.asarray(start), jnp.asarray(log_target), jnp.float64(step)))
@@ -57,17 +65,24 @@ def ratio_moves(logits: np.ndarray, log_target: np.ndarray, step: float = 1.0) -
 
 
 @door
-def speed_ratios(logits: np.ndarray, log_target: np.ndarray) -> np.ndarray:
+def speed_ratios(logits: Tables, log_target: Tables) -> np.ndarray:
     """(N,) reverse over forward change of log(pi_1/pi_2) in one step."""
     forward, reverse = ratio_moves(logits, log_target)
     return reverse / forward
 
 
 @door
-def mass_changes(log_policy: np.ndarray, log_target: np.ndarray, group: np.ndarray, steps: tuple[float, ...]):
+def mass_changes(
+    log_policy: Tables,
+    log_target: Tables,
+    group: Annotated[np.ndarray, Shape(("A",), validation.flags)],
+    steps: tuple[Finite, ...],
+):
     """(2, K, N) change of log pi(group) in one step of every size, from (N, A) log-masses."""
     # log pi(group) of the step less that of the start loses digits by cancellation; it is log1p of a small number.
     changes, start = [], log_softmax(log_policy, axis=1)
+    if not group.any():
+        raise ValueError("group must hold an action; got none")
     for step in steps:
         moved = np.asarray(after_steps(jnp.asarray(log_policy), jnp.asarray(log_target), jnp.float64(step)))
         grown = np.exp(start) * np.expm1(moved - start)
@@ -76,8 +91,12 @@ def mass_changes(log_policy: np.ndarray, log_target: np.ndarray, group: np.ndarr
 
 
 @door
-def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
+def reverse_wins(num_draws: Count, num_bins: Count, seed: int) -> np.ndarray:
     """(num_draws,) whether reverse moves the ratio of two bins further, policy uniform, target so on the simplex."""
+    if num_bins < 2:
+        raise ValueError(f"num_bins must be at least 2; got {num_bins}")
+    validation.tables("num_draws * num_bins", num_draws * num_bins)
+    seed = validation.index("seed", seed)
     targets = np.log(np.random.default_rng(seed).dirichlet(np.ones(num_bins), num_draws))
     targets[:, :2] = -np.sort(-targets[:, :2], axis=1)  # the first bin is the one with the larger target
     forward, reverse = ratio_moves(np.zeros_like(targets), targets)
@@ -85,7 +104,7 @@ def reverse_wins(num_draws: int, num_bins: int, seed: int) -> np.ndarray:
 
 
 @door
-def halfway_steps(starts: np.ndarray, log_targets: np.ndarray, step: float, max_steps: int) -> np.ndarray:
+def halfway_steps(starts: Tables, log_targets: Tables, step: Finite, max_steps: Count) -> np.ndarray:
     """(2, N) number of steps, linear in between, until log(pi_1/pi_2) is half-way to the target's; inf if never."""
     return np.asarray(_halfway(jnp.asarray(starts), jnp.asarray(log_targets), jnp.float64(step), jnp.int64(max_steps)))
 

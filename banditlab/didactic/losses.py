@@ -8,17 +8,19 @@ Losses of pairs also take `labels` (deterministic ones of `rewards` by default),
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Annotated, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from banditlab import losses as margin_losses
+from banditlab import validation
 from banditlab.didactic import pairs
 from banditlab.didactic.pairs import Labels
+from banditlab.didactic.problem import LogMasses
 from banditlab.didactic.settings import Settings
-from banditlab.door import door
+from banditlab.door import Margins, Scalar, Shape, door
 
 __all__ = [
     "ALGORITHMS",
@@ -38,19 +40,22 @@ __all__ = [
     "rwr",
 ]
 
+# (B, N) numbers of the drawn actions.
+Drawn = Annotated[Array, Shape(("B", "N"), validation.finite)]
+
 # What PyTorch's Categorical(probs=...) clamps float32 probabilities to; published code inherits it silently.
 FLOOR = 2.0**-23
 
 
 @door
-def floored(log_probs: Array) -> Array:
+def floored(log_probs: LogMasses) -> Array:
     """log of p clamped to [eps, 1 - eps], eps = 2^-23 = 1.19e-7: no gradient outside, and no longer normalised."""
     floor = jnp.asarray(FLOOR, log_probs.dtype)
     return jnp.clip(log_probs, jnp.log(floor), jnp.log1p(-floor))
 
 
 @door
-def best_of_n(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+def best_of_n(log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings) -> Array:
     """-mean log pi(best of the N draws); of equal ones the first."""
     del reference, behaviour, settings
     return -jnp.mean(_best(log_probs, rewards))
@@ -58,7 +63,7 @@ def best_of_n(log_probs: Array, reference: Array, rewards: Array, behaviour: Arr
 
 @door
 def best_of_n_negative(
-    log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings
+    log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings
 ) -> Array:
     """-mean [log pi(best) - negative_weight * average of log pi over the other N - 1 draws]."""
     del reference, behaviour
@@ -68,21 +73,21 @@ def best_of_n_negative(
 
 
 @door
-def best_of_n_worst(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+def best_of_n_worst(log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings) -> Array:
     """-mean [log pi(best) - negative_weight * log pi(worst of the N draws)]."""
     del reference, behaviour
     return -jnp.mean(_best(log_probs, rewards) - settings.negative_weight * _best(log_probs, -rewards))
 
 
 @door
-def rwr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+def rwr(log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings) -> Array:
     """Reward-weighted regression: -mean min(e^{r / beta}, weight_cap) log pi(a)."""
     del reference, behaviour
     return -jnp.mean(_weights(rewards, settings) * log_probs)
 
 
 @door
-def awr(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+def awr(log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings) -> Array:
     """Advantage-weighted regression: rwr with the rewards less the mean of the state's N draws."""
     del reference, behaviour
     advantages = rewards - jnp.mean(rewards, axis=1, keepdims=True)
@@ -93,10 +98,10 @@ def _over_pairs(values: Callable[[Array, Array, Labels, Settings], Array]) -> Ca
     """The loss that averages values(log_probs, reference, labels, settings), (B, P), over the pairs that count."""
 
     def loss(
-        log_probs: Array,
-        reference: Array,
-        rewards: Array,
-        behaviour: Array,
+        log_probs: Drawn,
+        reference: Drawn,
+        rewards: Drawn,
+        behaviour: Drawn,
         settings: Settings,
         labels: Labels | None = None,
     ) -> Array:
@@ -111,7 +116,7 @@ def _over_pairs(values: Callable[[Array, Array, Labels, Settings], Array]) -> Ca
 
 @door
 @_over_pairs
-def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
+def pref_ft(log_probs: Drawn, reference: Drawn, labels: Labels, settings: Settings) -> Array:
     """Maximum likelihood of the winners: -mean over pairs of log pi(winner)."""
     del reference, settings
     return -pairs.winners(log_probs, labels)[0]
@@ -119,26 +124,26 @@ def pref_ft(log_probs: Array, reference: Array, labels: Labels, settings: Settin
 
 @door
 @_over_pairs
-def dpo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
+def dpo(log_probs: Drawn, reference: Drawn, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.dpo` of beta [log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser)], mean over pairs."""
     return margin_losses.dpo(_margins(log_probs - reference, labels) * settings.beta)
 
 
 @door
 @_over_pairs
-def ipo(log_probs: Array, reference: Array, labels: Labels, settings: Settings) -> Array:
+def ipo(log_probs: Drawn, reference: Drawn, labels: Labels, settings: Settings) -> Array:
     """`banditlab.losses.ipo` of log(pi/pi_ref)(winner) - log(pi/pi_ref)(loser) on ipo_target, mean over pairs."""
     return margin_losses.ipo(_margins(log_probs - reference, labels), cast(Array, settings.ipo_target))
 
 
 @door
 def reinforce(
-    log_probs: Array,
-    reference: Array,
-    rewards: Array,
-    behaviour: Array,
+    log_probs: Drawn,
+    reference: Drawn,
+    rewards: Drawn,
+    behaviour: Drawn,
     settings: Settings,
-    baseline: Array | None = None,
+    baseline: Scalar | None = None,
 ) -> Array:
     """-mean (r - baseline) log pi(a); the policy gradient where the draws are pi's own.
 
@@ -148,7 +153,7 @@ def reinforce(
 
 
 @door
-def ppo(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, settings: Settings) -> Array:
+def ppo(log_probs: Drawn, reference: Drawn, rewards: Drawn, behaviour: Drawn, settings: Settings) -> Array:
     """-mean min(u A, clipped(u) A), u = pi(a) / behaviour(a), clipped to 1 +- clip; A leave-one-out per state."""
     advantages = _advantages(rewards, reference, behaviour, settings, None)
     ratio = jnp.exp(log_probs - behaviour)
@@ -156,7 +161,7 @@ def ppo(log_probs: Array, reference: Array, rewards: Array, behaviour: Array, se
 
 
 @door
-def clipped(ratio: Array, advantages: Array, settings: Settings) -> Array:
+def clipped(ratio: Margins, advantages: Margins, settings: Settings) -> Array:
     """PPO's min(u A, clip(u, 1 - clip, 1 + clip) A), elementwise."""
     bounded = jnp.clip(ratio, 1.0 - settings.clip, 1.0 + settings.clip)
     return jnp.minimum(ratio * advantages, bounded * advantages)
@@ -186,11 +191,11 @@ ALGORITHMS = {
 }
 
 
-def _best(log_probs: Array, rewards: Array) -> Array:
+def _best(log_probs: Drawn, rewards: Drawn) -> Array:
     return jnp.take_along_axis(log_probs, jnp.argmax(rewards, axis=1)[:, None], axis=1)[:, 0]
 
 
-def _weights(rewards: Array, settings: Settings) -> Array:
+def _weights(rewards: Drawn, settings: Settings) -> Array:
     return jnp.minimum(jnp.exp(rewards / settings.beta), settings.weight_cap)
 
 
@@ -200,7 +205,7 @@ def _margins(log_ratios: Array, labels: Labels) -> Array:
 
 
 def _advantages(
-    rewards: Array, reference: Array, behaviour: Array, settings: Settings, baseline: Array | None
+    rewards: Drawn, reference: Drawn, behaviour: Drawn, settings: Settings, baseline: Array | None
 ) -> Array:
     shaped = rewards - settings.entropy * behaviour - settings.kl_weight * (behaviour - reference)
     if baseline is not None:

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from banditlab import validation
 from banditlab.didactic import losses
 from banditlab.didactic.settings import Settings
-from banditlab.door import door
+from banditlab.door import Finite, door
 from banditlab.numerics.compilation import inner
 
 __all__ = ["gradient_steps"]
@@ -15,13 +16,23 @@ __all__ = ["gradient_steps"]
 
 @door
 def gradient_steps(
-    algorithm: str, tables: dict[str, np.ndarray], settings: Settings, step_size: float
+    algorithm: str, tables: dict[str, np.ndarray], settings: Settings, step_size: Finite
 ) -> dict[str, np.ndarray]:
     """Measured changes (K,) of log pi of winner, loser and a third action, by autodiff of `losses` on one pair each.
 
     tables: logits and log_reference (K, A); winner, loser, other (K,) actions.
     """
-    loss = losses.ALGORITHMS[algorithm].loss
+    names = ("logits", "log_reference", "winner", "loser", "other")
+    if missing := [name for name in names if name not in tables]:
+        raise ValueError(f"tables must hold {', '.join(names)}; got none of {', '.join(missing)}")
+    logits = validation.array("tables['logits']", tables["logits"], ("K", "A"))
+    for name in names[1:]:
+        wanted = logits.shape if name == "log_reference" else logits.shape[:1]
+        validation.array(f"tables['{name}']", tables[name], wanted)
+    specification = losses.ALGORITHMS[validation.choice("algorithm", algorithm, tuple(losses.ALGORITHMS))]
+    if not specification.uses_labels:
+        raise ValueError(f"algorithm must be a loss of pairs; got {algorithm!r}")
+    loss = specification.loss
     rewards = jnp.asarray([[1.0, 0.0]])
 
     @inner("thousands of pairs are measured at once")
@@ -37,7 +48,6 @@ def gradient_steps(
         change = jax.nn.log_softmax(stepped) - jax.nn.log_softmax(logits)
         return change[jnp.stack([winner, loser, other])]
 
-    names = ("logits", "log_reference", "winner", "loser", "other")
     found = np.asarray(moves(*(jnp.asarray(tables[name]) for name in names)))
     return dict(zip(("chosen", "rejected", "other"), found.T, strict=True))
 

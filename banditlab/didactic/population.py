@@ -9,7 +9,7 @@ from jax import Array
 from banditlab import losses as margin_losses
 from banditlab import validation
 from banditlab.didactic import losses
-from banditlab.didactic.problem import Problem, expected_reward, law_of_best
+from banditlab.didactic.problem import LogLine, Problem, expected_reward, law_of_best
 from banditlab.didactic.settings import DEFAULTS, Settings
 from banditlab.door import door
 
@@ -22,11 +22,11 @@ LABEL_MODES = ("deterministic", "bradley_terry")
 def population(
     algorithm: str,
     problem: Problem,
-    log_policy: Array,
+    log_policy: LogLine,
     settings: Settings = DEFAULTS,
     *,
     num_samples: int | Array = 10,
-    log_behaviour: Array | None = None,
+    log_behaviour: LogLine | None = None,
     label_mode: str = "deterministic",
 ) -> Array:
     """The limit of a loss of `losses.ALGORITHMS` as the number of states grows; differentiable in log_policy (A,).

@@ -6,7 +6,7 @@ The reward ignores the context, so that a policy is judged by sums over the acti
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Positive, Shape, Together, door
 from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = ["Number", "Problem", "best_of_n", "expected_reward", "frontier", "kl", "law_of_best", "problem", "target"]
@@ -26,6 +26,11 @@ _BISECTIONS = 100
 
 
 Number = float | np.ndarray | Array
+# Logarithms of probabilities, which may be -inf.
+LogTable = Annotated[Array, Shape(("...", "A"), validation.log_masses)]
+LogMasses = Annotated[Array, Together(validation.log_masses)]
+LogLine = Annotated[Array, Shape(("A",), validation.log_masses)]
+Line = Annotated[Array, Shape(("A",), validation.finite)]
 
 
 class Problem(NamedTuple):
@@ -66,6 +71,7 @@ def problem(
     count = int(validation.whole("num_actions", num_actions))
     if count < 2:
         raise ValueError(f"num_actions must be at least 2; got {num_actions}")
+    validation.tables("num_actions", count)
     if validation.is_concrete(width):
         validation.positive("width", width)
     if validation.is_concrete(peak) and not math.isfinite(float(peak)):
@@ -79,6 +85,7 @@ def problem(
         masses = np.diff(0.5 + np.arctan((ends - _LOCATION) / _SCALE) / np.pi)
     else:
         draws = int(validation.whole("histogram_draws", histogram_draws))
+        validation.tables("histogram_draws", draws)
         generator = np.random.default_rng(validation.index("seed", seed))
         samples = np.tanh(_LOCATION + _SCALE * generator.standard_cauchy(draws))
         masses = np.histogram(samples, edges)[0] / draws
@@ -87,13 +94,15 @@ def problem(
 
 
 @door
-def expected_reward(problem: Problem, log_policy: Array) -> Array:
+def expected_reward(problem: Problem, log_policy: LogTable) -> Array:
     """E_{a ~ pi} R(a) for log_policy (..., A); returns (...)."""
+    if log_policy.shape[-1] != problem.reward.shape[-1]:
+        raise ValueError(f"log_policy must be (..., {problem.reward.shape[-1]}), as problem is; got {log_policy.shape}")
     return jnp.einsum("...a,a->...", jnp.exp(log_policy), problem.reward)
 
 
 @door
-def kl(log_p: Array, log_q: Array) -> Array:
+def kl(log_p: LogMasses, log_q: LogMasses) -> Array:
     """KL(p || q) of (..., A) log-probabilities, either of them possibly (A,); inf where q lacks an action of p."""
     log_p, log_q = jnp.broadcast_arrays(log_p, log_q)
     played = jnp.isfinite(log_p)
@@ -102,13 +111,13 @@ def kl(log_p: Array, log_q: Array) -> Array:
 
 
 @door
-def target(problem: Problem, beta: Number) -> Array:
+def target(problem: Problem, beta: Positive) -> Array:
     """(A,) log pi*, pi* proportional to pi_ref e^{R/beta}: the maximiser of E_pi R - beta KL(pi || pi_ref)."""
     return jax.nn.log_softmax(problem.log_reference + problem.reward / beta)
 
 
 @door
-def law_of_best(reward: Array, log_probs: Array, num_samples: float | Array) -> Array:
+def law_of_best(reward: Line, log_probs: LogLine, num_samples: Positive) -> Array:
     """(A,) P(a is the best of n draws) = p(a) (P(R <= R(a))^n - P(R < R(a))^n) / P(R = R(a)).
 
     The first drawn of equally good actions counts as the best, which shares a level in proportion to p. The law of

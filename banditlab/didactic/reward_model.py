@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab.didactic.problem import Number, Problem
+from banditlab import validation
+from banditlab.didactic.problem import Line, LogLine, Problem
 from banditlab.didactic.settings import Settings
-from banditlab.door import Key, door
+from banditlab.door import Count, Key, Positive, Shape, door
 
 __all__ = ["draw_wins", "fit", "learned"]
 
 _NEWTON_STEPS = 20
 
+Counts = Annotated[Array, Shape(("A", "A"), validation.non_negative)]
+Features = Annotated[Array, Shape(("A", "d"), validation.finite)]
+
 
 @door
-def fit(wins: Array, features: Array, ridge: float | Array = 1e-2) -> Array:
+def fit(wins: Counts, features: Features, ridge: Positive = 1e-2) -> Array:
     """(A,) r = phi w, w the minimiser of sum_ij W_ij softplus(-(r_i - r_j)) + (ridge / 2) ||w||^2, by Newton steps.
 
     The steps are damped by log(1 + m) / m, m the largest change of a margin, which keeps them from overshooting.
@@ -60,8 +66,9 @@ def _solve(matrix: Array, right: Array) -> Array:
 
 
 @door
-def draw_wins(key: Key, reward: Array, log_probs: Array, temperature: Number, num_pairs: int) -> Array:
+def draw_wins(key: Key, reward: Line, log_probs: LogLine, temperature: Positive, num_pairs: Count) -> Array:
     """(A, A) counts of Bradley-Terry labels of num_pairs pairs of independent draws; a tie is a fair coin."""
+    validation.tables("num_pairs", num_pairs)
     key_draws, key_labels = jax.random.split(key)
     first, second = jax.random.categorical(key_draws, log_probs, shape=(2, num_pairs))
     chance = jax.nn.sigmoid((reward[first] - reward[second]) / temperature)
@@ -72,9 +79,11 @@ def draw_wins(key: Key, reward: Array, log_probs: Array, temperature: Number, nu
 
 @door
 def learned(
-    key: Key, problem: Problem, settings: Settings, features: Array, num_pairs: int, ridge: float = 1e-2
+    key: Key, problem: Problem, settings: Settings, features: Features, num_pairs: Count, ridge: Positive = 1e-2
 ) -> Array:
     """(A,) rewards of the fit to num_pairs Bradley-Terry labels of pairs of reference draws, in R's units."""
+    if len(features) != len(problem.reward):
+        raise ValueError(f"features must be ({len(problem.reward)}, d), as problem is; got {features.shape}")
     wins = draw_wins(key, problem.reward, problem.log_reference, settings.temperature, num_pairs)
     return fit(wins, features, ridge) * settings.temperature
 

@@ -166,10 +166,13 @@ def train_grid(
         reward_pairs=int(validation.whole("reward_pairs", reward_pairs)),
         record_policy=bool(record_policy),
     )
+    validation.tables("reward_pairs", options.reward_pairs)
     schedule = Schedule(np.asarray(steps, np.int32), np.int32(reuse), np.int32(refresh))
     seed = validation.index("seed", seed)
     # The states to judge by are the same for all.
-    states = np.random.default_rng(0).random((int(validation.whole("num_eval", num_eval)), policy.num_inputs))
+    num_judged = int(validation.whole("num_eval", num_eval))
+    validation.tables("num_eval", num_judged * policy.num_inputs)
+    states = np.random.default_rng(0).random((num_judged, policy.num_inputs))
     evaluation = states.astype(policy.dtype)[: None if policy.num_inputs else 1]
     results = _run_blocks(options, schedule, settings, problem, features, evaluation, int(seeds), seed)
     return results | {"num_steps": steps, "num_queries": _queries(steps, int(reuse), options)}
@@ -178,7 +181,9 @@ def train_grid(
 @door
 def failures(results: dict[str, np.ndarray]) -> dict[str, int]:
     """Runs that ended before a step that was not finite; for a table's metadata."""
-    return {Status.nonfinite.name: int((results["status"] == Status.nonfinite).sum())}
+    if "status" not in results:
+        raise ValueError(f"results must hold status, as those of train do; got {[*results]}")
+    return {Status.nonfinite.name: int((np.asarray(results["status"]) == Status.nonfinite).sum())}
 
 
 def _run_blocks(

@@ -28,7 +28,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import validation
-from banditlab.door import LogPolicy, Wins, door
+from banditlab.door import LogPolicy, Margins, Positive, Table, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Fit
 from banditlab.estimators import fit as fit_rewards
@@ -49,7 +49,7 @@ class ChiPO(NamedTuple):
 
 @door
 @inner(LOOPS)
-def log_omega(exponent: Array) -> Array:
+def log_omega(exponent: Margins) -> Array:
     """log W(e^u), elementwise: the root t of e^t + t = u (the logarithm of Wright's omega function).
 
     Newton in t from t = u (u <= 1) or t = log u (u > 1), both above the root of a convex increasing function.
@@ -64,13 +64,13 @@ def log_omega(exponent: Array) -> Array:
 
 
 @door
-def link(log_ratio: Array) -> Array:
+def link(log_ratio: Margins) -> Array:
     """phi(z) = z + log z at z = e^log_ratio, elementwise; `log_omega` inverts it."""
     return jnp.exp(log_ratio) + log_ratio
 
 
 @door
-def policy(env: Environment, reward: Array, temperature: float | Array) -> Array:
+def policy(env: Environment, reward: Table, temperature: Positive) -> Array:
     """(S, A) log pi, pi = pi_ref W(e^{(r - lambda)/b}): the maximiser of `value` for a reward table (S, A).
 
     -inf where pi_ref has no mass. Raises ValueError for a reward of another shape or a temperature b <= 0.
@@ -81,14 +81,14 @@ def policy(env: Environment, reward: Array, temperature: float | Array) -> Array
 
 
 @door
-def normaliser(env: Environment, reward: Array, temperature: float | Array) -> Array:
+def normaliser(env: Environment, reward: Table, temperature: Positive) -> Array:
     """lambda (S,): the value of r - b phi(pi/pi_ref) on the support, the same for every action of a context."""
     _check(env, reward, temperature)
     return temperature * _normaliser(env, _on_support(env, reward) / temperature)
 
 
 @door
-def implied_reward(env: Environment, log_policy: LogPolicy, temperature: float | Array) -> Array:
+def implied_reward(env: Environment, log_policy: LogPolicy, temperature: Positive) -> Array:
     """(S, A) b phi(pi/pi_ref), the reward up to c(x) whose optimum log_policy (S, A) is; 0 where pi_ref has no mass.
 
     The margins of the chi-PO loss are its differences.
@@ -105,7 +105,7 @@ def divergence(env: Environment, log_policy: LogPolicy) -> Array:
 
 
 @door
-def value(env: Environment, reward: Array, log_policy: LogPolicy, temperature: float | Array) -> Array:
+def value(env: Environment, reward: Table, log_policy: LogPolicy, temperature: Positive) -> Array:
     """J_chi (), see the module; for log_policy (S, A) supported where pi_ref is."""
     gain = jnp.exp(log_policy) * (reward - temperature * _log_ratio(env, log_policy))
     return jnp.einsum("x,xa->", env.context_probs, gain) - temperature * divergence(env, log_policy)

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
-from banditlab.door import Key, Wins, door
+from banditlab.door import Cells, Key, NonNegative, Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Status, policy_gradients
 from banditlab.numerics import adam
@@ -60,18 +60,18 @@ def descend(
     key: Key,
     env: Environment,
     wins: Wins,
-    start: Array,
+    start: Params,
     *,
     record_at: Array,
     step_size: float | Array,
     penalty: float | Array = 0.0,
     loss: losses.Loss = losses.dpo,
-    target: Array | None = None,
+    target: Cells | None = None,
     beta: float | Array | None = None,
     kl: Literal["exact", "rloo", "reinforce"] = "exact",
     num_samples: int = 1,
     optimizer: Literal["gradient", "adam"] = "gradient",
-    tolerance: float | Array = 1e-8,
+    tolerance: NonNegative = 1e-8,
 ) -> Descent:
     """theta_{t+1} = theta_t - step_size g_t, g_t a gradient of (1/n) sum W loss(h) + penalty E_x KL(pi || pi_ref).
 

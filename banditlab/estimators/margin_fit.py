@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
-from banditlab.door import Wins, door
+from banditlab.door import Cells, Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.estimators.existence import Existence, certify
@@ -58,11 +58,11 @@ def fit(
     wins: Wins,
     *,
     loss: losses.Loss = losses.dpo,
-    target: Array | None = None,
+    target: Cells | None = None,
     ridge: float | Array = 0.0,
-    center: Array | None = None,
+    center: Params | None = None,
     max_norm: float | Array = math.inf,
-    warm_start: Array | None = None,
+    warm_start: Params | None = None,
 ) -> Fit:
     """argmin_theta sum_x,i,j W[x,i,j] loss(h_ij) + (ridge/2) ||theta - center||^2 over ||theta||_2 <= max_norm.
 

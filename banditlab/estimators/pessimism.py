@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import policies, validation
-from banditlab.door import Params, Wins, door
+from banditlab.door import Information, LogPolicy, NonNegative, Params, Table, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import newton
 from banditlab.numerics import linalg
@@ -77,7 +77,7 @@ def gram(env: Environment, wins: Wins, ridge: float | Array = 1.0) -> Array:
 
 @door
 def lower_bound(
-    env: Environment, params: Params, gram: Array, width: float | Array, log_comparison: Array | None = None
+    env: Environment, params: Params, gram: Information, width: float | Array, log_comparison: LogPolicy | None = None
 ) -> Array:
     """(S, A) min over Theta of beta theta'(phi(x,y) - v(x)), see the module.
 
@@ -95,10 +95,10 @@ def lower_bound(
 
 
 @door
-def greedy(env: Environment, values: Array, tolerance: float = 1e-9) -> Array:
+def greedy(env: Environment, values: Table, tolerance: NonNegative = 1e-9) -> Array:
     """(S, A) log-policy uniform on the actions of the class whose value (S, A) is within `tolerance` of the best.
 
-    With `values` the estimated rewards it is the greedy maximum-likelihood policy.
+    The others have -inf. With `values` the estimated rewards it is the greedy maximum-likelihood policy.
     """
     validation.shape("values", values, (env.num_contexts, env.num_actions))
     allowed = jnp.where(jnp.isfinite(env.log_base), values, -jnp.inf)
@@ -108,7 +108,7 @@ def greedy(env: Environment, values: Array, tolerance: float = 1e-9) -> Array:
 
 @door
 def pessimist(
-    env: Environment, params: Params, gram: Array, width: float | Array, log_comparison: Array | None = None
+    env: Environment, params: Params, gram: Information, width: float | Array, log_comparison: LogPolicy | None = None
 ) -> Pessimist:
     """theta_pess of the module, by Newton steps to the minimum of the quadratic model over the ellipsoid.
 

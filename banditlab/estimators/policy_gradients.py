@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from banditlab import validation
-from banditlab.door import Key, LogPolicy, door
+from banditlab.door import AnyTable, Draws, Key, LogPolicy, door
 from banditlab.environment import Environment
 
 __all__ = ["exact", "naive", "reinforce", "rloo", "sample"]
 
 
 @door
-def exact(env: Environment, log_policy: LogPolicy, values: Array) -> Array:
+def exact(env: Environment, log_policy: LogPolicy, values: AnyTable) -> Array:
     """(S, A) rho(x) pi(y|x) [f(x, y) - E_{pi(.|x)} f], for log_policy and values f (S, A).
 
     f must be finite where pi has mass; it is not read elsewhere.
@@ -31,7 +31,7 @@ def exact(env: Environment, log_policy: LogPolicy, values: Array) -> Array:
 
 
 @door
-def sample(key: Key, log_policy: Array, num_samples: int) -> Array:
+def sample(key: Key, log_policy: LogPolicy, num_samples: int) -> Array:
     """(S, k) actions, k = num_samples independent draws of log_policy (S, A) in every context."""
     num_samples = validation.steps("num_samples", num_samples)
     validation.tables("num_samples", log_policy.shape[0] * num_samples)
@@ -44,7 +44,7 @@ def sample(key: Key, log_policy: Array, num_samples: int) -> Array:
 
 
 @door
-def rloo(env: Environment, log_policy: LogPolicy, values: Array, actions: Array) -> Array:
+def rloo(env: Environment, log_policy: LogPolicy, values: AnyTable, actions: Draws) -> Array:
     """(S, A) rho/k sum_i (f_i - mean_{j != i} f_j) grad log pi(y_i): REINFORCE with leave-one-out baselines.
 
     Args:
@@ -64,7 +64,7 @@ def rloo(env: Environment, log_policy: LogPolicy, values: Array, actions: Array)
 
 
 @door
-def reinforce(env: Environment, log_policy: LogPolicy, values: Array, actions: Array) -> Array:
+def reinforce(env: Environment, log_policy: LogPolicy, values: AnyTable, actions: Draws) -> Array:
     """(S, A) rho/k sum_i f_i grad log pi(y_i), without a baseline; arguments as in `rloo`, k >= 1."""
     _check_draws(env, log_policy, actions, values)
     chosen = _one_hot(actions, log_policy)
@@ -72,7 +72,7 @@ def reinforce(env: Environment, log_policy: LogPolicy, values: Array, actions: A
 
 
 @door
-def naive(env: Environment, log_policy: LogPolicy, actions: Array) -> Array:
+def naive(env: Environment, log_policy: LogPolicy, actions: Draws) -> Array:
     """(S, A) rho/k sum_i grad log pi(y_i): autodiff through the sampled log-ratio alone, whose mean is zero.
 
     What is left of the gradient of E_pi log(pi/pi_ref) if the draws (S, k) are not differentiated.
@@ -101,6 +101,9 @@ def _check_tables(env: Environment, log_policy: Array, values: Array | None) -> 
     validation.shape("log_policy", log_policy, table)
     if values is not None:
         validation.shape("values", values, table)
+        read = jnp.where(log_policy > -jnp.inf, values, 0.0)
+        if validation.is_concrete(read) and not jnp.isfinite(read).all():
+            raise ValueError("values must be finite where log_policy has mass; got an infinite one there")
 
 
 def _check_draws(
@@ -109,6 +112,8 @@ def _check_draws(
     _check_tables(env, log_policy, values)
     if actions.ndim != 2 or actions.shape[0] != env.num_contexts or actions.shape[1] < at_least:
         raise ValueError(f"actions must be (num_contexts, k) with k of at least {at_least}; got {actions.shape}")
+    if validation.is_concrete(actions) and (actions >= env.num_actions).any():
+        raise ValueError(f"actions must be below num_actions = {env.num_actions}; got {actions.max()}")
     return actions.shape[1]
 
 

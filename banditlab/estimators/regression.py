@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from banditlab import losses, validation
-from banditlab.door import door
+from banditlab import losses
+from banditlab.door import Cells, Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators.objective import build
 from banditlab.numerics import linalg
@@ -35,7 +35,7 @@ class Regression(NamedTuple):
 
 
 @door
-def least_squares(env: Environment, counts: Array, target: Array, start: Array) -> Regression:
+def least_squares(env: Environment, counts: Wins, target: Cells, start: Params) -> Regression:
     """argmin_theta sum counts (h_ij - target_ij)^2 nearest to `start`, h_ij = beta (theta'z + offset) the margin.
 
     Without ridge: the minimisers are an affine space, orthogonal to the observed differences z, and theta is its
@@ -51,13 +51,6 @@ def least_squares(env: Environment, counts: Array, target: Array, start: Array) 
     Raises:
         ValueError: for arguments of the wrong shape.
     """
-    table = (env.num_contexts, env.num_actions, env.num_actions)
-    for name, value, shape in (
-        ("counts", counts, table),
-        ("target", target, table),
-        ("start", start, (env.num_features,)),
-    ):
-        validation.shape(name, value, shape)
     return _solved(env, counts, target, start)
 
 

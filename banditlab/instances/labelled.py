@@ -11,7 +11,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Finite, door
 from banditlab.environment import Environment
 from banditlab.instances import named
 
@@ -67,7 +67,7 @@ def rare_bad(rare_mass: float = 0.01, rare_reward: float = -2.0, num_common: int
 
 @door
 def hard_missing(
-    num_actions: int = 5, num_missing: int = 1, missing_reward: float = 1.0, beta: float = 1.0
+    num_actions: int = 5, num_missing: int = 1, missing_reward: Finite = 1.0, beta: float = 1.0
 ) -> Scenario:
     """pi_ref has no mass at all on the last actions, and the class can play them: J = -inf where it does.
 
@@ -77,13 +77,14 @@ def hard_missing(
         int(validation.whole("num_actions", num_actions)),
         int(validation.whole("num_missing", num_missing)),
     )
+    validation.tables("num_actions", total**2)
     if missing >= total:
         raise ValueError(f"num_missing must be below num_actions = {total}; got {missing}")
     kept = total - missing
     reward = np.concatenate([np.linspace(0.0, 0.5, kept), np.full(missing, missing_reward)])
     with np.errstate(divide="ignore"):
         log_reference = np.log([1 / kept] * kept + [0.0] * missing)
-    env = named.tabular(reward[None], log_reference[None], beta=beta)
+    env = named.table({"missing_reward": "reward"}, reward[None], log_reference[None], beta)
     return labelled(env, jnp.isfinite(env.log_reference))
 
 
@@ -94,7 +95,8 @@ def linear_identified(strength: float = 1.0, beta: float = 1.0) -> Scenario:
     theta* = strength (1, 0.8), uniform reference: every theta* is learnt from the seen actions alone.
     """
     features = [[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]]
-    env = Environment.create(features, target_params=np.array([1.0, 0.8]) * _finite("strength", strength), beta=beta)
+    target = np.array([1.0, 0.8]) * _finite("strength", strength)
+    env = named.create({"strength": "target_params"}, features, target_params=target, beta=beta)
     return labelled(env, jnp.asarray([[True, True, True, False]]))
 
 
@@ -121,9 +123,10 @@ def loser_heavy_reference(
     if loser + unseen >= 1:
         raise ValueError(f"loser_mass + unseen_mass must be below 1; got {loser} + {unseen}")
     winners = int(validation.whole("num_winners", num_winners))
+    validation.tables("num_winners", winners**2)
     reference = np.array([loser, *[(1 - loser - unseen) / winners] * winners, unseen])
     reward = np.array([_finite("loser_reward", loser_reward), *np.linspace(0.0, 0.5, winners), 0.0])
-    env = named.tabular(reward[None], np.log(reference)[None], beta=beta)
+    env = named.table({"loser_reward": "reward"}, reward[None], np.log(reference)[None], beta)
     return labelled(env, jnp.arange(winners + 2)[None] <= winners)
 
 
@@ -147,7 +150,7 @@ def many_contexts_one_uncovered(
     reward = np.stack([np.roll(rows, x) for x in range(contexts)])
     seen = np.ones((contexts, actions), bool)
     seen[-1] = False
-    return labelled(named.tabular(reward, beta=beta), jnp.asarray(seen))
+    return labelled(named.table({"spread": "reward"}, reward, beta=beta), jnp.asarray(seen))
 
 
 @door
@@ -156,11 +159,12 @@ def one_sided(num_actions: int = 2, reward_gap: float = 1.0, num_wins: float = 1
     actions = int(validation.whole("num_actions", num_actions))
     if actions < 2:
         raise ValueError(f"num_actions must be at least 2; got {actions}")
+    validation.tables("num_actions", actions**2)
     reward = np.zeros((1, actions))
     reward[0, 0] = _finite("reward_gap", reward_gap)
     wins = np.zeros((1, actions, actions))
     wins[0, 0, 1:] = validation.positive("num_wins", num_wins)
-    return OneSided(named.tabular(reward, beta=beta), jnp.asarray(wins))
+    return OneSided(named.table({"reward_gap": "reward"}, reward, beta=beta), jnp.asarray(wins))
 
 
 @door
@@ -206,6 +210,7 @@ def restrict(env: Environment, support: ArrayLike) -> Environment:
 
 def _rare(name: str, rare_mass: float, rare_reward: float, num_common: int, beta: float) -> Scenario:
     mass, common = validation.positive("rare_mass", rare_mass), int(validation.whole("num_common", num_common))
+    validation.tables("num_common", common**2)
     if mass >= 1:
         raise ValueError(f"rare_mass must be below 1; got {rare_mass}")
     value, good = _finite("rare_reward", rare_reward), name == "rare_good"
@@ -213,7 +218,7 @@ def _rare(name: str, rare_mass: float, rare_reward: float, num_common: int, beta
         raise ValueError(f"rare_reward must be {'above 0.5' if good else 'below 0'} for {name}; got {rare_reward}")
     reference = np.array([(1 - mass) / common] * common + [mass])
     reward = np.append(np.linspace(0.0, 0.5, common), value)
-    env = named.tabular(reward[None], np.log(reference)[None], beta=beta)
+    env = named.table({"rare_reward": "reward"}, reward[None], np.log(reference)[None], beta)
     return labelled(env, jnp.ones((1, common + 1), bool))
 
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Finite, door
 from banditlab.environment import Environment
 
 
+def create(names: Mapping[str, str], features: ArrayLike, **arguments: Any) -> Environment:
+    """`Environment.create`, whose errors name the arguments of an instance: own name -> that of `create`."""
+    try:
+        return Environment.create(features, **arguments)
+    except ValueError as error:
+        text = str(error)
+        for own, name in names.items():
+            text = re.sub(rf"\b{name}\b", own, text)
+        raise ValueError(text) from error
+
+
 @door
-def chain(target: float = 1.0, start: float = 0.0, beta: float = 1.0) -> Environment:
+def chain(target: Finite = 1.0, start: Finite = 0.0, beta: float = 1.0) -> Environment:
     """Two actions, phi in {0, 1}, uniform reference: pi_theta(1) = sigma(theta), so every law is exact.
 
     Args:
@@ -21,11 +35,12 @@ def chain(target: float = 1.0, start: float = 0.0, beta: float = 1.0) -> Environ
         start: theta_0 of the first sampling policy.
         beta: KL temperature.
     """
-    return Environment.create([[[0.0], [1.0]]], target_params=[target], initial_params=[start], beta=beta)
+    names = {"target": "target_params", "start": "initial_params"}
+    return create(names, [[[0.0], [1.0]]], target_params=[float(target)], initial_params=[float(start)], beta=beta)
 
 
 @door
-def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: float = 1.0) -> Environment:
+def staircase(num_stairs: int = 6, step: Finite = 0.5, start: Finite = 3.0, beta: float = 1.0) -> Environment:
     """L+1 actions, phi(j) = e_1 + .. + e_j, theta*_i = step; sampling starts at theta_0,i = -start.
 
     C_tr(pi_0) grows like e^{start L} and the label price like e^{(start + min(start, beta step)) L}:
@@ -34,10 +49,11 @@ def staircase(num_stairs: int = 6, step: float = 0.5, start: float = 3.0, beta: 
     num_stairs = int(validation.whole("num_stairs", num_stairs))
     validation.tables("num_stairs", num_stairs**2)
     features = np.tril(np.ones((num_stairs + 1, num_stairs + 1)))[:, 1:]
-    return Environment.create(
+    return create(
+        {"step": "target_params", "start": "initial_params"},
         features[None],
-        target_params=np.full(num_stairs, step),
-        initial_params=np.full(num_stairs, -start),
+        target_params=np.full(num_stairs, float(step)),
+        initial_params=np.full(num_stairs, -float(start)),
         beta=beta,
     )
 
@@ -63,7 +79,7 @@ def needle(num_needles: int = 4, rare_mass: float = 0.01, beta: float = 1.0) -> 
 
 @door
 def partial_coverage(
-    num_actions: int = 10, covered_mass: float = 1.0, uncovered_reward: float = 1.0, beta: float = 1.0
+    num_actions: int = 10, covered_mass: float = 1.0, uncovered_reward: Finite = 1.0, beta: float = 1.0
 ) -> Environment:
     """Tabular, one context: the first half of the actions shares `covered_mass` of pi_ref, the others the rest.
 
@@ -83,7 +99,7 @@ def partial_coverage(
     with np.errstate(divide="ignore"):
         log_reference = np.log(reference)
     reward = np.concatenate([np.linspace(0.0, 0.5, covered), np.full(uncovered, uncovered_reward)])
-    return tabular(reward[None], log_reference[None], beta=beta)
+    return table({"uncovered_reward": "reward"}, reward[None], log_reference[None], beta)
 
 
 @door
@@ -92,7 +108,7 @@ def random_features(
     num_actions: int = 10,
     num_features: int = 4,
     seed: int = 0,
-    target_norm: float = 1.0,
+    target_norm: Finite = 1.0,
     beta: float = 1.0,
 ) -> Environment:
     """Gaussian features scaled to unit norm, theta* uniform on a sphere, uniform reference: the honest null.
@@ -108,11 +124,17 @@ def random_features(
         )
     )
     validation.tables("num_contexts * num_actions * num_features", math.prod(shape))
+    if num_features > num_contexts * (num_actions - 1):
+        raise ValueError(
+            "num_features must be at most num_contexts * (num_actions - 1), so that differences of actions show all; "
+            f"got {num_features}, {num_contexts} and {num_actions}"
+        )
     rng = np.random.default_rng(validation.index("seed", seed))
     features = rng.standard_normal(shape)
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
     target = rng.standard_normal(num_features)
-    return Environment.create(features, target_params=target_norm * target / np.linalg.norm(target), beta=beta)
+    names = {"target_norm": "target_params"}
+    return create(names, features, target_params=float(target_norm) * target / np.linalg.norm(target), beta=beta)
 
 
 @door
@@ -125,14 +147,22 @@ def zhu_jordan_jiao() -> Environment:
 @door
 def tabular(reward: ArrayLike, log_reference: ArrayLike | None = None, beta: float = 1.0) -> Environment:
     """The tabular class: one-hot features, free softmax, any reward (S, A) and reference (S, A)."""
-    table = validation.array("reward", reward, ("num_contexts", "num_actions"))
-    validation.tables("reward", table.size**2)
-    features = np.eye(table.size).reshape(*table.shape, table.size)
-    return Environment.create(
+    return table({}, reward, log_reference, beta)
+
+
+def table(
+    names: Mapping[str, str], reward: ArrayLike, log_reference: ArrayLike | None = None, beta: float = 1.0
+) -> Environment:
+    """`tabular`, whose errors name the arguments of an instance, as those of `create`."""
+    rewards = validation.array("reward", reward, ("num_contexts", "num_actions"))
+    validation.tables("reward", rewards.size**2)
+    features = np.eye(rewards.size).reshape(*rewards.shape, rewards.size)
+    return create(
+        names,
         features,
-        reward=table,
+        reward=rewards,
         log_reference=log_reference,
-        log_base=np.zeros_like(table),
+        log_base=np.zeros_like(rewards),
         beta=beta,
         unidentified="allow",
     )

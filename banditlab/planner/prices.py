@@ -9,15 +9,15 @@ of on-policy labels is, at 6 wins against 6.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, policies, theory
-from banditlab.door import Information, PairLaw, door
+from banditlab import coverage, policies, theory, validation
+from banditlab.door import Information, NonNegative, PairLaw, Positive, Shape, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -30,6 +30,10 @@ _HALVINGS = 100
 # ones. Their mean is right; its relative error is 0.26 where all eigenvalues of FC are alike and 0.5 where one leads,
 # half of that in a standard error, and matters only where the first order vanishes.
 _MOST_DIRECTION_PAIRS = 32
+
+Labels = Annotated[Array, Shape(("K",), validation.non_negative)]
+Laws = Annotated[Array, Shape(("m", "S", "A", "A"), validation.non_negative)]
+Flags = Annotated[Array, Shape(("m",), validation.flags)]
 
 
 class Assessment(NamedTuple):
@@ -50,14 +54,14 @@ class Assessment(NamedTuple):
 
 
 @door
-def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Array) -> Array:
+def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Labels) -> Array:
     """(1/2) tr(V (I + n H)^{-1}), (K,), after n = `num_labels` (K,) further labels from a pair law (S, A, A)."""
     moments = coverage.target_covariance(env), information, theory.fisher_information(env, pair_law)
     return jax.vmap(lambda labels: _pooled_kl(*moments, labels))(num_labels)
 
 
 @door
-def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Array | float) -> Array:
+def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Positive) -> Array:
     """The n >= 0 at which (1/2) tr(V (I + n H)^{-1}) = kl by bisection, (); 0 if the labels in hand suffice.
 
     Args:
@@ -71,7 +75,9 @@ def labels_needed(env: Environment, information: Information, pair_law: PairLaw,
 
 
 @door
-def assess(env: Environment, num_labels: Array, laws: Array, kl: Array, ridge: Array, on_policy: Array) -> Assessment:
+def assess(
+    env: Environment, num_labels: NonNegative, laws: Laws, kl: Positive, ridge: NonNegative, on_policy: Flags
+) -> Assessment:
     """Assess m pair laws (m, S, A, A), the first one that of the `num_labels` labels in hand.
 
     Args:

@@ -9,7 +9,7 @@ from jax import Array
 
 from banditlab import coverage, preferences, theory, validation
 from banditlab.designs.leverage import gram_table
-from banditlab.door import Information, door
+from banditlab.door import Information, Wins, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -47,7 +47,7 @@ def greedy_pairs(env: Environment, information: Information, num_pairs: Array | 
 
 
 @door
-def lower_bound(env: Environment, information: Information, pairs: Array) -> tuple[Array, Array]:
+def lower_bound(env: Environment, information: Information, pairs: Wins) -> tuple[Array, Array]:
     """What no choice of as many labels can bring the predicted KL below, and what `pairs` (S, A, A) bring it to.
 
     tr(V P^{-1}) is convex in P: with P that of `pairs`, any other n labels have at least

@@ -11,7 +11,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import coverage, metrics, policies, validation
-from banditlab.door import LogPolicy, PairLaw, door
+from banditlab.door import LogPolicy, NonNegative, PairLaw, Positive, Wins, door
 from banditlab.environment import Environment
 from banditlab.theory import prices
 from banditlab.theory.realizability import Misspecified, needed
@@ -31,9 +31,7 @@ __all__ = [
 
 
 @door
-def noise_floor(
-    env: Environment, counts: Array, noise: Array | float, *, misspecified: Misspecified = "raise"
-) -> Array:
+def noise_floor(env: Environment, counts: Wins, noise: NonNegative, *, misspecified: Misspecified = "raise") -> Array:
     """E ||theta_hat - theta*||^2_{V*} given the pairs, exactly: (tau^2 / beta^2) tr(V* (sum_i z_i z_i')^{-1}), ().
 
     counts (S, A, A): how often every pair was shown; noise: tau. +inf where the differences shown do not span.
@@ -41,12 +39,12 @@ def noise_floor(
     """
     needed(env, misspecified)
     price = coverage.trace_ratio(prices.moment(env, counts), coverage.target_covariance(env))
-    return (noise / env.beta) ** 2 * price
+    return jnp.where(jnp.isfinite(price), (noise / env.beta) ** 2 * price, jnp.inf)
 
 
 @door
 def noise_price(
-    env: Environment, pair_law: PairLaw, noise: Array | float, *, misspecified: Misspecified = "raise"
+    env: Environment, pair_law: PairLaw, noise: NonNegative, *, misspecified: Misspecified = "raise"
 ) -> Array:
     """(tau^2 / beta^2) tr(V* M(mu)^{-1}), (): the large-n form of n times the `noise_floor`.
 
@@ -59,8 +57,8 @@ def noise_price(
 def predicted_kl(
     env: Environment,
     pair_law: PairLaw,
-    num_pairs: Array | float,
-    noise: Array | float,
+    num_pairs: Positive,
+    noise: NonNegative,
     *,
     misspecified: Misspecified = "raise",
 ) -> Array:
@@ -72,7 +70,7 @@ def predicted_kl(
 
 
 @door
-def on_policy_floor(env: Environment, noise: Array | float | None, *, misspecified: Misspecified = "raise") -> Array:
+def on_policy_floor(env: Environment, noise: NonNegative | None, *, misspecified: Misspecified = "raise") -> Array:
     """Limit of n E_x KL(pi* || pi_k) in late on-policy rounds of n pairs each, (): those of pi* x pi*.
 
     tau^2 d / (4 beta^2) for reward differences with noise tau; C_F(pi*) / 2 for labels, with None.
@@ -90,7 +88,7 @@ def damped_share(damping: float, num_rounds: int) -> float:
     It tends to eta / (2 - eta): small steps average over the batches of the past.
     """
     damping = validation.positive("damping", damping)
-    num_rounds = int(validation.whole("num_rounds", num_rounds))
+    num_rounds = validation.steps("num_rounds", num_rounds)
     return damping**2 * sum((1.0 - damping) ** (2 * j) for j in range(num_rounds))
 
 
@@ -140,7 +138,7 @@ def population_recursion(
     """theta_0 .. theta_K (num_rounds + 1, d) of infinitely many pairs a round, from pi_k x pi_k or pi_0 x pi_0."""
     params = [np.asarray(env.start_params)]
     law = policies.independent_pairs(env, env.log_initial, env.log_initial)
-    for _ in range(int(validation.whole("num_rounds", num_rounds))):
+    for _ in range(validation.steps("num_rounds", num_rounds)):
         solution = population_solution(env, teacher, np.asarray(law), params[-1])
         params.append(params[-1] + damping * (solution - params[-1]))
         if on_policy:
@@ -158,6 +156,7 @@ def population_bias(
     bias_kl is E_x KL(pi*||pi); coverage C_op and error E_x Var(b)/beta^2 are of the policies whose pairs led there;
     share is ||theta - theta*||^2_{V*} over their product, the `bias_bound`: at most 1.
     """
+    num_rounds = validation.steps("num_rounds", num_rounds)
     params = population_recursion(env, teacher, num_rounds, on_policy=on_policy)
     log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
     sampling = log_policies[:-1] if on_policy else [env.log_initial] * num_rounds

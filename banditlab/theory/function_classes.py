@@ -133,11 +133,16 @@ def survivor_law(
         log_policies: (2^M, S, A), the policy that samples a round when the survivors are the index's bits: a
             constant one is off-policy data.
     """
-    num_pairs, num_rounds = validation.whole("num_pairs", num_pairs), int(validation.whole("num_rounds", num_rounds))
+    num_pairs, num_rounds = validation.whole("num_pairs", num_pairs), validation.steps("num_rounds", num_rounds)
     num_functions = len(_errors(env, rewards, truth)[0])
     if num_functions > _MOST_FUNCTIONS:
         raise ValueError(f"rewards must hold at most {_MOST_FUNCTIONS} functions for a law; got {num_functions}")
     sets = np.arange(1 << num_functions)
+    if np.shape(log_policies)[:1] != sets.shape:
+        raise ValueError(
+            f"log_policies must be {len(sets)} tables, one for every set of the {num_functions} functions of rewards; "
+            f"got {np.shape(log_policies)}"
+        )
     tables = validation.array(
         "log_policies", log_policies, (len(sets), env.num_contexts, env.num_actions), minus_infinity=True
     )

@@ -16,6 +16,8 @@ the labels. Adam does not conserve the sums: its limit is another one.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Positive, Shape, Table, door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -38,12 +40,14 @@ __all__ = [
     "unseen_growth",
 ]
 
+Linked = Annotated[Array, Shape(("S", "A", "A"), validation.flags)]
+
 
 @door
 def dpo_flow_limit(
     env: Environment, reward: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None, beta: float | None = None
 ) -> Array:
-    """(S, A) log of the limit (1) of gradient descent on the DPO loss from pi_ref.
+    """(S, A) log of the limit (1) of gradient descent on the DPO loss from pi_ref; -inf for no mass.
 
     Any step size that converges, momentum and minibatches included: they all combine gradients. The same for every
     loss of the margin whose optimum has margins r_i - r_j.
@@ -67,7 +71,7 @@ def hypo_small_penalty_limit(
 ) -> Array:
     """(S, A) log of the limit (2) of HyPO's stationary point as its penalty falls to zero; as `dpo_flow_limit`.
 
-    At lambda = 0 itself the limit of the descent is (1): the two limits do not commute.
+    -inf for no mass. At lambda = 0 itself the limit of the descent is (1): the two limits do not commute.
     """
     values, scale, linked = _door(env, reward, seen, pairs, beta)
     return _tilted(env, linked, (values - tilted_mean(env, values, linked, scale)) / scale)
@@ -79,12 +83,19 @@ def rlhf_limit(
 ) -> Array:
     """(S, A) log of pi ∝ pi_ref e^{r/beta}, r on the seen actions and a reward model's own value on the others.
 
+    -inf where pi_ref has no mass.
+
     Args:
         reward, seen, beta: as in `dpo_flow_limit`.
         imputed: (S, A) or (), what the model says of the unseen actions, on the scale on which it gives the seen
             ones `reward`. The plain mean of those makes it (1) and the mean under pi|S makes it (2).
     """
     values, scale, _ = _door(env, reward, seen, None, beta)
+    shape = jnp.shape(imputed)
+    if len(shape) > 2 or any(
+        size not in (1, full) for size, full in zip(shape[::-1], values.shape[::-1], strict=False)
+    ):
+        raise ValueError(f"imputed must broadcast to {values.shape}; got {shape}")
     others = jnp.broadcast_to(jnp.asarray(imputed, values.dtype), values.shape)
     return _normalised(env, jnp.where(jnp.asarray(seen), values, others) / scale)
 
@@ -127,15 +138,17 @@ def equal_gap_reward(
     mask, weights, scale = np.asarray(seen), np.exp(np.asarray(env.log_reference)), float(beta)
     if (~mask.any(axis=1)).any() or not (np.where(mask, 0.0, weights).sum(axis=1) > 0).all():
         raise ValueError("seen must leave seen and unseen actions in the support of the reference in every context")
-    values = np.stack(np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float), np.zeros(len(mask)))[:2])
+    named = {"first": first, "second": second}
+    for name, imputed in named.items():
+        validation.finite(name, np.asarray(imputed, float))
+        if np.shape(imputed) not in ((), (len(mask),)):
+            raise ValueError(f"{name} must be () or ({len(mask)},); got {np.shape(imputed)}")
+    values = np.stack([np.broadcast_to(np.asarray(imputed, float), len(mask)) for imputed in named.values()])
     if (values[0] == values[1]).any():
         raise ValueError(f"first and second must differ; got {values[0]} and {values[1]}")
     seen_mass = np.sum(np.where(mask, weights * np.exp(np.asarray(table) / scale), 0.0), axis=1)
     offset = np.log(np.where(mask, 0.0, weights).sum(axis=1)) - np.log(seen_mass)
-    logits = values / scale + offset
-    mass = 1 / (1 + np.exp(-logits))
-    entropy = np.logaddexp(0.0, logits) - logits * mass
-    return scale * ((entropy[0] - entropy[1]) / (mass[1] - mass[0]) - offset)
+    return scale * (_equal_gap_logit(*(values / scale + offset)) - offset)
 
 
 @door
@@ -183,13 +196,13 @@ def components(env: Environment, seen: ArrayLike, pairs: ArrayLike | None = None
 
 
 @door
-def plain_mean(reward: Array, linked: Array) -> Array:
+def plain_mean(reward: Table, linked: Linked) -> Array:
     """(S, A) rbar_C of the component of each action: what DPO imputes to an unseen one, up to a common shift."""
     return _mean(linked, jnp.ones_like(reward), reward)
 
 
 @door
-def tilted_mean(env: Environment, reward: Array, linked: Array, beta: float | Array) -> Array:
+def tilted_mean(env: Environment, reward: Table, linked: Linked, beta: Positive) -> Array:
     """(S, A) m_C of the component of each action: what HyPO with a vanishing penalty imputes to an unseen one."""
     logs = env.log_reference + reward / beta
     within = jnp.where(linked, logs[:, None, :], -jnp.inf)
@@ -198,6 +211,21 @@ def tilted_mean(env: Environment, reward: Array, linked: Array, beta: float | Ar
     total = jnp.sum(weights, axis=2)
     mean = jnp.einsum("xij,xj->xi", weights, reward) / jnp.where(total > 0, total, 1.0)
     return jnp.where(total > 0, mean, reward)
+
+
+def _equal_gap_logit(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(H(q_1) - H(q_2))/(q_2 - q_1) for masses q of given logits, H the binary entropy."""
+    # H is even in the logit: on the side of small masses no digit is lost, and what both have in common cancels.
+    sign = np.where(first + second > 0, -1.0, 1.0)
+    logits = sign * np.stack([first, second])
+    log_masses = -np.logaddexp(0.0, -logits)
+    shift = log_masses.max(axis=0)
+    mass = np.exp(log_masses - shift)
+    # H(q) = log(1 + e^l) - l q, and log(1 + e^l) is e^l to rounding where that is small.
+    small = np.minimum(logits, -40.0)
+    softplus = np.where(logits < -40.0, np.exp(small - shift), np.logaddexp(0.0, logits) * np.exp(-shift))
+    entropy = softplus - logits * mass
+    return sign * (entropy[0] - entropy[1]) / (mass[1] - mass[0])
 
 
 def _mean(linked: Array, weights: Array, values: Array) -> Array:

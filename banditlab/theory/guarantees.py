@@ -49,7 +49,7 @@ def success_probability(
         ValueError: for arguments out of range, or an environment without `target_params`.
     """
     num_pairs = float(validation.whole("num_pairs", num_pairs))
-    num_rounds = int(validation.whole("num_rounds", num_rounds))
+    num_rounds = validation.steps("num_rounds", num_rounds)
     factor = validation.positive("factor", factor)
     if not 0 < failure < 1:
         raise ValueError(f"failure must lie strictly between 0 and 1; got {failure}")
@@ -102,8 +102,11 @@ def score_bound(rank: int, kappa: float, chance: float) -> float:
 
     The labels minus their means are sub-Gaussian with variance factor 1/4, and H_n >= kappa beta^2 mean zz': the
     quadratic form n lam^2 has trace d/kappa, so it exceeds (d + 2 sqrt(d t) + 2 t)/(4 kappa) with probability e^{-t}
-    at most (Hsu, Kakade and Zhang, 2012).
+    at most (Hsu, Kakade and Zhang, 2012). rank is d, a whole number; kappa is positive.
     """
+    rank, kappa = validation.index("rank", rank), validation.positive("kappa", kappa)
+    if not 0 < validation.positive("chance", chance) <= 1:
+        raise ValueError(f"chance must be a probability above 0; got {chance}")
     t = -math.log(chance)
     return min(rank / chance, (rank + 2 * math.sqrt(rank * t) + 2 * t) / (4 * kappa))
 

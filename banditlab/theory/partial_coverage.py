@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, validation
-from banditlab.door import LogPolicy, door
+from banditlab.door import AnyTable, LogPolicy, PerContext, door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -66,7 +66,7 @@ def gaps(env: Environment, log_policy: LogPolicy) -> Array:
 
 
 @door
-def squared_errors(env: Environment, log_sampler: LogPolicy, reward: Array) -> Array:
+def squared_errors(env: Environment, log_sampler: LogPolicy, reward: AnyTable) -> Array:
     """E_{y,y' iid mu(.|x)} [(Delta r* - Delta r_hat)^2] = 2 Var_mu(r* - r_hat) in every context, (S,).
 
     Args:
@@ -85,19 +85,19 @@ def squared_errors(env: Environment, log_sampler: LogPolicy, reward: Array) -> A
 
 
 @door
-def squared_error(env: Environment, log_sampler: LogPolicy, reward: Array) -> Array:
+def squared_error(env: Environment, log_sampler: LogPolicy, reward: AnyTable) -> Array:
     """eps = E_x of `squared_errors`, (): what a regression on the pairs of mu can see; arguments as there."""
     return average(env, squared_errors(env, log_sampler, reward))
 
 
 @door
-def average(env: Environment, values: Array) -> Array:
+def average(env: Environment, values: PerContext) -> Array:
     """E_x of values (S,), (); infinite values count only in contexts of positive probability."""
     return jnp.sum(jnp.where(env.context_probs > 0, values * env.context_probs, 0.0))
 
 
 @door
-def worst(env: Environment, values: Array) -> Array:
+def worst(env: Environment, values: PerContext) -> Array:
     """The largest of values (S,) over the contexts of positive probability, (): what an average can hide."""
     return jnp.max(jnp.where(env.context_probs > 0, values, -jnp.inf))
 
@@ -151,7 +151,7 @@ def bounded_reward_limits(span: Array | float, beta: Array | float) -> tuple[Arr
 
     Args:
         span: s, the largest max - min of r_hat within a context, finite and not negative.
-        beta: temperature, positive.
+        beta: temperature, positive. The second limit is inf once it overflows.
 
     Raises:
         ValueError: for a concrete argument out of range.

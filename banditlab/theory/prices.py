@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, preferences, validation
-from banditlab.door import Information, PairLaw, Params, door
+from banditlab.door import Information, Number, PairLaw, Params, door
 from banditlab.environment import Environment
 from banditlab.numerics import factorise, linalg
 from banditlab.numerics.compilation import LOOPS, inner
@@ -75,7 +75,7 @@ def predicted_kl_weighted(
 ) -> Array:
     """KL ≈ (1/2) tr(V* A^{-1} B A^{-1}), () for labels of unequal weight: A = sum_j w_j n_j H(mu_j), B with w_j^2.
 
-    A and B (rank, rank). Equal weights give A = B, the pooled prediction; one batch alone gives I6.
+    A and B (rank, rank); +inf where A is singular. Equal weights give A = B, the pooled prediction; one batch gives I6.
     """
     needed(env, misspecified)
     rows, in_range = linalg.inverse_root(information)
@@ -179,7 +179,7 @@ def _contracted(rate: Array, start: Array, *, num_rounds: int) -> Array:
 
 @door
 def offline_lower_bound(
-    env: Environment, num_pairs: Array | float, radius: float, *, misspecified: Misspecified = "raise"
+    env: Environment, num_pairs: Number, radius: float, *, misspecified: Misspecified = "raise"
 ) -> Array:
     """Proposition 5: inf sup E ||theta_hat - theta*||^2_{V*} >= sum_i [N beta^2 / (2 c_i) + pi^2 / radius^2]^{-1}.
 

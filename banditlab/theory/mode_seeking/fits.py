@@ -10,7 +10,7 @@ so forward KL has one minimum and reverse KL in general several. See docs/theory
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, xlogy
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Shape, door
 from banditlab.theory.mode_seeking.steps import DIRECTIONS, Direction
 
 
@@ -47,7 +47,10 @@ def quadratic_features(num_actions: int) -> np.ndarray:
 
 
 @door
-def members(features: ArrayLike, params: ArrayLike) -> np.ndarray:
+def members(
+    features: Annotated[np.ndarray, Shape(("A", "d"), validation.finite)],
+    params: Annotated[np.ndarray, Shape(("...", "d"), validation.finite)],
+) -> np.ndarray:
     """(..., A) log pi_theta of params (..., d) in the class of features (A, d)."""
     return log_softmax(np.asarray(params, float) @ np.asarray(features, float).T, axis=-1)
 

@@ -71,9 +71,9 @@ def log_ratio_change(
     """
     move = descent_direction(log_policy, log_target, direction)
     for name, action in (("first", first), ("second", second)):
-        if not 0 <= action < len(move):
+        if not validation.index(name, action) < len(move):
             raise ValueError(f"{name} must be an action below {len(move)}; got {action}")
-    return float(step * (move[first] - move[second]))
+    return float(step * (move[int(first)] - move[int(second)]))
 
 
 @door
@@ -242,7 +242,9 @@ def _pair(log_policy: ArrayLike, log_target: ArrayLike, direction: str) -> tuple
     policy = _vector("log_policy", log_policy)
     target = _vector("log_target", log_target, minus_infinity=direction == "forward")
     if policy.shape != target.shape or policy.size == 0:
-        raise ValueError(f"log_target must be {policy.shape} with an action at least; got {target.shape}")
+        raise ValueError(
+            f"log_target must be {policy.shape}, as log_policy, with an action at least; got {target.shape}"
+        )
     if np.isneginf(target).all():
         raise ValueError("log_target must leave some action mass; got -inf throughout")
     return log_softmax(policy), log_softmax(target)
