@@ -6,7 +6,9 @@ model, which averages over a batch of sequences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +87,19 @@ def _sigmoids(margin: Array) -> tuple[Array, Array]:
 
 def _curvature(win: Array, lose: Array) -> Array:
     """sigma(h) sigma(-h), kept from underflow: where it vanished a Newton step would stop short of the optimum."""
-    return jnp.maximum(win * lose, 1e8 * jnp.finfo(win.dtype).tiny)
+    return jnp.maximum(win * lose, _least_curvature(win.dtype))
+
+
+def _least_curvature(dtype: Any) -> float:
+    return 1e8 * float(jnp.finfo(dtype).tiny)
+
+
+def largest_margin(dtype: Any) -> float:
+    """The |h| up to which the derivatives of `dpo` are what they are: 689 in float64, 68 in float32.
+
+    Beyond, its slope may vanish and its curvature is kept from it: nothing can be proved from such a label.
+    """
+    return -math.log(2 * _least_curvature(dtype))
 
 
 def __dir__() -> list[str]:

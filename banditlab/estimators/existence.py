@@ -30,22 +30,18 @@ def certify(objective: Objective, loss: losses.Loss, coordinates: Array, gradien
 
     Logistic loss: "exists" (and unique) if radius * decrement < 1/2 there, by Proposition 3; "separable" if theta'z
     is positive on every observed outcome. Squared losses: exists if the Hessian is invertible. Anything else,
-    quasi-separable data among it, is undetermined.
+    quasi-separable data among it, is undetermined, as are margins so large that a label's slope underflows.
     """
-    rows, invertible = whitening(hessian)
     if loss is losses.dpo:
-        decrement, radius = _proposition_3(objective, rows, gradient)
-        # The gradient is a sum whose terms are rounded: what that may hide of it counts against the proof.
-        margins = objective.margins(coordinates)
-        hidden = 8 * float(jnp.finfo(gradient.dtype).eps) * jnp.linalg.norm(rows) * objective.pull(loss, margins)
-        exists = invertible & ((decrement + hidden) * radius < 0.5)
+        product, _, _ = _proposition_3(objective, objective.margins(coordinates), gradient, hessian)
+        exists = product < 0.5
         # Without the offset of a free softmax: it is the direction theta itself that separates.
         gaps = objective.change(coordinates)
         worst = objective.worst_margin(gaps)
         largest = jnp.max(jnp.where(objective.observed, jnp.abs(gaps), 0.0), initial=0.0)
         separable = jnp.isfinite(worst) & (worst > tolerances.at_least(_MARGIN_ROUNDING, gaps.dtype) * largest)
     else:
-        exists = invertible & losses.is_quadratic(loss)
+        exists = whitening(hessian)[1] & losses.is_quadratic(loss)
         separable = jnp.zeros_like(exists)
     verdict = jnp.where(separable, Existence.separable, jnp.where(exists, Existence.exists, Existence.undetermined))
     return verdict.astype(jnp.int8)
@@ -64,15 +60,22 @@ def proximity(env: Environment, wins: Wins, params: Params) -> Array:
         return jnp.full_like(env.beta, jnp.inf)
     objective = build(env, wins, None)
     coordinates = jnp.einsum("dr,d->r", env.difference_basis, params)
-    gradient, hessian = objective.derivatives(losses.dpo, objective.margins(coordinates))
+    margins = objective.margins(coordinates)
+    product, decrement, radius = _proposition_3(objective, margins, *objective.derivatives(losses.dpo, margins))
+    safe = jnp.where(product < 1, product, 0.0)
+    distance = jnp.where(radius > 0, -jnp.log1p(-safe) / jnp.where(radius > 0, radius, 1.0), decrement)
+    return jnp.where(product < 1, distance, jnp.inf)
+
+
+def _proposition_3(objective: Objective, margins: Array, gradient: Array, hessian: Array) -> tuple[Array, Array, Array]:
+    """rad lam, lam = ||g||_{H^{-1}} and rad = max over observed pairs of ||beta z||_{H^{-1}}.
+
+    lam has what rounding may hide of the gradient added, a sum whose terms are rounded. The product is inf where
+    nothing can be proved: a singular H, or a label whose slope or curvature underflows.
+    """
     rows, invertible = whitening(hessian)
-    decrement, radius = _proposition_3(objective, rows, gradient)
-    proved = invertible & (decrement * radius < 1)
-    product = jnp.where(proved, decrement * radius, 0.0)
-    distance = jnp.where(radius > 0, -jnp.log1p(-product) / jnp.where(radius > 0, radius, 1.0), decrement)
-    return jnp.where(proved, distance, jnp.inf)
-
-
-def _proposition_3(objective: Objective, rows: Array, gradient: Array) -> tuple[Array, Array]:
-    """lam = ||g||_{H^{-1}} and rad = max over observed pairs of ||beta z||_{H^{-1}}, for whitening rows of H."""
-    return jnp.linalg.norm(rows @ gradient), jnp.sqrt(objective.largest_leverage(rows))
+    hidden = 8 * float(jnp.finfo(gradient.dtype).eps) * jnp.linalg.norm(rows) * objective.pull(losses.dpo, margins)
+    decrement = jnp.linalg.norm(rows @ gradient) + hidden
+    radius = jnp.sqrt(objective.largest_leverage(rows))
+    provable = invertible & objective.resolved(losses.dpo, margins)
+    return jnp.where(provable, radius * decrement, jnp.inf), decrement, radius

@@ -118,7 +118,8 @@ def fit(
     allowed = tolerances.at_least(newton.GRADIENT_TOLERANCE, dtype, 64)
     at_rest = jnp.linalg.norm(total_gradient - outward) <= allowed * pull
     # Without slope and curvature there is nothing to be certain of, but for labels that say nothing at all.
-    told = (jnp.trace(total_hessian) > 0) | ~jnp.any(objective.observed)
+    resolved = objective.resolved(loss, margins) | (ridge > 0)
+    told = (resolved & (jnp.trace(total_hessian) > 0)) | ~jnp.any(objective.observed)
     converged = (found.margin_change <= newton.MARGIN_TOLERANCE) & ~found.escaped & at_rest & told
     status = jnp.where(found.finite, jnp.where(converged, Status.converged, Status.max_steps), Status.nonfinite)
     return Fit(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from banditlab import losses
 from banditlab.environment import Environment
 from banditlab.losses import Loss, derivatives, pair_derivatives
 from banditlab.numerics import linalg
@@ -69,6 +70,10 @@ class PairForm(NamedTuple):
         for wins, h, target in zip(self.wins, (margins, -margins), targets, strict=True):
             weights += jnp.where(wins > 0, wins * _size(derivatives(loss, h, *target)), 0.0)
         return jnp.sum(weights * jnp.linalg.norm(self.differences, axis=-1))
+
+    def resolved(self, loss: Loss, margins: Array) -> Array:
+        """() whether every label has a slope and a curvature that are its own, not kept from underflow."""
+        return _resolved(loss, margins, self.observed)
 
     def worst_margin(self, margins: Array) -> Array:
         """The smallest margin of an observed outcome; +inf without any."""
@@ -127,6 +132,10 @@ class LaplacianForm(NamedTuple):
         nodes = jnp.sum(weights, axis=2) + jnp.sum(weights, axis=1)
         return jnp.sum(nodes * jnp.linalg.norm(self.features, axis=-1))
 
+    def resolved(self, loss: Loss, margins: Array) -> Array:
+        """As in `PairForm`."""
+        return _resolved(loss, margins, self.observed)
+
     def worst_margin(self, margins: Array) -> Array:
         """The smallest margin of an observed outcome; +inf without any."""
         return jnp.min(jnp.where(self.wins > 0, margins, jnp.inf))
@@ -172,6 +181,12 @@ def whitening(hessian: Array) -> tuple[Array, Array]:
     """Rows R with R H R' = I, and whether H is invertible to rounding."""
     rows, in_range = linalg.inverse_root(hessian)
     return rows, jnp.all(in_range)
+
+
+def _resolved(loss: Loss, margins: Array, observed: Array) -> Array:
+    if loss is not losses.dpo:
+        return jnp.ones((), bool)
+    return jnp.all(~observed | (jnp.abs(margins) <= losses.largest_margin(margins.dtype)))
 
 
 def _size(slope_and_bend: tuple[Array, Array]) -> Array:
