@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tables import committed, failing
 
-from banditlab import instances, samplers
+from banditlab import estimators, instances, samplers
 from banditlab.exact import chain as exact
 from banditlab.exact import lattice
 from banditlab.exact.remainder import remainder_constant
 from experiments.foundation import coverage_improvement
 from experiments.foundation.exact_chain import LATTICE_TOLERANCE
-from experiments.shared import floor_batches, policy_draws
+from experiments.shared import equal_labels, floor_batches, plain_rounds, policy_draws
 
 
 @pytest.mark.parametrize("ratio", coverage_improvement.RATIOS)
@@ -83,3 +83,22 @@ def test_a_law_whose_target_is_wrong_by_five_percent_fails_in_every_arm():
     claims = failing("exact_chain", distance=table["wrong_distance"])
     arms = set(zip(table["arm"], table["num_pairs"], table["beta"], strict=True))
     assert sum("F_N" in claim for claim in claims) == len(arms)
+
+
+@pytest.mark.parametrize("name", ["staircase", "random_features"])
+def test_a_drawn_curve_that_is_off_by_a_quarter_is_caught_by_the_rounds_in_plain_numpy(name):
+    table = committed(name)["finite"]
+    for arm in equal_labels.PLAIN_ARMS:
+        moved = np.where(table["arm"] == arm, 1.25, 1.0) * table["kl"]
+        (claim,) = failing(name, "finite", kl=moved)
+        assert claim.startswith(f"{arm}: mean KL of a drawn round and of plain NumPy")
+
+
+def test_plain_rounds_fit_what_the_library_fits():
+    env = instances.staircase(3, start=1.0)
+    wins = np.random.default_rng(0).integers(0, 9, (5, 1, 4, 4)) * 1.0
+    centre = np.random.default_rng(1).normal(size=(5, 3))
+    found = plain_rounds._fit(plain_rounds.bandit(env), wins, 0.3, centre)
+    for k in range(5):
+        wanted = estimators.fit(env, wins[k], ridge=0.3, center=centre[k]).params
+        np.testing.assert_allclose(found[k], wanted, atol=1e-7)

@@ -56,7 +56,7 @@ def plot(tables: Mapping[str, Table]):
 EXPERIMENT = Experiment(
     claim=CLAIM,
     presets={
-        "smoke": Config(num_seeds=32, num_rounds=3, large_seeds=128),
+        "smoke": Config(num_seeds=32, num_rounds=3, large_seeds=128, plain_seeds=32),
         "default": Config(),
         "paper": Config(num_seeds=10240, large_seeds=327680),
     },

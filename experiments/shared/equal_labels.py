@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,9 @@ from jax.tree_util import Partial
 
 import banditlab as bl
 from banditlab import plotting
-from banditlab.claims import Check, Instance, Shards, Table, instance_field, interval, statistics
+from banditlab.claims import Check, Instance, Shards, Table, instance_field, interval, statistics, upper
 from banditlab.store import failures
-from experiments.shared import bands, chosen_instance, predictors, row_checks
+from experiments.shared import bands, chosen_instance, plain_rounds, predictors, row_checks
 from experiments.shared.chosen_instance import choose, words
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 POLICY_ARMS = ("offline", "uniform", "on_policy", "on_policy_pooled")
 DESIGN_ARMS = ("design", "design_one_round", "hybrid_paired", "hybrid_mixture", "hybrid_design")
 COMPARED_ARMS = ("offline", "on_policy")
+MOST_PLAIN_CELLS = 10_000
 FINITE, ASYMPTOTIC = "finite", "asymptotic"  # parts of the tables, and prefixes of the shards
+PLAIN = "plain"  # the curves that are drawn, again by rounds in plain NumPy
+PLAIN_ARMS = {  # whose pairs, and whether all labels so far are fitted
+    "offline": {"on_policy": False, "pooled": True},
+    "on_policy": {"on_policy": True, "pooled": False},
+    "on_policy_pooled": {"on_policy": True, "pooled": True},
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Budget:
         large_pairs, large_rounds, large_seeds: of the runs that test constants, without ridge; so many labels
             that the O(1/n) remainder of I6 is far below the standard error. Half the seeds do for arms whose
             ratio to another is not tested.
+        plain_seeds: runs of the curves again by `plain_rounds`, for the regime in which no constant is known.
     """
 
     num_pairs: int = 800
@@ -46,6 +55,7 @@ class Budget:
     large_pairs: float = 1e14
     large_rounds: int = 2
     large_seeds: int = 65536
+    plain_seeds: int = 256
     beta: float = 1.0
     instance: Instance | None = instance_field("beta")
 
@@ -99,7 +109,8 @@ def measure(config: Budget, usual: str, make: Callable[[], bl.Environment], shar
         FINITE: (config.num_pairs, config.num_rounds, config.num_seeds, config.ridge),
         ASYMPTOTIC: (config.large_pairs, config.large_rounds, config.large_seeds, 0.0),
     }
-    shards.expect(len(regimes) * len(POLICY_ARMS + DESIGN_ARMS))
+    plain = _plain_arms(config, env)
+    shards.expect(len(regimes) * len(POLICY_ARMS + DESIGN_ARMS) + len(plain))
     tables = {"environment": Table.from_rows([environment])}
     for regime, (num_pairs, num_rounds, num_seeds, ridge) in regimes.items():
         rows = []
@@ -112,7 +123,25 @@ def measure(config: Budget, usual: str, make: Callable[[], bl.Environment], shar
                 row = {"arm": arm, "seeds": seeds, "ridge": ridge, "round": k, "labels": k * labels}
                 rows.append(row | compared(kl, expected))
         tables[regime] = Table.from_rows(rows)
-    return tables
+    rows = []
+    for arm, how in plain.items():
+        kl = shards.get(f"{PLAIN}-{arm}", (0, config.plain_seeds), partial(_plain_kl, env, how, config.plain_seeds))
+        for k, values in enumerate(kl["kl"].T, 1):
+            rows.append({"arm": arm, "seeds": config.plain_seeds, "round": k} | statistics.mean("kl", values))
+    return tables | ({PLAIN: Table.from_rows(rows)} if rows else {})
+
+
+def _plain_arms(config: Budget, env: bl.Environment) -> dict[str, dict[str, Any]]:
+    """Arguments of `plain_rounds` by arm: none without a ridge (a fit may not exist), or beyond what it is made for."""
+    whole = np.isfinite(env.log_base).all() and np.isfinite(env.log_reference).all()
+    if not (config.ridge and whole and env.num_contexts * env.num_actions**2 <= MOST_PLAIN_CELLS):
+        return {}
+    sizes = {"num_pairs": config.num_pairs, "ridge": config.ridge, "num_rounds": config.num_rounds}
+    return {arm: how | sizes for arm, how in PLAIN_ARMS.items()}
+
+
+def _plain_kl(env: bl.Environment, how: dict[str, Any], runs: int) -> dict[str, np.ndarray]:
+    return {"kl": plain_rounds.kl_of_rounds(plain_rounds.bandit(env), runs=runs, seed=0, **how)}
 
 
 def compared(kl: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -140,7 +169,22 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
     prices = tables["environment"]
     predicted = prices["price_start"][0] / (offline["round"][0] * prices["price_target"][0])
     claim = "offline KL over on-policy KL (fresh) at equal labels = C_F(pi_0) / (K C_F(pi*))"
-    return [*checks, interval(claim, predicted, *row_checks.quotient("kl", offline, fresh))]
+    checks.append(interval(claim, predicted, *row_checks.quotient("kl", offline, fresh)))
+    return checks + (_plain_checks(tables[FINITE], tables[PLAIN]) if PLAIN in tables else [])
+
+
+def _plain_checks(drawn: Table, plain: Table) -> list[Check]:
+    """Means of the drawn curves against those in plain NumPy, at the round where they are farthest apart."""
+    checks = []
+    for arm in PLAIN_ARMS:
+        own, other = drawn.where(arm=arm), plain.where(arm=arm)
+        own = own.kept(own["round"] > 0)
+        apart = np.abs(own["kl"] - other["kl"]) / np.hypot(own["kl_se"], other["kl_se"])
+        most = NormalDist().inv_cdf(1 - 1e-4 / (2 * len(apart)))
+        claim = f"{arm}: mean KL of a drawn round and of plain NumPy, largest difference in standard errors of it"
+        why = f"{len(apart)} rounds, a false alarm with probability 1e-4"
+        checks.append(upper(claim, most, float(apart.max()), why=why))
+    return checks
 
 
 TITLES = ("Pairs from policies", "Pairs from a G-optimal design")
@@ -201,5 +245,6 @@ COLUMNS = {
         "price_start": "C_F(pi_0) = tr(V* H^-1), limit of 2 n KL for n pairs from the start pi_0 [labels x nats]",
         "price_target": "C_F(pi*), the same limit for pairs from the target pi* [labels x nats]",
     },
+    PLAIN: {"kl": "KL(pi*||pi) by rounds in plain NumPy, mean over seeds [nats]"},
     "*": {**PREDICTED, "round": "rounds done; 0 is pi_0, whose KL is its own prediction [rounds]"},
 }
