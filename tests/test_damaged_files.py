@@ -123,6 +123,8 @@ RECORDS = {
     '{"tables": {"": {"sha256": "0", "columns": {"n": {"unit": 3}}}}}': "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "cost": {"wall_seconds": "long"}}': "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a"}]}': "has another shape than a record",
+    '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a", "seeds": [0, 8], "digest": "d", "arrays": {"x": ["<f9",'
+    " [1]]}}]}": "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a", "seeds": [0, 8], "digest": "d", "arrays": {"x": ["<f8",'
     " [1000000000000000]]}}]}": "has another shape than a record",
 }
