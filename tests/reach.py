@@ -17,7 +17,7 @@ from banditlab.store.syntax import Reference
 
 ROOTS = {"banditlab": [Path(banditlab.__file__).parent], "experiments": [Path(experiments.__file__).parent]}
 # The framework calls `run`; what it does itself makes no number. Statistics and instances are called by experiments.
-AROUND = ("banditlab.claims.", "banditlab.command.", "banditlab.errors")
+AROUND = ("banditlab.claims.", "banditlab.command.", "banditlab.errors", "banditlab.terminal")
 CALLED = ("banditlab.claims.statistics", "banditlab.claims.instances", "banditlab.claims.side_by_side")
 
 

@@ -13,8 +13,7 @@ import small_claim
 
 from banditlab.claims.result_files import Result, table_entries
 from banditlab.store import Shards, Table, sha256_of_bytes
-from banditlab.store.archives import to_bytes
-from banditlab.store.shards import digest, unpacked
+from banditlab.store.shards import digest, packed, unpacked
 
 VALUES = {"kl": np.asarray([1.0, 2.0])}
 
@@ -22,6 +21,13 @@ VALUES = {"kl": np.asarray([1.0, 2.0])}
 def make_shards(folder):
     events = []
     return Shards(folder, "toy", "c" * 64, "s" * 64, listener=lambda *event: events.append(event)), events
+
+
+def archive(arrays):
+    """An npz as NumPy writes it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def with_member(content, change):
@@ -36,15 +42,14 @@ def with_member(content, change):
 def with_record(**changes):
     def damage(npz):
         arrays, record = unpacked(npz.read_bytes())
-        text = json.dumps(record | changes)
-        npz.write_bytes(to_bytes({**arrays, "shard record": np.asarray(text.encode())}))
+        npz.write_bytes(packed(arrays, record | changes))
 
     return damage
 
 
 def with_text(text):
     def damage(npz):
-        npz.write_bytes(to_bytes({**VALUES, "shard record": np.asarray(text)}))
+        npz.write_bytes(archive({**VALUES, "shard record": np.asarray(text)}))
 
     return damage
 
@@ -62,10 +67,10 @@ DAMAGED = {
     "empty": lambda npz: npz.write_bytes(b""),
     "one bit": lambda npz: npz.write_bytes(with_member(npz.read_bytes(), lambda array: array[:-1] + b"\x01")),
     "claims 8 PB": lambda npz: npz.write_bytes(
-        to_bytes({"kl": np.ones(2)}).replace(b"(2,)           ", b"(1125899906842,)"[:15].ljust(15))
+        archive({"kl": np.ones(2)}).replace(b"(2,)           ", b"(1125899906842,)"[:15].ljust(15))
     ),
     "no archive": lambda npz: npz.write_bytes(b"PK"),
-    "no record": lambda npz: npz.write_bytes(to_bytes(VALUES)),
+    "no record": lambda npz: npz.write_bytes(archive(VALUES)),
     "another's key": with_record(arm="uniform"),
     "another's digest": with_record(digest="d" * 64),
     "seconds that are none": with_record(compute_seconds=float("nan")),
@@ -118,6 +123,8 @@ RECORDS = {
     '{"tables": {"": {"sha256": "0", "columns": {"n": {"unit": 3}}}}}': "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "cost": {"wall_seconds": "long"}}': "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a"}]}': "has another shape than a record",
+    '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a", "seeds": [0, 8], "digest": "d", "arrays": {"x": ["<f9",'
+    " [1]]}}]}": "has another shape than a record",
     '{"tables": {"": {"sha256": "0"}}, "shards": [{"arm": "a", "seeds": [0, 8], "digest": "d", "arrays": {"x": ["<f8",'
     " [1000000000000000]]}}]}": "has another shape than a record",
 }
@@ -216,8 +223,7 @@ def test_a_shard_of_other_arrays_and_a_figure_that_fails_are_lines_with_their_pl
     for npz in tmp_path.rglob("*.npz"):
         arrays, record = unpacked(npz.read_bytes())
         other = {"median": arrays["mean"]}
-        text = json.dumps(record | {"digest": digest(other)})
-        npz.write_bytes(to_bytes({**other, "shard record": np.asarray(text.encode())}))
+        npz.write_bytes(packed(other, record | {"digest": digest(other)}))
     code, _, error = claim("run")
     assert (code, error) == (2, "error: means: run failed, means.py, line 18: KeyError: 'mean'\n")
     assert claim("run", "--fresh")[0] == 0

@@ -82,6 +82,17 @@ def test_a_folder_in_the_way_of_a_table_is_found_before_computing(claim, tmp_pat
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_a_folder_in_the_way_of_the_last_claim_is_found_before_the_first_is_computed(claim, tmp_path):
+    other = tmp_path / "other_means.py"
+    other.write_text(small_claim.CLAIM)
+    (tmp_path / "results/default/other_means.json").mkdir(parents=True)
+    code, _, error = claim("run", str(other))
+    del sys.modules["other_means"]
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.endswith("other_means.json' is a folder\n")
+    assert not list(tmp_path.rglob("*.npz"))
+
+
 def test_a_folder_in_the_way_of_a_shard_or_a_figure_is_one_line(claim, tmp_path):
     assert claim("run")[0] == 0
     (shard, *_) = sorted(tmp_path.rglob("*.npz"))

@@ -6,11 +6,13 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+
 # What the name of a table's part may be: it becomes part of a file's name.
 PART = re.compile(r"[^/\\\0]*")
 _DTYPE = re.compile(r"[<>|=][biufUS]\d{1,4}")
 # The largest array that a record may say a shard has, in numbers.
-_LARGEST = 2**31
+_LARGEST = 2**27
 
 
 def is_record(found: Any) -> bool:
@@ -51,7 +53,11 @@ def _is_kind(kind: Any) -> bool:
     """Whether it is the dtype and the shape of an array, one that may have been computed."""
     if not (isinstance(kind, list) and len(kind) == 2 and isinstance(kind[0], str) and _are_whole(kind[1])):
         return False
-    return _DTYPE.fullmatch(kind[0]) is not None and math.prod(kind[1]) <= _LARGEST
+    try:
+        known = _DTYPE.fullmatch(kind[0]) is not None and np.dtype(kind[0]) is not None
+    except TypeError:  # 9 bytes a number
+        known = False
+    return known and math.prod(kind[1]) <= _LARGEST
 
 
 def _are_whole(numbers: Any) -> bool:

@@ -1,11 +1,10 @@
-"""Archives of plain arrays (npz): writing, and reading of what anyone may have made."""
+"""Reading npz files that anyone may have made: whatever is wrong with one is a ValueError that says what."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +51,3 @@ def of_bytes(content: bytes) -> dict[str, np.ndarray]:
             return {name: np.asarray(archive[name]) for name in archive.files}
     except _TROUBLE as error:
         raise ValueError("is not an npz of plain arrays") from error
-
-
-def to_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The npz of arrays of any names; `np.savez` takes some for its own arguments."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, values in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
-    return buffer.getvalue()

@@ -96,11 +96,14 @@ def flush_file(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush the names in ``folder`` to the disk, where the system can."""
+    """Flush the names in ``folder`` to the disk, where the system and the disk can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some disks over a network flush no folder
+                raise
         finally:
             os.close(descriptor)
 

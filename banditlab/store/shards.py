@@ -1,9 +1,11 @@
 """Immutable result shards: one npz per arm and range of seeds, which holds its key, digest and origin too."""
 
 import errno
+import io
 import json
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -176,7 +178,7 @@ class Shards:
             "compute_seconds": seconds,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        return archives.to_bytes({**arrays, _RECORD: np.asarray(json.dumps(record).encode())})
+        return packed(arrays, record)
 
     def _read(self, path: Path, arm: str, seeds: tuple[int, int]) -> tuple[dict[str, np.ndarray], float] | None:
         if not path.exists():
@@ -194,6 +196,16 @@ class Shards:
         except (OSError, ValueError) as error:
             self.listener("corrupt", f"shard {path} cannot be used ({error}); it is computed again")
             return None
+
+
+def packed(arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> bytes:
+    """The file of a shard: an npz of arrays of any names; `np.savez` takes some for its own arguments."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in {**arrays, _RECORD: np.asarray(json.dumps(record).encode())}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def unpacked(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

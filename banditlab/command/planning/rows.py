@@ -48,8 +48,8 @@ def rows(
 
     Raises CommandLineError, in one line, for a file that is no such CSV.
     """
+    lines = csv.reader(io.StringIO(_text(argument, path), newline=""), strict=True)
     try:
-        lines = csv.reader(io.StringIO(_text(argument, path), newline=""), strict=True)
         header = [name.strip() for name in next(lines, [])]
         _check_header(argument, path, header, required, nameless)
         empty = True
