@@ -153,6 +153,8 @@ def main() -> int:
     verdicts = []
     for number, verdict in enumerate(judged(calls)):
         verdicts.append(verdict)
+        if number % 1000 == 999:
+            print(f"{number + 1} calls", file=sys.stderr, flush=True)
         if verdict.outcome == "failure" or options.call:
             print(f"{number}: {verdict.outcome}: {verdict.call.text}: {verdict.detail}", file=sys.stderr, flush=True)
     print(summary(verdicts, options.seed))

@@ -106,6 +106,21 @@ def parameters(target: str, function: Callable[..., object]) -> list[Parameter]:
     return found
 
 
+def traced(target: str, function: Callable[..., object], env: str) -> Iterator[Call]:
+    """The right call of one callable, with each of its required arrays traced in turn."""
+    takes = parameters(target, function)
+    names = tuple(parameter.name for parameter in takes)
+    values = {p: (right_values(place(target, function), p.name) or [""])[0].replace("{E}", env) for p in takes}
+    for marked, value in values.items():
+        if marked.required and ARRAYS.search(marked.annotation) and not LITERAL.fullmatch(value):
+            given = {p: f"Traced(jnp.asarray({text}))" if p == marked else text for p, text in values.items()}
+            texts = (
+                ", ".join(f"{'' if p.by_place else f'{p.name}='}{text}" for p, text in chosen.items() if p.required)
+                for chosen in (given, values)
+            )
+            yield Call(target, *(f"{target}({text})" for text in texts), marked.name, names)
+
+
 @st.composite
 def calls(draw: st.DrawFn, target: str, function: Callable[..., object]) -> Call:
     """A call of one callable; the simplest one is right."""

@@ -238,6 +238,15 @@ BAD = [
     (lambda: bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1, 2, 3)), "shape must be a tuple of 2; got 3"),
     (lambda: training.failures(3), "results must be a dict; got 3"),
     (lambda: training.failures({}), "results must hold status"),
+    # Traced arguments where values are needed.
+    *(
+        (lambda call=call, name=name: jax.jit(call)(np.ones((1, 2), bool)), f"{name} must have values; got traced ones")
+        for call, name in (
+            (lambda seen: bl.scenarios.labelled(CHAIN, seen), "seen"),
+            (lambda seen: bl.gradient_limits.equal_gap_reward(CHAIN, np.ones((1, 2)), seen, 0.1, 0.2), "seen"),
+            (lambda seen: theory.mode_seeking.members(HALF.T, 1.0 * seen[:, :1]), "params"),
+        )
+    ),
     # An instance's own argument, under its own name; numbers that overflow on their way.
     (lambda: bl.instances.chain(target=math.inf), "target must be finite; got inf"),
     (lambda: bl.instances.staircase(step=1e308), "step must keep beta phi step finite; got beta = 1.0 and an overflow"),
