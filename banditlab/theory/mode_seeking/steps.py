@@ -116,8 +116,12 @@ def boundary(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     for name, values in (("first", high), ("second", low)):
         if not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(f"{name} must be positive and finite; got {values}")
-    z = np.log(high / low) / 2
-    return np.sqrt(high * low) * np.where(z == 0, 1.0, np.sinh(z) / np.where(z == 0, 1.0, z))
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        z = np.log(high / low) / 2
+        near = np.sqrt(high * low) * np.where(z == 0, 1.0, np.sinh(z) / np.where(z == 0, 1.0, z))
+    # Far apart the product, the ratio and sinh may leave the range of numbers, and differences lose no digits.
+    far = np.abs(z) > 100
+    return np.where(far, (high - low) / np.where(far, np.log(high) - np.log(low), 1.0), near)
 
 
 @door
