@@ -248,6 +248,14 @@ BAD = [
         lambda: descend(KEY, CHAIN, LAW, jnp.zeros(1), record_at=jnp.arange(2), step_size=np.ones(2)),
         r"step_size must be a number; got an array of shape \(2,\)",
     ),
+    (
+        lambda: theory.mode_seeking.log_mass_change(HALF[0], HALF[0], "forward", group=[True, False], step=math.inf),
+        "step must be finite; got inf",
+    ),
+    (
+        lambda: theory.distillation.weighted_error(CHAIN, [[1e308, 0.0]], LAW),
+        "teacher must differ from the reward by less",
+    ),
     # Tuples and dicts.
     (lambda: bl.metrics.measure(CHAIN, HALF, 3), "names must be a tuple; got 3"),
     (lambda: bl.metrics.measure(CHAIN, HALF, (3,)), r"names\[0\] must be text; got 3"),

@@ -137,6 +137,7 @@ def population_recursion(
 ) -> np.ndarray:
     """theta_0 .. theta_K (num_rounds + 1, d) of infinitely many pairs a round, from pi_k x pi_k or pi_0 x pi_0."""
     damping = validation.positive("damping", damping)
+    _error(env, validation.array("teacher", teacher, (env.num_contexts, env.num_actions)))  # refused if out of range
     params = [np.asarray(env.start_params)]
     law = policies.independent_pairs(env, env.log_initial, env.log_initial)
     for _ in range(validation.steps("num_rounds", num_rounds)):
@@ -171,8 +172,11 @@ def population_bias(
 
 
 def _error(env: Environment, teacher: ArrayLike) -> Array:
-    """(S, A) b = teacher - r*."""
-    return jnp.asarray(teacher, env.features.dtype) - env.reward
+    """(S, A) b = teacher - r*, of which squares are numbers."""
+    error = jnp.asarray(teacher, env.features.dtype) - env.reward
+    if validation.is_concrete(error) and not jnp.isfinite((error[:, :, None] - error[:, None, :]) ** 2).all():
+        raise ValueError("teacher must differ from the reward by less than what float64 can square")
+    return error
 
 
 def _gaps(nodes: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from scipy.optimize import root_scalar
 from scipy.special import betainc, log_softmax, logsumexp
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Finite, door
 
 Direction = Literal["forward", "reverse"]
 DIRECTIONS = ("forward", "reverse")
@@ -62,7 +62,7 @@ def descent_direction(log_policy: ArrayLike, log_target: ArrayLike, direction: D
 
 @door
 def log_ratio_change(
-    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, first: int, second: int, step: float
+    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, first: int, second: int, step: Finite
 ) -> float:
     """step (g_first - g_second): how far one step moves log(pi_first/pi_second), exactly.
 
@@ -78,7 +78,7 @@ def log_ratio_change(
 
 @door
 def log_mass_change(
-    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, group: ArrayLike, step: float
+    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, group: ArrayLike, step: Finite
 ) -> StepChange:
     """How one step moves log pi(group): log E_{pi|group} e^{step g} - log E_pi e^{step g}.
 
