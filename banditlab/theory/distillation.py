@@ -164,7 +164,8 @@ def population_bias(
     sampling = log_policies[:-1] if on_policy else [env.log_initial] * num_rounds
     spread = np.asarray(coverage.target_covariance(env))
     shifts = (params[1:] - np.asarray(env.target_params)) @ np.asarray(env.difference_basis)
-    bounds = np.asarray([float(bias_bound(env, teacher, each)) for each in sampling])
+    taught = jnp.asarray(teacher, env.features.dtype)
+    bounds = np.asarray([float(bias_bound(env, taught, each)) for each in sampling])
     covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
     kl = np.asarray([float(metrics.kl_target(env, each)) for each in log_policies[1:]])
     lengths = np.asarray([shift @ spread @ shift for shift in shifts])
