@@ -23,6 +23,13 @@ from numpy.typing import ArrayLike
 from banditlab import door_checks, validation
 from banditlab.door_checks import Check, Dimensions, OneKey, Shape, Together, Values, Whole
 
+# What JAX raises where code asks a traced array for its values.
+_NEED_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LogPolicy = Annotated[Array, Shape(("S", "A"), validation.log_probs)]
@@ -71,7 +78,17 @@ def door(function: Function) -> Function:
         fitted = [
             _fitted(checks, names[i] if i < len(names) else rest, value, dimensions) for i, value in enumerate(args)
         ]
-        return function(*fitted, **{k: _fitted(checks, k, value, dimensions) for k, value in kwargs.items()})
+        named = {k: _fitted(checks, k, value, dimensions) for k, value in kwargs.items()}
+        try:
+            return function(*fitted, **named)
+        except _NEED_VALUES as error:
+            traced = [k for k, value in (given | kwargs).items() if not validation.is_concrete(value)]
+            if not traced:
+                raise
+            raise TypeError(
+                f"{', '.join(traced)} must have values; got traced ones: call {function.__name__} outside of jit, vmap "
+                "and grad"
+            ) from error
 
     return cast(Function, checked)
 

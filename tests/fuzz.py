@@ -1,8 +1,9 @@
 """Call every public function with right and with hostile arguments, and say what came of it.
 
-`python tests/fuzz.py [--calls 10000] [--seed 0] [--only WORD ...]` prints a summary; `--call 'EXPRESSION'` repeats one
-call. Right is an error that names the argument, a ValueError, TypeError or CommandLineError; or numbers that are finite
-or flagged. A call has 20 seconds of processor time and 4 GiB; a process that dies or goes beyond is a failure.
+`python tests/fuzz.py [--calls 10000] [--seed 0] [--workers 1] [--only WORD ...]` prints a summary; `--call
+'EXPRESSION'` repeats one call. Right is an error that names the argument, a ValueError, TypeError or CommandLineError;
+or numbers that are finite or flagged. A call has 20 seconds of processor time and 4 GiB; a process that dies or goes
+beyond is a failure.
 
 The memory is what the process holds, watched from outside: XLA reserves address space that it never uses, so that a
 limit on addresses (RLIMIT_AS) or on data segments would end calls that hold little.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
 import multiprocessing
 import os
+import queue
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,14 +92,25 @@ class Worker:
             raise RuntimeError("a worker did not start")
 
 
-def judged(calls: Iterable[fuzz_calls.Call]) -> Iterator[Verdict]:
-    """What comes of each call, one process after another."""
-    worker = Worker()
+def judged(calls: Iterable[fuzz_calls.Call], workers: int = 1) -> Iterator[Verdict]:
+    """What comes of each call, in the order of the calls, by so many processes side by side."""
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for _ in range(workers):
+        idle.put(Worker())
+
+    def judge(call: fuzz_calls.Call) -> Verdict:
+        worker = idle.get()
+        try:
+            return worker.judge(call)
+        finally:
+            idle.put(worker)
+
     try:
-        for call in calls:
-            yield worker.judge(call)
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(judge, calls)
     finally:
-        worker.stop()
+        for _ in range(workers):
+            idle.get().stop()
 
 
 def summary(verdicts: Sequence[Verdict], seed: int) -> str:
@@ -140,6 +154,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side")
     parser.add_argument("--only", nargs="*", default=[], help="words of the names of callables")
     parser.add_argument("--call", help="repeat one call")
     parser.add_argument("--hostile", default="", help="which argument of the call is not right")
@@ -151,8 +166,10 @@ def main() -> int:
     else:
         calls = fuzz_calls.drawn(options.calls, options.seed, options.only)
     verdicts = []
-    for number, verdict in enumerate(judged(calls)):
+    for number, verdict in enumerate(judged(calls, options.workers)):
         verdicts.append(verdict)
+        if number % 1000 == 999:
+            print(f"{number + 1} calls", file=sys.stderr, flush=True)
         if verdict.outcome == "failure" or options.call:
             print(f"{number}: {verdict.outcome}: {verdict.call.text}: {verdict.detail}", file=sys.stderr, flush=True)
     print(summary(verdicts, options.seed))

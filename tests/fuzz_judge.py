@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 import fuzz_calls
@@ -58,13 +58,32 @@ def outcome(call: fuzz_calls.Call, names: dict[str, object]) -> tuple[str, str]:
     except Exception as error:
         return NO_CALL, repr(error)[:200]
     try:
-        result = function(*args, **kwargs)
+        result = _called(function, args, kwargs)
     except Exception as error:
         found, said = _of_error(call, error)
         return (
             (ODD, said) if found == FAILURE and call.hostile and _refused_anyway(call, names, error) else (found, said)
         )
     return _of_result(call, function, result)
+
+
+def _called(function: Callable[..., object], args: tuple, kwargs: dict[str, object]) -> object:
+    """The result; of a traced argument nothing but that there is one, since what is no array cannot leave a trace."""
+    import jax
+    from fuzz_values import Traced
+
+    marked = [key for key, value in (*enumerate(args), *kwargs.items()) if isinstance(value, Traced)]
+    if not marked:
+        return function(*args, **kwargs)
+    (key,) = marked
+    value = (kwargs if isinstance(key, str) else args)[key].value
+
+    def called(value: object) -> float:
+        given = tuple(value if place == key else other for place, other in enumerate(args))
+        function(*given, **{name: value if name == key else other for name, other in kwargs.items()})
+        return 0.0
+
+    return jax.jit(called)(value)
 
 
 def _arguments(target: str, text: str, names: dict[str, object]) -> tuple[tuple, dict[str, object]]:

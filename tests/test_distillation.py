@@ -305,3 +305,17 @@ def test_refreshing_the_sampler_shrinks_one_teachers_bias_and_grows_anothers():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_population_bias_reads_no_direction_that_changes_no_policy():
+    narrow = random_environment(3, (3, 4, 1))
+    features = np.asarray(narrow.features) * np.asarray([1.0, 2.0])
+    target = np.asarray(narrow.target_params)[0] * np.asarray([0.2, 0.4])
+    shared = {name: getattr(narrow, name) for name in ("context_probs", "log_reference", "beta")}
+    wide = bl.Environment.create(features, target_params=target, unidentified="allow", **shared)
+    teacher = np.random.default_rng(0).standard_normal((3, 4))
+    found, expected = (
+        distillation.population_bias(env, teacher, 2) for env in (wide, narrow.replace(initial_params=None))
+    )
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-9, err_msg=name)

@@ -14,6 +14,8 @@ import pytest
 import banditlab as bl
 from banditlab import door, theory, validation
 from banditlab.didactic import policies, problem, training
+from banditlab.estimators import chi_po
+from banditlab.estimators.descent import descend
 from banditlab.store import provenance, tables
 from banditlab.store.tables import Table
 
@@ -231,6 +233,29 @@ BAD = [
     (lambda: bl.scenarios.loser_heavy_reference(num_winners=1e308), "num_winners must make tables of at most"),
     (lambda: train(num_states=1e308), "num_states .* must make tables of at most"),
     (lambda: train(num_eval=1e308, policy=policies.mlp()), "num_eval must make tables of at most"),
+    (
+        lambda: bl.planner.greedy_pairs(CHAIN, np.eye(1), np.zeros(0)),
+        r"num_pairs must be a number; got an array of shape \(0,\)",
+    ),
+    (lambda: bl.didactic.problem.target(PEAK, 5e-324), "beta must keep R / beta finite; got 5e-324"),
+    (lambda: chi_po.normaliser(CHAIN, [[1e308, 0.0]], 0.5), "reward / temperature must be finite numbers"),
+    (
+        lambda: theory.distillation.population_recursion(CHAIN, np.ones((1, 2)), 2, damping=math.nan),
+        "damping must be positive and finite; got nan",
+    ),
+    (lambda: theory.distillation.weighted_error(CHAIN, [], LAW), r"teacher must be \(1, 2\); got \(0,\)"),
+    (
+        lambda: descend(KEY, CHAIN, LAW, jnp.zeros(1), record_at=jnp.arange(2), step_size=np.ones(2)),
+        r"step_size must be a number; got an array of shape \(2,\)",
+    ),
+    (
+        lambda: theory.mode_seeking.log_mass_change(HALF[0], HALF[0], "forward", group=[True, False], step=math.inf),
+        "step must be finite; got inf",
+    ),
+    (
+        lambda: theory.distillation.weighted_error(CHAIN, [[1e308, 0.0]], LAW),
+        "teacher must differ from the reward by less",
+    ),
     # Tuples and dicts.
     (lambda: bl.metrics.measure(CHAIN, HALF, 3), "names must be a tuple; got 3"),
     (lambda: bl.metrics.measure(CHAIN, HALF, (3,)), r"names\[0\] must be text; got 3"),
@@ -238,6 +263,15 @@ BAD = [
     (lambda: bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1, 2, 3)), "shape must be a tuple of 2; got 3"),
     (lambda: training.failures(3), "results must be a dict; got 3"),
     (lambda: training.failures({}), "results must hold status"),
+    # Traced arguments where values are needed.
+    *(
+        (lambda call=call, name=name: jax.jit(call)(np.ones((1, 2), bool)), f"{name} must have values; got traced ones")
+        for call, name in (
+            (lambda seen: bl.scenarios.labelled(CHAIN, seen), "seen"),
+            (lambda seen: bl.gradient_limits.equal_gap_reward(CHAIN, np.ones((1, 2)), seen, 0.1, 0.2), "seen"),
+            (lambda seen: theory.mode_seeking.members(HALF.T, seen[:, :1].astype(float)), "params"),
+        )
+    ),
     # An instance's own argument, under its own name; numbers that overflow on their way.
     (lambda: bl.instances.chain(target=math.inf), "target must be finite; got inf"),
     (lambda: bl.instances.staircase(step=1e308), "step must keep beta phi step finite; got beta = 1.0 and an overflow"),

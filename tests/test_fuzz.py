@@ -108,6 +108,16 @@ def test_a_call_that_dies_hangs_or_eats_the_memory_is_a_failure(monkeypatch):
 
 
 @pytest.mark.slow
+def test_every_array_may_be_traced_or_is_refused_by_its_name():
+    calls = [
+        c for target, function in fuzz_calls.targets().items() for c in fuzz_calls.traced(target, function, "LINEAR")
+    ]
+    failures = [v for v in fuzz.judged(calls) if v.outcome == fuzz_judge.FAILURE]
+    assert len(calls) > 150
+    assert not failures, fuzz.summary(failures, 0)
+
+
+@pytest.mark.slow
 def test_a_thousand_calls_find_nothing():
     failures = [v for v in fuzz.judged(fuzz_calls.drawn(1000, 0)) if v.outcome == fuzz_judge.FAILURE]
     assert not failures, fuzz.summary(failures, 0)

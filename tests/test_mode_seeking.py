@@ -84,6 +84,9 @@ def test_the_boundary_is_the_logarithmic_mean():
     unequal = ((first - second)[:3]) / np.log(first / second)[:3]
     np.testing.assert_allclose(values[:3], unequal, rtol=1e-13)
     assert values[3] == pytest.approx(0.4, rel=1e-15)
+    extremes = np.array([0.25, 1e300, 1e-300]), np.array([5e-324, 1e-300, 1e-100])
+    expected = (extremes[0] - extremes[1]) / (np.log(extremes[0]) - np.log(extremes[1]))
+    np.testing.assert_allclose(ms.boundary(*extremes), expected, rtol=1e-13)
     np.testing.assert_allclose(values, ms.boundary(second, first), rtol=1e-14)
     assert (np.sqrt(first * second) <= values + 1e-15).all()
     assert (values <= (first + second) / 2 + 1e-15).all()

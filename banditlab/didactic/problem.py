@@ -113,6 +113,10 @@ def kl(log_p: LogMasses, log_q: LogMasses) -> Array:
 @door
 def target(problem: Problem, beta: Positive) -> Array:
     """(A,) log pi*, pi* proportional to pi_ref e^{R/beta}: the maximiser of E_pi R - beta KL(pi || pi_ref)."""
+    if validation.is_concrete((problem, beta)):
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.asarray(problem.reward) / float(beta)).all():
+                raise ValueError(f"beta must keep R / beta finite; got {beta}")
     return jax.nn.log_softmax(problem.log_reference + problem.reward / beta)
 
 

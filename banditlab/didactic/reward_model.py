@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def learned(
     """(A,) rewards of the fit to num_pairs Bradley-Terry labels of pairs of reference draws, in R's units."""
     if len(features) != len(problem.reward):
         raise ValueError(f"features must be ({len(problem.reward)}, d), as problem is; got {features.shape}")
-    wins = draw_wins(key, problem.reward, problem.log_reference, settings.temperature, num_pairs)
+    wins = draw_wins(key, problem.reward, problem.log_reference, cast(Array, settings.temperature), num_pairs)
     return fit(wins, features, ridge) * settings.temperature
 
 

@@ -41,7 +41,10 @@ _NORMALISER_STEPS = 12
 
 
 class ChiPO(NamedTuple):
-    """A chi-PO fit: the likelihood fit of the rewards beta phi'theta, and the policy (S, A) they make."""
+    """A chi-PO fit: the likelihood fit of the rewards beta phi'theta, and the policy (S, A) they make.
+
+    log_policy is -inf where pi_ref has no mass.
+    """
 
     rewards: Fit
     log_policy: Array
@@ -173,3 +176,6 @@ def _check(env: Environment, reward: Array, temperature: float | Array) -> None:
     validation.shape("reward", reward, (env.num_contexts, env.num_actions))
     if validation.is_concrete(temperature):
         validation.positive("temperature", temperature)
+        with np.errstate(over="ignore"):
+            if validation.is_concrete(reward) and not np.isfinite(np.asarray(reward) / float(temperature)).all():
+                raise ValueError("reward / temperature must be finite numbers; got some that overflow")

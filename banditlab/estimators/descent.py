@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import losses, validation
-from banditlab.door import Cells, Key, NonNegative, Params, Wins, door
+from banditlab.door import Cells, Key, NonNegative, Number, Params, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import Status, policy_gradients
 from banditlab.numerics import adam
@@ -63,11 +63,11 @@ def descend(
     start: Params,
     *,
     record_at: Array,
-    step_size: float | Array,
-    penalty: float | Array = 0.0,
+    step_size: Number,
+    penalty: Number = 0.0,
     loss: losses.Loss = losses.dpo,
     target: Cells | None = None,
-    beta: float | Array | None = None,
+    beta: Number | None = None,
     kl: Literal["exact", "rloo", "reinforce"] = "exact",
     num_samples: int = 1,
     optimizer: Literal["gradient", "adam"] = "gradient",

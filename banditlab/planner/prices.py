@@ -96,7 +96,7 @@ def assess(
         labels = jax.lax.map(lambda law: theory.fisher_information(moved, law), followed)
         return coverage.target_covariance(moved), num_labels * labels[0], labels
 
-    params = env.target_params
+    kl, params = jnp.asarray(kl, laws.dtype), env.target_params
     assert params is not None
     covered, information, labels = moments(params)
     needed = jax.vmap(lambda label: _labels_needed(covered, information, label, kl))(labels)

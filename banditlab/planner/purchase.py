@@ -9,7 +9,7 @@ from jax import Array
 
 from banditlab import coverage, preferences, theory, validation
 from banditlab.designs.leverage import gram_table
-from banditlab.door import Information, Wins, door
+from banditlab.door import Information, Number, Wins, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -18,13 +18,15 @@ MAX_LOTS = 1000
 
 
 @door
-def greedy_pairs(env: Environment, information: Information, num_pairs: Array | int) -> Array:
+def greedy_pairs(env: Environment, information: Information, num_pairs: Number) -> Array:
     """Whole labels per unordered pair, (S, A, A) above the diagonal, that sum to `num_pairs`.
 
     Each goes to the pair that lowers tr(V P^{-1}) most, P starting at `information` (rank, rank), positive definite,
     and growing by the information w zz' = beta^2 sigma'(beta theta'z) zz' of every label bought:
     k labels lower it by k w z'P^{-1}VP^{-1}z / (1 + k w z'P^{-1}z).
     """
+    if validation.is_concrete(num_pairs):
+        validation.count("num_pairs", validation.whole("num_pairs", float(num_pairs)))
     weights = _pair_weights(env)
     features, covered = env.reduced_features, coverage.target_covariance(env)
     total = jnp.asarray(num_pairs, weights.dtype)

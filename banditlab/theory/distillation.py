@@ -11,7 +11,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import coverage, metrics, policies, validation
-from banditlab.door import LogPolicy, NonNegative, PairLaw, Positive, Wins, door
+from banditlab.door import LogPolicy, NonNegative, PairLaw, Positive, Table, Wins, door
 from banditlab.environment import Environment
 from banditlab.theory import prices
 from banditlab.theory.realizability import Misspecified, needed
@@ -93,14 +93,14 @@ def damped_share(damping: float, num_rounds: int) -> float:
 
 
 @door
-def weighted_error(env: Environment, teacher: ArrayLike, pair_law: PairLaw) -> Array:
+def weighted_error(env: Environment, teacher: Table, pair_law: PairLaw) -> Array:
     """E_mu (Delta b)^2 / beta^2, (): bounds ||theta_mu - theta*||^2_M for the population solution theta_mu."""
     error = _error(env, teacher)
     return jnp.sum(pair_law * (error[:, :, None] - error[:, None, :]) ** 2) / env.beta**2
 
 
 @door
-def bias_bound(env: Environment, teacher: ArrayLike, log_policy: LogPolicy) -> Array:
+def bias_bound(env: Environment, teacher: Table, log_policy: LogPolicy) -> Array:
     """Coverage times weighted teacher error, C_op(pi) E_x Var_pi(b) / beta^2, () for log_policy (S, A).
 
     It bounds ||theta_mu - theta*||^2_{V*} for pairs from mu = pi x pi, whose M is 2 V(pi) and whose
@@ -136,6 +136,8 @@ def population_recursion(
     env: Environment, teacher: ArrayLike, num_rounds: int, *, on_policy: bool = True, damping: float = 1.0
 ) -> np.ndarray:
     """theta_0 .. theta_K (num_rounds + 1, d) of infinitely many pairs a round, from pi_k x pi_k or pi_0 x pi_0."""
+    damping = validation.positive("damping", damping)
+    _error(env, validation.array("teacher", teacher, (env.num_contexts, env.num_actions)))  # refused if out of range
     params = [np.asarray(env.start_params)]
     law = policies.independent_pairs(env, env.log_initial, env.log_initial)
     for _ in range(validation.steps("num_rounds", num_rounds)):
@@ -160,8 +162,10 @@ def population_bias(
     params = population_recursion(env, teacher, num_rounds, on_policy=on_policy)
     log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
     sampling = log_policies[:-1] if on_policy else [env.log_initial] * num_rounds
-    spread, shifts = np.asarray(coverage.target_covariance(env)), params[1:] - np.asarray(env.target_params)
-    bounds = np.asarray([float(bias_bound(env, teacher, each)) for each in sampling])
+    spread = np.asarray(coverage.target_covariance(env))
+    shifts = (params[1:] - np.asarray(env.target_params)) @ np.asarray(env.difference_basis)
+    taught = jnp.asarray(teacher, env.features.dtype)
+    bounds = np.asarray([float(bias_bound(env, taught, each)) for each in sampling])
     covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
     kl = np.asarray([float(metrics.kl_target(env, each)) for each in log_policies[1:]])
     lengths = np.asarray([shift @ spread @ shift for shift in shifts])
@@ -169,8 +173,11 @@ def population_bias(
 
 
 def _error(env: Environment, teacher: ArrayLike) -> Array:
-    """(S, A) b = teacher - r*."""
-    return jnp.asarray(teacher, env.features.dtype) - env.reward
+    """(S, A) b = teacher - r*, of which squares are numbers."""
+    error = jnp.asarray(teacher, env.features.dtype) - env.reward
+    if validation.is_concrete(error) and not jnp.isfinite((error[:, :, None] - error[:, None, :]) ** 2).all():
+        raise ValueError("teacher must differ from the reward by less than what float64 can square")
+    return error
 
 
 def _gaps(nodes: np.ndarray) -> np.ndarray:

@@ -138,14 +138,13 @@ def survivor_law(
     if num_functions > _MOST_FUNCTIONS:
         raise ValueError(f"rewards must hold at most {_MOST_FUNCTIONS} functions for a law; got {num_functions}")
     sets = np.arange(1 << num_functions)
-    if np.shape(log_policies)[:1] != sets.shape:
+    wanted = (len(sets), env.num_contexts, env.num_actions)
+    if np.shape(log_policies) != wanted:
         raise ValueError(
-            f"log_policies must be {len(sets)} tables, one for every set of the {num_functions} functions of rewards; "
+            f"log_policies must be {wanted}, one for every set of the {num_functions} functions of rewards; "
             f"got {np.shape(log_policies)}"
         )
-    tables = validation.array(
-        "log_policies", log_policies, (len(sets), env.num_contexts, env.num_actions), minus_infinity=True
-    )
+    tables = validation.array("log_policies", log_policies, wanted, minus_infinity=True)
     step = np.zeros((len(sets), len(sets)))
     for start, table in zip(sets, tables, strict=True):
         survive = agreement(env, rewards, truth, table) ** num_pairs

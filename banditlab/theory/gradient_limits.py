@@ -91,7 +91,7 @@ def rlhf_limit(
             ones `reward`. The plain mean of those makes it (1) and the mean under pi|S makes it (2).
     """
     values, scale, _ = _door(env, reward, seen, None, beta)
-    shape = jnp.shape(imputed)
+    shape = np.shape(imputed)
     if len(shape) > 2 or any(
         size not in (1, full) for size, full in zip(shape[::-1], values.shape[::-1], strict=False)
     ):

@@ -56,7 +56,10 @@ def objective(env: Environment, log_policy: LogPolicy) -> Array:
 
 @door
 def gaps(env: Environment, log_policy: LogPolicy) -> Array:
-    """J_x(pi*) - J_x(pi) = beta KL(pi(.|x) || pi*(.|x)) in every context (I3), (S,) for log_policy (S, A)."""
+    """J_x(pi*) - J_x(pi) = beta KL(pi(.|x) || pi*(.|x)) in every context (I3), (S,) for log_policy (S, A).
+
+    inf where pi has mass that pi_ref lacks.
+    """
     _check_table(env, "log_policy", log_policy)
 
     def in_context(alone: Array) -> Array:
@@ -86,7 +89,10 @@ def squared_errors(env: Environment, log_sampler: LogPolicy, reward: AnyTable) -
 
 @door
 def squared_error(env: Environment, log_sampler: LogPolicy, reward: AnyTable) -> Array:
-    """eps = E_x of `squared_errors`, (): what a regression on the pairs of mu can see; arguments as there."""
+    """eps = E_x of `squared_errors`, (): what a regression on the pairs of mu can see; arguments as there.
+
+    inf where one of them is, in a context of positive probability.
+    """
     return average(env, squared_errors(env, log_sampler, reward))
 
 

@@ -32,7 +32,7 @@ from scipy.optimize import root_scalar
 from scipy.special import betainc, log_softmax, logsumexp
 
 from banditlab import validation
-from banditlab.door import door
+from banditlab.door import Finite, door
 
 Direction = Literal["forward", "reverse"]
 DIRECTIONS = ("forward", "reverse")
@@ -62,7 +62,7 @@ def descent_direction(log_policy: ArrayLike, log_target: ArrayLike, direction: D
 
 @door
 def log_ratio_change(
-    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, first: int, second: int, step: float
+    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, first: int, second: int, step: Finite
 ) -> float:
     """step (g_first - g_second): how far one step moves log(pi_first/pi_second), exactly.
 
@@ -78,7 +78,7 @@ def log_ratio_change(
 
 @door
 def log_mass_change(
-    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, group: ArrayLike, step: float
+    log_policy: ArrayLike, log_target: ArrayLike, direction: Direction, *, group: ArrayLike, step: Finite
 ) -> StepChange:
     """How one step moves log pi(group): log E_{pi|group} e^{step g} - log E_pi e^{step g}.
 
@@ -116,8 +116,12 @@ def boundary(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     for name, values in (("first", high), ("second", low)):
         if not (np.isfinite(values) & (values > 0)).all():
             raise ValueError(f"{name} must be positive and finite; got {values}")
-    z = np.log(high / low) / 2
-    return np.sqrt(high * low) * np.where(z == 0, 1.0, np.sinh(z) / np.where(z == 0, 1.0, z))
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        z = np.log(high / low) / 2
+        near = np.sqrt(high * low) * np.where(z == 0, 1.0, np.sinh(z) / np.where(z == 0, 1.0, z))
+    # Far apart the product, the ratio and sinh may leave the range of numbers, and differences lose no digits.
+    far = np.abs(z) > 100
+    return np.where(far, (high - low) / np.where(far, np.log(high) - np.log(low), 1.0), near)
 
 
 @door
