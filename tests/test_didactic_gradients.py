@@ -1,6 +1,7 @@
 """Steps on pairs, laws in infinite data and crossings of the didactic experiments, and where their checks break."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from tables import committed, failing
 
 from banditlab.didactic.data_sets import winner_laws
 from banditlab.didactic.problem import problem
-from banditlab.exact import frontier, pair_steps
+from banditlab.exact import frontier, pair_steps, population_losses
 from banditlab.exact import loss_limits as frontier_laws
 from experiments.didactic.negative_gradient.runs import crossings
 
@@ -155,3 +156,43 @@ def test_checks_fail_for_a_path_above_the_frontier_and_for_chosen_that_rise():
 def test_checks_fail_where_a_negative_gradient_gains_nothing():
     margin = np.zeros(len(committed("negative_gradient")["margin"]))
     assert len(failing("negative_gradient", "margin", margin=margin)) >= 15
+
+
+@pytest.mark.parametrize("name", [*population_losses.LINEAR])
+@pytest.mark.parametrize("num_samples", [2, 3])
+def test_population_coefficients_are_the_mean_weights_of_all_draws(name, num_samples):
+    """E C by listing every outcome of N draws: what log pi of an action is multiplied by, as the loss is normalised."""
+    reward, probs = np.asarray([0.1, 0.9, 0.4, 0.7]), np.asarray([0.4, 0.1, 0.3, 0.2])
+    numbers = population_losses.Numbers(num_samples, 0.3, 1.0, 10.0, 0.5)
+    wanted, kept = np.zeros(4), 0.0
+    for draws in itertools.product(range(4), repeat=num_samples):
+        chance, values = probs[list(draws)].prod(), reward[list(draws)]
+        best, worst = draws[int(np.argmax(values))], draws[int(np.argmin(values))]
+        weights = np.zeros(4)
+        if name.startswith("best_of_n"):
+            weights[best] += 1
+            if name == "best_of_n_worst":
+                weights[worst] -= 0.5
+            if name == "best_of_n_negative":
+                for one in draws:
+                    weights[one] -= 0.5 / (num_samples - 1)
+                weights[best] += 0.5 / (num_samples - 1)
+        elif name == "pref_ft":
+            for i, j in itertools.combinations(draws, 2):
+                if reward[i] != reward[j]:
+                    weights[i if reward[i] > reward[j] else j] += 1
+                    kept += chance
+        else:
+            for i, one in enumerate(draws):
+                others = np.delete(values, i).mean()
+                factor = {
+                    "rwr": math.exp(values[i] / 0.3),
+                    "awr": math.exp((values[i] - values.mean()) / 0.3),
+                    "reinforce": values[i] - others,
+                    "ppo": values[i] - others,
+                }
+                weights[one] += factor[name] / num_samples
+        wanted += chance * weights
+    if name == "pref_ft":
+        wanted /= kept
+    np.testing.assert_allclose(population_losses.coefficients(name, reward, probs, numbers), wanted, rtol=1e-12)

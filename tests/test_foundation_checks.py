@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tables import committed, failing
 
-from banditlab import estimators, instances, samplers
+from banditlab import algorithms, estimators, instances, samplers, simulate
 from banditlab.exact import chain as exact
 from banditlab.exact import lattice
 from banditlab.exact.remainder import remainder_constant
-from experiments.foundation import coverage_improvement
+from experiments.foundation import batch_threshold, coverage_improvement
 from experiments.foundation.exact_chain import LATTICE_TOLERANCE
 from experiments.shared import equal_labels, floor_batches, plain_rounds, policy_draws
 
@@ -102,3 +102,38 @@ def test_plain_rounds_fit_what_the_library_fits():
     for k in range(5):
         wanted = estimators.fit(env, wins[k], ridge=0.3, center=centre[k]).params
         np.testing.assert_allclose(found[k], wanted, atol=1e-7)
+
+
+def test_rounds_in_plain_numpy_have_the_means_of_the_library_where_labels_are_pooled_and_where_they_are_not():
+    env, runs = instances.staircase(3, start=1.0), 2000
+    for pooled in (True, False):
+        sizes = {"num_pairs": 60, "ridge": 0.5, "num_rounds": 3}
+        plain = plain_rounds.kl_of_rounds(
+            plain_rounds.bandit(env), on_policy=True, pooled=pooled, runs=runs, seed=1, **sizes
+        )
+        algorithm = algorithms.on_policy_dpo(60, ridge=0.5, pooled=pooled)
+        own = np.asarray(simulate(algorithm, env, num_rounds=3, num_seeds=runs).metrics["kl_target"])
+        error = np.hypot(plain.std(axis=0), own.std(axis=0)) / math.sqrt(runs)
+        assert (np.abs(plain.mean(axis=0) - own.mean(axis=0)) < 4.5 * error).all()
+
+
+def test_a_step_over_proposition_4s_bound_is_its_formula_round_by_round():
+    env = instances.staircase(2, start=1.0)
+    params = np.random.default_rng(3).normal(scale=0.3, size=(4, 3, 2))
+    found = np.asarray(batch_threshold._step_over_bound(env, np.float64(500.0), params))
+    policy, phi = np.exp(np.asarray(env.log_target))[0], np.asarray(env.features)[0]
+    centred = phi - policy @ phi
+    spread = np.einsum("a,ai,aj->ij", policy, centred, centred)
+    z = (phi[:, None] - phi[None]).reshape(-1, 2)
+    leverage = np.einsum("ni,ij,nj->n", z, np.linalg.inv(spread), z).max()
+    gaps = z @ np.asarray(env.target_params)
+    radius = 2 / (2 * np.min(1 / (2 + np.exp(gaps) + np.exp(-gaps))))
+    for run in range(4):
+        before = np.asarray(env.start_params)
+        for k, after in enumerate(params[run], 1):
+            u, following = (
+                math.sqrt(leverage * (theta - env.target_params) @ spread @ (theta - env.target_params))
+                for theta in (before, after)
+            )
+            assert found[run, k] == pytest.approx(following**2 / (leverage * radius / 500 * math.exp(u)), rel=1e-9)
+            before = after
