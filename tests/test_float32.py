@@ -1,10 +1,13 @@
 """BANDITLAB_PRECISION=float32: the same code proves nothing false, and refuses what it cannot count."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
+
+HERE = pathlib.Path(__file__).parent
 
 PROGRAMS = {
     "runs": """
@@ -78,3 +81,13 @@ def test_float32_lane(name):
     words = [sys.executable, "-c", PROGRAMS[name]]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["test_existence.py", "test_identities.py", "test_impossible_contexts.py"])
+def test_what_holds_in_float64_holds_in_float32(name):
+    """Certificates and identities, with tolerances that count roundings of the precision."""
+    environment = {**os.environ, "BANDITLAB_PRECISION": "float32"}
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(HERE / name)]
+    done = subprocess.run(words, env=environment, cwd=HERE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
