@@ -157,12 +157,17 @@ def plot(parts: curves.Parts):
 
 
 def _title(table: Table, rate: float) -> str:
-    """What every penalty does to the last gap and KL of DPO at this rate, where the table says it."""
+    """What the two largest penalties do to the last gap and KL of DPO at this rate, beyond four standard errors."""
     last = table.where(learning_rate=rate, epoch=table["epoch"].max())
-    hypo = last.kept(last["penalty"] > 0)
-    lower = [name for name in ("kl_reference", "gap") if (hypo[f"{name}_over"] < 0).all()]
-    words = {2: "penalties lower KL and gap", 1: "penalties lower KL" if "kl_reference" in lower else ""}
-    return f"Learning rate {rate:g}:\n{words.get(len(lower), '')}".rstrip(":\n")
+    large = last.kept(last["penalty"] >= np.unique(last["penalty"])[-2])
+    lower = [
+        name
+        for column, name in (("kl_reference_over", "KL"), ("gap_over", "gap"))
+        if (large[column] < -plotting.NUM_ERRORS * large[f"{column}_se"]).all()
+    ]
+    return (
+        f"Learning rate {rate:g}:\nlarge penalties lower {' and '.join(lower)}" if lower else f"Learning rate {rate:g}"
+    )
 
 
 EPOCHS = {

@@ -74,8 +74,8 @@ def plot(tables: Mapping[str, Table]):
         made,
         "On-policy DPO on fresh batches, linear softmax, no ridge or cap unless named. Above: share of "
         f"{free['seeds'][0]:,} seeds whose KL after {free['rounds'][0]} rounds is within {factor:g} times "
-        r"$C_F(\pi^*)/(2n)$; grey: $\pi_0$ is. Below left: chain, $\theta_0$ = "
-        f"${-dial:g}$; absorbed: under one informative pair expected in the next batch; ridge "
+        r"$C_F(\pi^*)/(2n)$; grey: $\pi_0$ is; dashed: Proposition 4 guarantees it to the right. Below left: chain, "
+        f"$\\theta_0$ = ${-dial:g}$; absorbed: under one informative pair expected in the next batch; ridge "
         f"{chain['ridge'].max():g}, cap {chain['max_norm'].min():g}. Middle: until arrival, from the worst "
         r"$\pi_0$. Right: standard deviation over $\pi_0$; $n_{1/2}$: half the runs succeed.",
     )
@@ -83,12 +83,13 @@ def plot(tables: Mapping[str, Table]):
 
 
 def _map_title(instance: str, cells: Table) -> str:
-    """The batch from which half the runs succeed, from the worst start where the batches tried hold it."""
-    halves, name = half_success(cells), instance.capitalize()
-    if not halves:
+    """The least batch tried from which on at least half the runs succeed from the worst start."""
+    worst, name = cells.where(dial=cells["dial"].max()), instance.capitalize()
+    short = np.flatnonzero(worst["success"] < 0.5)
+    if not len(short) or short[-1] + 1 == len(worst):
         return name
-    batch = plotting.number(float(f"{10 ** halves[max(halves)]:.1g}"))
-    return f"{name}: from the worst start\nhalf succeed at $n \\approx$ {batch}"
+    batch = plotting.number(worst["num_pairs"][short[-1] + 1])
+    return f"{name}: from the worst start\nhalf succeed from $n$ = {batch} on"
 
 
 def _draw_map(ax: "Axes", cells: Table, promised: Table):
