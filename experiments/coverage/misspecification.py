@@ -185,10 +185,9 @@ def plot(tables: dict[str, Table]):
             step = 0.015 * np.ptp(np.append(strength, 0.0))
             x = bands.apart(strength, place, len(SAMPLERS), step)
             # At no error KL is 0, below the axis: no line crosses it.
-            for number, side in enumerate((strength < 0, strength > 0)):
+            for side in (strength < 0, strength > 0):
                 if side.any():
-                    look = {"label": None if number == len(np.unique(strength < 0)) - 1 else ""}
-                    plotting.mean(ax, x[side], rows["kl"][side], rows["kl_se"][side], sampler, **look)
+                    plotting.mean(ax, x[side], rows["kl"][side], rows["kl_se"][side], sampler)
                     plotting.theory(ax, x[side], rows["pseudo_true_kl"][side], sampler)
         ax.set(yscale="log", xlabel=f"{labels[noise]}\n(arms drawn apart)", title=titles[noise])
     axes[0].set_ylabel(r"KL($\pi^*\|\pi$) left [nats]")

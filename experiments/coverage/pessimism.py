@@ -184,9 +184,12 @@ def plot(tables: dict[str, Table]):
     made, ax = plotting.figure(height=2.9)
     simulated = tables["simulated"]
     temperature_arm = next(arm for arm in simulated["arm"].tolist() if arm.startswith("chi_po"))
-    own = dict(
-        zip((UNCOVERED, UNIFORM, COVERED), zip(plotting.shades("pessimistic", 3), "Xsv", strict=True), strict=True)
-    )
+    shades = plotting.shades("pessimistic", 3)
+    own: dict[str, tuple[str, str]] = {
+        UNCOVERED: (shades[0], "X"),
+        UNIFORM: (shades[1], "s"),
+        COVERED: (shades[2], "v"),
+    }
     for name, (label, key) in LOOKS.items():
         color, marker = own.get(name, (plotting.COLORS[key], plotting.MARKERS[key]))
         arm = temperature_arm if name == "chi_po" else name

@@ -25,7 +25,6 @@ REGULARISERS = {
     "ridge_reference": r"ridge at $\theta = 0$",
 }
 MARKERS = "osvD"
-_POINTS = {"textcoords": "offset points"}
 
 
 def half_success(cells: Table) -> dict[float, float]:
@@ -55,12 +54,13 @@ def plot(tables: Mapping[str, Table]):
     free = cells.where(regulariser="none")
     present = list(dict.fromkeys(free["instance"].tolist()))
     made, axes = plotting.figure(2, 3, width=plotting.PAGE_WIDTH, height=4.6)
+    images = []
     for ax, instance in zip(axes[0], present, strict=False):
-        image = _draw_map(ax, free.where(instance=instance), tables["guarantees"].where(instance=instance))
+        images.append(_draw_map(ax, free.where(instance=instance), tables["guarantees"].where(instance=instance)))
         ax.set(ylabel=f"{DIALS[instance]} (worse upwards)", title=_map_title(instance, free.where(instance=instance)))
     for ax in axes[0, len(present) :]:
         ax.set_axis_off()
-    scale = made.colorbar(image, ax=list(axes[0]), ticks=[0, 0.5, 1], aspect=14, pad=0.01)
+    scale = made.colorbar(images[-1], ax=list(axes[0]), ticks=[0, 0.5, 1], aspect=14, pad=0.01)
     scale.set_label("share that succeeds")
     chain = cells.kept(cells["instance"] == "chain")
     dial = chain.where(regulariser=chain["regulariser"][-1])["dial"].max()
@@ -88,7 +88,7 @@ def _map_title(instance: str, cells: Table) -> str:
     short = np.flatnonzero(worst["success"] < 0.5)
     if not len(short) or short[-1] + 1 == len(worst):
         return name
-    batch = plotting.number(worst["num_pairs"][short[-1] + 1])
+    batch = plotting.number(float(worst["num_pairs"][short[-1] + 1]))
     return f"{name}: from the worst start\nhalf succeed from $n$ = {batch} on"
 
 
@@ -161,7 +161,8 @@ def _draw_collapse(ax: "Axes", free: Table, starts: Table, present: list[str]) -
             widths = [spread(cells, thresholds, name) for name in THRESHOLDS]
             worst[instance] = widths
             ax.barh(places + 0.27 * (1 - offset), widths, 0.25, color=shade)
-            ax.annotate(instance, (widths[0], 0.27 * (1 - offset)), xytext=(3, 0), va="center", fontsize=7, **_POINTS)
+            place = (widths[0], 0.27 * (1 - offset))
+            ax.annotate(instance, place, (3, 0), textcoords="offset points", va="center", fontsize=7)
     ax.set_yticks(places, list(THRESHOLDS.values()))
     ax.set(xlim=(0, 1.35 * max(map(max, worst.values()), default=1.0)))
     ax.set(xlabel=r"spread of $\log_{10}(n_{1/2}$ / threshold)", title=_collapse_title(worst))

@@ -64,7 +64,7 @@ def plot_curves(
     panels = {"gap": LABELS["gap"], "gap_over": f"gap less that of\n{looks[baseline][1]}"}
     panels |= {name: LABELS[name] for name in ("kl_target", "win_rate")}
     # The arms share references and prompts, and their differences are seed by seed: they start at 0, exactly.
-    known = start.columns | {"gap_over": np.zeros(1), "gap_over_se": np.zeros(1)}
+    known = {**start.columns, "gap_over": np.zeros(1), "gap_over_se": np.zeros(1)}
     for ax, (name, label) in zip(axes, panels.items(), strict=True):
         for place, arm in enumerate(arms):
             one, shift = table.where(arm=arm), 0.1 * (place - (len(arms) - 1) / 2)
