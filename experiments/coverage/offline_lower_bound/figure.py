@@ -39,9 +39,9 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
                 look = {"textcoords": "offset points", "fontsize": 7, "va": "center"}
                 ax.annotate(words, (rows["num_pairs"][place], ratio[place]), xytext=(14, 2), **look)
         rows = bayes.where(instance=instance, estimator="mle")
-        many = rows.kept(rows["limit"] < 2.5 * rows["bound"])
-        if len(many):
-            limit = plotting.theory(ax, many["num_pairs"], many["limit"] / many["bound"], "offline")
+        many = rows["limit"] < 2.5 * rows["bound"]
+        if many.any():
+            limit = plotting.theory(ax, rows["num_pairs"][many], (rows["limit"] / rows["bound"])[many], "offline")
             plotting.direct_label(limit, "$C_F/N$", place=0, offset=(4, 7))
         bound = plotting.theory(ax, rows["num_pairs"], np.ones(len(rows)))
         plotting.direct_label(bound, "bound", place=0, offset=(0, -6))
