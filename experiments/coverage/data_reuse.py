@@ -113,7 +113,9 @@ def check(table: Table) -> list[Check]:
 
 def plot(table: Table):
     """KL against rounds, one panel per batch size; dashed, the predicted means."""
-    made, axes = plotting.figure(2, 1, height=4.4, sharex=True)
+    from matplotlib.ticker import NullFormatter
+
+    made, axes = plotting.figure(2, 1, height=4.6, sharex=True)
     memories = np.unique(table["memory"])
     shades = plotting.shades("on_policy", len(memories))
     few, many = (table.where(regime=regime) for regime in (FINITE, ASYMPTOTIC))
@@ -121,19 +123,36 @@ def plot(table: Table):
         for memory, shade in zip(memories, shades, strict=True):
             rows = drawn.where(memory=memory)
             label = f"{NAMES[memory]} ({memory:g})" if memory in NAMES else f"weight {memory:g}"
-            bands.curve(ax, rows, "round", predicted, "on_policy", "kl_mean", label=label, color=shade)
-        ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$)")
-        ax.set_title(f"{drawn['num_pairs'][0]:,.0f} labels a round")
+            # Bands of the two ends alone: those between would hide each other.
+            spread = "kl" if memory in NAMES else ""
+            look = {"label": label, "color": shade, "spread": spread}
+            bands.curve(ax, rows, "round", predicted, "on_policy", "kl_mean", **look)
+        ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi$) [nats]")
         highest = 4 * drawn["kl_high"][drawn["round"] > 1].max(initial=0.0) if drawn is many else None
         ax.set_ylim(0.5 * drawn["kl_low"].min(), highest or None)
-    axes[1].set_xlabel("round")
+    last = int(table["round"].max())
+    if 1.0 in memories and last > 2:
+        ideal = many.where(memory=1.0, round=last)["ideal"][0]
+        rounds = np.arange(max(2, last // 3), last + 1)
+        guide = axes[1].plot(rounds, 0.45 * ideal * last / rounds, ":", color="#000000", linewidth=1.0)[0]
+        plotting.direct_label(guide, r"$\propto 1/k$", place=0, offset=(-3, -2))
+    ticks = [k for k in (1, 2, 3, 5, 8, 12, 20, 50, 100) if k <= last]
+    axes[1].set_xticks(ticks, [str(k) for k in ticks])
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    axes[1].set_xlabel("round k")
+    n = [plotting.number(drawn["num_pairs"][0]) for drawn in (few, many)]
+    usual = few["instance"][0] == "staircase" and set(NAMES) <= set(memories)
+    axes[0].set_title(
+        f"Pooled labels go on lowering KL, fresh\nones stop (n = {n[0]} a round)" if usual else f"n = {n[0]}"
+    )
+    axes[1].set_title(f"With n = {n[1]} a round pooled KL falls as 1/k" if usual else f"n = {n[1]}")
     plotting.legend(made, columns=2, theory_label="predicted mean")
     plotting.caption(
         made,
         f"On-policy DPO, linear softmax, {few['instance'][0]} of {few['num_features'][0]} features; a label keeps the "
-        f"given weight each round. Means with the 10-90% band over {few['seeds'][0]} seeds above (ridge "
-        f"{few['ridge'][0]:g}, centre the last iterate), {many['seeds'][0]} below (ridge {many['ridge'][0]:g}). "
-        "Dashed: the predicted mean, at the realised policies above, with every batch but the first from pi* below.",
+        f"given weight each round. Means over {few['seeds'][0]:,} seeds above (ridge {few['ridge'][0]:g}, centre the "
+        f"last iterate), {many['seeds'][0]:,} below (ridge {many['ridge'][0]:g}). {plotting.BARS} {plotting.BAND} "
+        r"Dashed: many labels, above at the realised policies, below with every batch but the first from $\pi^*$.",
     )
     return made
 

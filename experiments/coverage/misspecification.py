@@ -169,20 +169,40 @@ def check(tables: dict[str, Table]) -> list[Check]:
 
 def plot(tables: dict[str, Table]):
     """KL that is left against the strength of the noise, a panel per kind."""
-    ends = tables["ends"]
-    made, axes = plotting.figure(3, 1, height=5.6)
-    for ax, (noise, (_, label)) in zip(axes, NOISES.items(), strict=True):
-        for sampler in SAMPLERS:
+    ends, (spread,) = tables["ends"], (tables["spread"],)
+    made, axes = plotting.figure(1, 3, width=plotting.PAGE_WIDTH, height=2.5)
+    # The axis shows the temperature itself.
+    labels = {noise: label for noise, (_, label) in NOISES.items()} | {"temperature": "labeller's temperature"}
+    titles = {
+        "flips": "Flipped labels: each sampler\nends at a policy of its own",
+        "temperature": "Wrong temperature: all end\nat the same policy",
+        "cycles": "Cycles: each sampler ends\nat a policy of its own",
+    }
+    for ax, noise in zip(axes, NOISES, strict=True):
+        for place, sampler in enumerate(SAMPLERS):
             rows = ends.where(noise=noise, sampler=sampler)
-            bands.curve(ax, rows, "strength", "pseudo_true_kl", sampler, spread="")
-        ax.set(yscale="log", xlabel=label, ylabel=r"KL($\pi^*\|\pi_K$)")
-    plotting.legend(made, columns=2, theory_label="pseudo-true policy")
+            strength = rows["strength"]
+            step = 0.015 * np.ptp(np.append(strength, 0.0))
+            x = bands.apart(strength, place, len(SAMPLERS), step)
+            # At no error KL is 0, below the axis: no line crosses it.
+            for side in (strength < 0, strength > 0):
+                if side.any():
+                    plotting.mean(ax, x[side], rows["kl"][side], rows["kl_se"][side], sampler)
+                    plotting.theory(ax, x[side], rows["pseudo_true_kl"][side], sampler)
+        ax.set(yscale="log", xlabel=f"{labels[noise]}\n(arms drawn apart)", title=titles[noise])
+    axes[0].set_ylabel(r"KL($\pi^*\|\pi$) left [nats]")
+    temperatures = np.unique(ends.where(noise="temperature")["strength"])
+    axes[1].set_xticks(whole := np.unique(np.append(np.round(temperatures), 0)), [f"{2.0**power:g}" for power in whole])
+    plotting.legend(made, columns=4, theory_label="pseudo-true policy")
+    ratio, error = (spread[name][0] / spread["sandwich"][0] for name in ("spread", "spread_se"))
     plotting.caption(
         made,
-        f"Staircase, {ends['num_stairs'][0]} stairs, linear softmax: what is left of the KL at "
-        f"{ends['num_pairs'][0]:.0e} labels a round, "
-        f"means over {ends['seeds'][0]} seeds. {plotting.BARS} On-policy fits the last batch, others all. "
-        "Cycles: sigma(gap +- strength), the sign by the parity of i - j.",
+        f"Staircase, {ends['num_stairs'][0]} stairs, linear softmax: means over {ends['seeds'][0]:,} seeds at "
+        f"{plotting.number(ends['num_pairs'][0])} labels a round. {plotting.BARS} On-policy fits the last batch, "
+        r"others all. A right temperature is 1 and leaves no KL; cycles: $\sigma$(gap $\pm$ strength), "
+        rf"the sign by the parity of $i-j$. Offline, {spread['strength'][0]:.0%} flipped: "
+        rf"$n\|\hat\theta-\theta_\dagger\|^2$ over the sandwich's trace: "
+        rf"{ratio:.3f} $\pm$ {plotting.NUM_ERRORS * error:.3f}.",
     )
     return made
 

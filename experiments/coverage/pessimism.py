@@ -26,11 +26,11 @@ COVERED, UNIFORM, UNCOVERED = "covered", "uniform", "uncovered"
 COMPARISONS = {COVERED: np.eye(4)[2], UNIFORM: np.full(4, 0.25), UNCOVERED: np.eye(4)[0], NARROW: np.eye(4)[2]}
 # Arm -> name in the figure, and whose colour and marker.
 LOOKS = {
-    UNCOVERED: (r"pessimistic, from $a_1$", "hybrid_design"),
-    "chi_po": (r"$\chi$PO", "hybrid_mixture"),
+    UNCOVERED: (r"pessimistic, from $a_1$", "pessimistic"),
+    "chi_po": (r"$\chi$PO", "chi_po"),
     GREEDY: ("greedy MLE", "offline"),
-    UNIFORM: ("pessimistic, from uniform", "on_policy"),
-    COVERED: (r"pessimistic, from $a_3$", "hybrid_paired"),
+    UNIFORM: ("pessimistic, from uniform", "pessimistic"),
+    COVERED: (r"pessimistic, from $a_3$", "pessimistic"),
 }
 COLUMNS = {
     "*": {
@@ -184,25 +184,34 @@ def plot(tables: dict[str, Table]):
     made, ax = plotting.figure(height=2.9)
     simulated = tables["simulated"]
     temperature_arm = next(arm for arm in simulated["arm"].tolist() if arm.startswith("chi_po"))
+    shades = plotting.shades("pessimistic", 3)
+    own: dict[str, tuple[str, str]] = {
+        UNCOVERED: (shades[0], "X"),
+        UNIFORM: (shades[1], "s"),
+        COVERED: (shades[2], "v"),
+    }
     for name, (label, key) in LOOKS.items():
+        color, marker = own.get(name, (plotting.COLORS[key], plotting.MARKERS[key]))
         arm = temperature_arm if name == "chi_po" else name
         rows, points = tables["curves"].where(arm=arm), simulated.where(arm=arm)
-        look = {"color": plotting.COLORS[key], "label": label, "markeredgewidth": 0.8}
+        look = {"color": color, "label": label, "markeredgewidth": 0.8}
         look |= {"markerfacecolor": "none", "markersize": 6.5} if name == UNIFORM else {"markersize": 3.5}
-        ax.errorbar(points["num_labels"], points["gap"], 4 * points["gap_se"], fmt=plotting.MARKERS[key], **look)
-        plotting.theory(ax, rows["num_labels"], rows["gap"], key)
-    ax.axhline(laws.LIMIT, color="#888888", linewidth=0.6, zorder=1)
+        bars = plotting.NUM_ERRORS * points["gap_se"]
+        ax.errorbar(points["num_labels"], points["gap"], bars, fmt=marker, **look)
+        plotting.theory(ax, rows["num_labels"], rows["gap"], color=color)
+    ax.axhline(laws.LIMIT, color="#888888", linewidth=0.6, zorder=1, gid="labelled")  # by the text beside it
     ax.annotate(r"$\sigma(-1)$", (3e4, laws.LIMIT), (0, -9), textcoords="offset points", fontsize=7, ha="center")
-    ax.set(xscale="log", xlabel="labels n", ylabel=r"E[$r^*(a_4)-r^*(\mathrm{played})$]", ylim=(-0.04, 1.1))
+    ax.set(xscale="log", xlabel="labels $n$", ylabel=r"E[$r^*(a_4)-r^*(\mathrm{played})$]", ylim=(-0.04, 1.1))
+    ax.set_title("Pessimism is as good as the policy\nit is measured from")
     plotting.legend(made, theory_label="exact law")
     fixed = {name: simulated[name][0] for name in ("seeds", "max_norm", "width", "ridge")}
     plotting.caption(
         made,
-        f"Zhu-Jordan-Jiao instance, n - 1 labels on (a1, a2), one on (a2, a3): mean over {fixed['seeds']} data sets "
-        f"with four standard errors. Likelihood fit in the ball of radius {fixed['max_norm']:g}; greedy and "
-        f"pessimistic policies are deterministic; pessimism of width {fixed['width']:g}, ridge {fixed['ridge']:g}, "
-        f"measured from three policies; chi-PO (tabular policy) at temperature {temperature_arm.split('=')[1]} around "
-        f"the uniform reference. Fits that did not converge: {simulated['failed'].max()}.",
+        f"Zhu-Jordan-Jiao instance, $n-1$ labels on $(a_1, a_2)$, one on $(a_2, a_3)$: means over {fixed['seeds']:,} "
+        f"data sets. {plotting.BARS} Likelihood fit in the ball of radius {fixed['max_norm']:g}; greedy and "
+        f"pessimistic policies are deterministic; width {fixed['width']:g}, ridge {fixed['ridge']:g}; $\\chi$PO "
+        f"(tabular) at temperature {temperature_arm.split('=')[1]} around the uniform reference."
+        + plotting.only_if(simulated["failed"].max(), " Fits that did not converge: {}."),
     )
     return made
 

@@ -178,29 +178,35 @@ def check(table: Table) -> list[Check]:
 
 def plot(table: Table):
     """Labels against the initial price at the least target, and against the target from the farthest start."""
-    made, axes = plotting.figure(2, 1, height=4.8)
+    made, (top, bottom) = plotting.figure(2, 1, height=4.8)
     arms = dict.fromkeys(table["arm"].tolist())
     start, target = table["start"].max(), table["target"].min()
     finest, farthest = table.where(target=target), table.where(start=start)
-    for ax, drawn, x, name in (
-        (axes[0], finest, "price", "price of the first sampler, $C_F(\\pi_0)$"),
-        (axes[1], farthest, "target", "KL to be reached, $\\epsilon$"),
-    ):
-        for arm in arms:
-            rows = drawn.where(arm=arm)
-            bands.curve(ax, rows, x, "predicted", arm, "labels", spread="")
-        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="labels in total")
-    axes[0].set_title(f"to KL {target:.0e}")
-    axes[1].set_title(f"from $\\theta_0=-{start:g}$, $C_F(\\pi_0)$ = {farthest['price'][0]:.0e}")
-    axes[1].invert_xaxis()
-    plotting.legend(made, columns=2, theory_label="predicted as eps to 0")
+    for place, arm in enumerate(arms):
+        bands.curve(top, finest.where(arm=arm), "price", "predicted", arm, "labels", spread="")
+        rows = farthest.where(arm=arm)
+        x = 10 ** bands.apart(np.log10(rows["target"]), place, len(arms), 0.08)
+        ratio, error = (rows[name] / rows["predicted"] for name in ("labels", "labels_se"))
+        plotting.mean(bottom, x, ratio, error, arm, label="")
+    targets = np.unique(farthest["target"])
+    plotting.theory(bottom, targets, np.ones(len(targets)))
+    top.set(xscale="log", yscale="log", xlabel=r"price of the first sampler, $C_F(\pi_0)$", ylabel="labels in total")
+    bottom.set(xscale="log", xlabel=r"KL to be reached, $\epsilon$ [nats] (arms apart)", ylabel="labels / predicted")
+    usual = finest["instance"][0] == "staircase"
+    to = f"(KL $\\leq$ {plotting.number(target)} nats)"
+    title = f"Offline labels pay the price of $\\pi_0$,\nthe other samplers hardly do {to}"
+    top.set_title(title if usual else f"Labels in total {to}")
+    price = plotting.number(float(f"{farthest['price'][0]:.2g}"))
+    bottom.set_title(f"As $\\epsilon$ falls, the predicted labels suffice\n($C_F(\\pi_0)$ = {price})")
+    bottom.invert_xaxis()
+    plotting.legend(made, columns=2, theory_label=r"predicted as $\epsilon\to 0$")
     rounds = ", ".join(f"{plotting.LABELS[arm]} {finest.where(arm=arm)['rounds'][0]}" for arm in arms)
     plotting.caption(
         made,
-        f"Linear softmax ({finest['instance'][0]}): labels, over all rounds, at which the median KL reaches eps, by "
-        f"bisection on the batch; bars: four standard errors ({table['seeds'].min()} seeds, {finest['seeds'][0]} at "
-        f"the least eps). Rounds: {rounds}; ridge {table['ridge'][0]:g} on the sum of losses, centre the last iterate; "
-        "fresh batches unless pooled.",
+        f"Linear softmax ({finest['instance'][0]}): labels, over all rounds, at which the median KL reaches "
+        rf"$\epsilon$, by bisection on the batch. {plotting.BARS} {table['seeds'].min():,} seeds, "
+        rf"{finest['seeds'][0]:,} at the least $\epsilon$. Rounds: {rounds}; ridge {table['ridge'][0]:g} on the sum "
+        "of losses, centre the last iterate; fresh batches unless pooled.",
     )
     return made
 

@@ -19,9 +19,9 @@ LABELS = {
     "offline": r"offline, $\pi_0\times\pi_0$",
     "uniform": "uniform",
     "on_policy": r"on-policy, $\pi\times\pi$",
-    "policy_reference": r"XPO, $\pi\times\pi_{ref}$",
+    "policy_reference": r"XPO, $\pi\times\pi_{\mathrm{ref}}$",
     "two_stage": "two-stage, half offline",
-    "mix_r": "Mix-R (knows r*)",
+    "mix_r": "Mix-R (knows $r^*$)",
     "mix_p": "Mix-P",
     "pilaf": "PILAF, half and half",
     "pilaf_weighted": "PILAF, weighted",
@@ -34,10 +34,10 @@ LABELS = {
     "oracle": "oracle, free prompts",
     "oracle_conditional": r"oracle, $x\sim\rho$",
 }
-# The arms that other figures know have their colours and markers there; the rest, named at the side, share one.
+# The arms that other figures know have their colours there; the others share one.
 _LOOKS = {"design_joint": "design", "design_triple": "design", "reweighted": "design", "oracle_conditional": "oracle"}
-_OTHERS = {"color": "#5A5A5A", "fmt": "o"}
-_WIDEST = 6.0  # prices beyond this many times the oracle's are written at the edge
+_LOOKS |= {"policy_reference": "xpo", "pilaf_weighted": "pilaf"}
+_WIDEST = 4.0  # prices beyond this many times the oracle's are written at the edge
 
 
 @dataclass(frozen=True)
@@ -124,39 +124,42 @@ def plot(table: Table):
     cheapest = {name: table.where(instance=name, arm="oracle")["price"][0] for name in instances}
     score = {arm: sum(np.log(_price(table, name, arm) / cheapest[name]) for name in instances) for arm in ARMS}
     order = sorted(ARMS, key=lambda arm: score[arm])
-    made, axes = plotting.figure(1, len(instances), height=3.5, sharex=True, sharey=True, squeeze=False)
+    made, axes = plotting.figure(
+        1, len(instances), width=plotting.PAGE_WIDTH, height=3.5, sharex=True, sharey=True, squeeze=False
+    )
     heights = -np.arange(len(order))
     for ax, name in zip(axes[0], instances, strict=True):
         for height, arm in zip(heights, order, strict=True):
             row = table.where(instance=name, arm=arm)
-            value, error = row["measured"][0] / cheapest[name], 4 * row["measured_se"][0] / cheapest[name]
-            ax.errorbar(value, height, xerr=error, elinewidth=0.8, markersize=3.5, **_look(arm))
+            value, error, predicted = (row[key][0] / cheapest[name] for key in ("measured", "measured_se", "price"))
+            color = plotting.COLORS.get(_LOOKS.get(arm, arm), plotting.COLORS["reference"])
+            # The row's name says whose point it is.
+            look = {"color": color, "fmt": "o", "elinewidth": 0.8, "markersize": 4.5}
+            ax.errorbar(value, height, xerr=plotting.NUM_ERRORS * error, **look)[0].set_gid("labelled")
+            ax.plot([predicted], [height], "|", color="#000000", markersize=9, markeredgewidth=1.0)
             if value > _WIDEST:
                 side = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 7}
-                ax.text(0.98, height, f"{value:.0f}", **side)
-        predicted = np.asarray([_price(table, name, arm) for arm in order]) / cheapest[name]
-        plotting.theory(ax, predicted, heights)
-        ax.set_title(name.replace(" ", "\n"))
-    axes[0][0].set(xscale="log", xlim=(0.85, _WIDEST))
-    axes[0][0].set_xticks([1, 2, 4], ["1", "2", "4"])
-    axes[0][0].xaxis.minorticks_off()
+                ax.text(0.99, height, f"{value:.0f} →", **side)
+        known = [arm for arm in ARMS if not arm.startswith("oracle")]
+        best = min(known, key=lambda arm: _price(table, name, arm))
+        ax.set_title(f"{name.capitalize()}: oracles,\nthen {LABELS[best]}")
+    axes[0][0].set(xlim=(0.85, _WIDEST), xticks=[1, 2, 3, 4])
     axes[0][0].set_yticks(heights, [LABELS[arm] for arm in order])
-    axes[0][len(instances) // 2].set_xlabel("label price over the oracle's")
-    plotting.legend(made, theory_label="predicted, at $\\pi^*$")
-    counts = table["num_batches"]
+    axes[0][len(instances) // 2].set_xlabel("label price $C_F$ over the oracle's")
+    extra = [plotting.proxy("measured", marker="o"), plotting.proxy(r"predicted at $\pi^*$", marker="|")]
+    extra[1].set(markersize=9, markeredgewidth=1.0)
+    plotting.legend(made, extra=extra)
+    counts, off = table["num_batches"], np.abs(table["measured"] / table["price"] - 1).max()
+    error = (plotting.NUM_ERRORS * table["measured_se"] / table["price"]).max()
     plotting.caption(
         made,
-        f"2n KL over the oracle's C_F, bars of four standard errors, {counts.min()} to {counts.max()} batches of n = "
-        f"{table['num_pairs'][0]:.0e} labels, ridge 0, linear softmax, d = 4, 5 actions. Policies start at pi_0 and "
-        "are refreshed; the first round is left out. Greedy and sigma'-aware designs are taken at pi*. "
-        f"Fits that failed: {table['failed'].sum()}.",
+        f"Measured: $2n\\,$KL$(\\pi^*\\|\\pi)$, means over {counts.min():,} to {counts.max():,} fresh batches of $n$ = "
+        f"{plotting.number(table['num_pairs'][0])} labels after the first; at most {off:.1%} from the prediction, "
+        f"where four standard errors, the bars, are up to {error:.1%}. Ridge 0, linear softmax, d = 4, 5 actions; "
+        r"policies start at $\pi_0$. Greedy and $\sigma'$-aware designs are taken at $\pi^*$."
+        + plotting.only_if(table["failed"].sum(), " Fits that failed: {}."),
     )
     return made
-
-
-def _look(arm: str) -> dict[str, str]:
-    key = _LOOKS.get(arm, arm)
-    return {"color": plotting.COLORS[key], "fmt": plotting.MARKERS[key]} if key in plotting.COLORS else _OTHERS
 
 
 def _price(table: Table, instance: str, arm: str) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
-from experiments.language_model.shared.curve_figure import DOTTED, curve, look_of
+from experiments.language_model.shared.curve_figure import LABELS, REFERENCE, curve, look_of
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
 
@@ -112,28 +112,39 @@ def check(parts: curves.Parts) -> list[Check]:
 
 def plot(parts: curves.Parts):
     """Final gap against labels a round: at the rates of the largest batch, and at rates tuned for each point."""
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
     table = parts["ends"]
-    made, axes = plotting.figure(1, 2, height=2.2, sharex=True)
+    made, axes = plotting.figure(1, 2, height=2.5, sharex=True, sharey=True)
     sizes = np.unique(table["num_pairs"])
     for ax, rule in zip(axes, (SHARED, TUNED), strict=True):
         for arm in ARMS:
             one = table.where(arm=arm, rule=rule)
             curve(ax, one["num_pairs"], one, "gap", look_of(arm))
-        ax.axhline(table["reference_gap"][0], label="reference", **DOTTED)
+        ax.axhline(table["reference_gap"][0], **REFERENCE)
         ax.set_xscale("log", base=2)
-        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.set_xticks(sizes, [str(size) for size in sizes], rotation=45 if len(sizes) > 3 else 0)
         ax.minorticks_off()
         ax.set_xlabel("labels a round, n")
-    tried = ", ".join(f"{rate:g}" for rate in np.unique(parts["rates"]["learning_rate"]))
-    best = " and ".join(f"{rate:g}" for rate in np.unique(table.where(rule=SHARED)["learning_rate"]))
-    axes[0].set(title=f"rate of n = {sizes[-1]}", ylabel=r"final gap $J^* - J(\pi)$")
-    axes[1].set_title("each n's own rate")
+    low, high = axes[0].get_ylim()
+    ticks = [value for value in (0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0) if low < value < high]
+    axes[0].set(yscale="log", ylabel=LABELS["gap"].replace("gap", "last gap"))
+    axes[0].set_yticks(ticks)
+    axes[0].yaxis.set(major_formatter=ScalarFormatter(), minor_formatter=NullFormatter())
+    shared = table.where(rule=SHARED, num_pairs=sizes[0])
+    rate = ", ".join(f"{rate:g}" for rate in np.unique(table.where(rule=SHARED)["learning_rate"]))
+    worse = (shared["gap"] > shared["reference_gap"]).all()
+    axes[0].set_title(f"Learning rate {rate}:\n{'small batches overfit' if worse else ''}".rstrip(":\n"))
+    falls = all(np.all(np.diff(table.where(rule=TUNED, arm=arm)["gap"]) < 0) for arm in ARMS)
+    axes[1].set_title("Each n's own rate:\nthe gap falls with n" if falls else "Each n's own rate")
     plotting.legend(made, columns=3)
+    tried = ", ".join(f"{rate:g}" for rate in np.unique(parts["rates"]["learning_rate"]))
     plotting.caption(
         made,
-        f"{table['num_labels'][0] // table['num_pairs'][0]} rounds of n labels, every round with as many gradient "
-        f"steps (small batches are passed more often). Mean of {table['seeds'][0]} seeds. {plotting.BARS} Rates "
-        f"of {tried}: left the best of the largest n, {best}, right each point's own, chosen on held-out seeds.",
+        f"DPO, small decoder, habit-target task: {table['num_labels'][0] // table['num_pairs'][0]} rounds of n labels "
+        f"with the same number of gradient steps (small batches are passed more often). Means of "
+        f"{table['seeds'][0]} seeds. {plotting.BARS} Left: the best rate of n = {sizes[-1]}; rates of {tried}, "
+        "chosen on held-out seeds.",
     )
     return made
 

@@ -8,7 +8,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
-from experiments.language_model.shared.curve_figure import DOTTED, curve, look_of
+from experiments.language_model.shared.curve_figure import DOTTED, LABELS, curve, headline, look_of
 from experiments.language_model.shared.curves import Sizes
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench
@@ -82,7 +82,7 @@ def _coverage(row: Table) -> str:
 
 def plot(parts: curves.Parts):
     """Share of the gap left, and KL(pi*||pi), against the coverage of the references."""
-    made, axes = plotting.figure(1, 2, height=2.2)
+    made, axes = plotting.figure(1, 2, height=2.5)
     start, rounds = parts["reference"], parts["rounds"]
     last = rounds.where(round=rounds["round"].max())
     levels = {"share_left": np.ones(len(start)), "kl_target": start["kl_target"]}
@@ -90,16 +90,21 @@ def plot(parts: curves.Parts):
         for arm in ARMS:
             curve(ax, start["coverage"], last.where(arm=arm), name, look_of(arm))
         ax.plot(start["coverage"], level, marker=".", label="reference", **DOTTED)
-        ax.set(xscale="log", xlabel=r"$E_{\pi^*}[\pi^*/\pi_{ref}]$")
-    axes[0].set_title(r"gap left, of $\pi_{ref}$'s")
-    axes[1].set_title(r"KL$(\pi^*\|\pi)$")
+        ax.set(xscale="log", xlabel="coverage $E_{\\pi^*}[\\pi^*/\\pi_{\\mathrm{ref}}]$\n(better ← → worse)")
+    axes[0].set_ylabel("gap left, of the reference's")
+    axes[1].set_ylabel(LABELS["kl_target"])
+    leads = [last.where(arm=OFFLINE)[name] - last.where(arm=ON_POLICY)[name] for name in levels]
+    best, worst = start["coverage"].argmin(), start["coverage"].argmax()
+    if all(lead[worst] > max(lead[best], 0) for lead in leads):
+        headline(axes, "On-policy leads where coverage is bad")
     plotting.legend(made, columns=3)
-    corpus = ", ".join(f"{value:.0f}" for value in start["corpus_coverage"])
+    corpus = ", ".join(f"{value:,.0f}" for value in start["corpus_coverage"])
     plotting.caption(
         made,
-        f"{rounds['num_labels'].max()} labels each; mean of {rounds['seeds'][0]} seeds. {plotting.BARS} Rates "
-        f"tuned on held-out seeds at every point. pi*(target) is the same everywhere; the corpus has coverage "
-        f"{corpus}, and the references, trained on it, that of the axis.",
+        f"DPO of a small decoder, habit-target task, {rounds['num_labels'].max():,} labels each; means of "
+        f"{rounds['seeds'][0]} seeds. {plotting.BARS} Learning rates tuned on held-out seeds at every point. "
+        f"$\\pi^*$(target) is the same everywhere; the corpus has coverage {corpus}, the references, trained on it, "
+        "that of the axis.",
     )
     return made
 

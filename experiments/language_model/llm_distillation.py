@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
@@ -57,17 +58,20 @@ def check(parts: curves.Parts) -> list[Check]:
     ]
 
 
+_OFF, _ON = plotting.shades("reward_distillation", 2)
 LOOKS = {
     OFFLINE: ("offline", "DPO, offline"),
     ON_POLICY: ("on_policy", "DPO, on-policy"),
-    OFF_DISTILLED: ("reward_distillation", "distilled, off policy"),
-    ON_DISTILLED: ("oracle", "distilled, on policy"),
+    OFF_DISTILLED: ("reward_distillation", "distilled, offline", _OFF),
+    ON_DISTILLED: ("reward_distillation", "distilled, on-policy", _ON),
 }
 
 
 def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
-    return plot_curves(parts, LOOKS, f"Noise of a reward difference: {parts['reference']['reward_noise'][0]:g}.")
+    note = f"Noise of a reward difference: {parts['reference']['reward_noise'][0]:g}."
+    finding = "Reward differences teach more than labels, and on-policy pairs more than offline ones"
+    return plot_curves(parts, LOOKS, note, finding, (ON_DISTILLED, OFF_DISTILLED, ON_POLICY, OFFLINE))
 
 
 COLUMNS = curves.columns("distillation off policy")

@@ -72,8 +72,9 @@ def check(parts: curves.Parts) -> list[Check]:
 def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
     *_, pool, few = parts["pools"]["num_candidates"]
-    note = f"Pools of {pool} candidates a prompt of the reference and as many of the policy; small: {few}."
-    return plot_curves(parts, LOOKS, note)
+    note = f"Pools: {pool} candidates a prompt of the reference and as many of the policy; small: {few} each."
+    finding = "Pairs of a design end between on-policy and offline ones"
+    return plot_curves(parts, LOOKS, note, finding, (ON_POLICY, DESIGN, OFFLINE))
 
 
 LOOKS = {

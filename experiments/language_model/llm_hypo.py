@@ -1,5 +1,6 @@
 """HyPO against DPO on one fixed set of pairs: KL and gap at one rate, at matched KL, and at tuned penalties."""
 
+import itertools
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -8,7 +9,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
-from experiments.language_model.shared.curve_figure import PANELS
+from experiments.language_model.shared.curve_figure import LABELS
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
 
@@ -116,41 +117,57 @@ def check(parts: curves.Parts) -> list[Check]:
     ]
 
 
+MARKERS = ">s^Dv<"
+
+
 def plot(parts: curves.Parts):
     """Paths from the reference in the plane of KL and gap, a panel per rate, and win rate against KL."""
     start, table = parts["reference"], parts["epochs"]
     rates, penalties = np.unique(table["learning_rate"]), np.unique(table["penalty"])
-    made, axes = plotting.figure(2, len(rates), height=3.5, sharey="row", squeeze=False)
-    shades = plotting.shades("hypo", len(penalties) - 1)
+    made, axes = plotting.figure(
+        2, len(rates), width=plotting.PAGE_WIDTH, height=4.2, sharey="row", sharex="col", squeeze=False
+    )
+    shades = [plotting.COLORS["dpo"], *plotting.shades("hypo", len(penalties) - 1)]
+    markers = [plotting.MARKERS["dpo"], *itertools.islice(itertools.cycle(MARKERS), len(penalties) - 1)]
     for column, rate in zip(axes.T, rates, strict=True):
-        for place, penalty in enumerate(penalties):
+        for penalty, color, marker in zip(penalties, shades, markers, strict=True):
             one = table.where(learning_rate=rate, penalty=penalty)
-            key = "hypo" if penalty else "dpo"
-            look = {"marker": plotting.MARKERS[key], "color": shades[place - 1] if penalty else plotting.COLORS[key]}
-            look["label"] = rf"HyPO, $\lambda$ = {penalty:g}" if penalty else "DPO"
+            end = one.where(epoch=one["epoch"].max())
+            # The paths nearly coincide: a marker stands at the end of each alone.
+            look = {"marker": marker, "markevery": [-1], "markersize": 4.5, "color": color}
+            look |= {"label": rf"HyPO, $\lambda$ = {penalty:g}" if penalty else "DPO", "linewidth": 1.0}
             for ax, name in zip(column, MATCHED, strict=True):
-                path = (np.append(start[axis], one[axis]) for axis in ("kl_reference", name))
-                ax.plot(*path, linewidth=1.2, **look)
-                end = one.where(epoch=one["epoch"].max())
-                error = {
-                    axis: plotting.NUM_ERRORS * end[f"{column}_se"]
-                    for axis, column in (("xerr", "kl_reference"), ("yerr", name))
-                }
-                ax.errorbar(end["kl_reference"], end[name], **error, color=look["color"], linewidth=0.8)
-        column[0].set_title(f"rate {rate:g}")
-        column[1].set_xlabel(PANELS["kl_reference"])
+                ax.plot(*(np.append(start[axis], one[axis]) for axis in ("kl_reference", name)), **look)
+                xerr, yerr = (plotting.NUM_ERRORS * end[f"{axis}_se"] for axis in ("kl_reference", name))
+                ax.errorbar(end["kl_reference"], end[name], yerr, xerr, color=color, linewidth=0.8)
+        column[0].set_title(_title(table, rate))
+        column[1].set_xlabel(LABELS["kl_reference"])
     for ax, name in zip(axes[:, 0], MATCHED, strict=True):
-        ax.set_ylabel(PANELS[name])
-    plotting.legend(made)
+        ax.set_ylabel(LABELS[name])
+    plotting.legend(made, columns=4)
     best, dpo = (parts["rates"].where(**chosen) for chosen in ({"best_hypo": 1}, {"penalty": 0.0, "chosen": 1}))
     plotting.caption(
         made,
-        f"One set of {table['num_pairs'][0]} pairs from the reference, {table['epoch'].max()} epochs, a marker each; "
-        f"means of {table['seeds'][0]} seeds, at the end with bars of four standard errors. Best on held-out seeds: "
-        f"HyPO with penalty {best['penalty'][0]:g} at rate {best['learning_rate'][0]:g}, DPO at rate "
-        f"{dpo['learning_rate'][0]:g}.",
+        f"One set of {table['num_pairs'][0]:,} pairs from the reference: paths of {table['epoch'].max()} epochs from "
+        f"$\\pi_{{\\mathrm{{ref}}}}$, means of {table['seeds'][0]} seeds, markers at the ends. {plotting.BARS} "
+        f"Best on held-out seeds: HyPO with $\\lambda$ = {best['penalty'][0]:g} at learning rate "
+        f"{best['learning_rate'][0]:g}, DPO at {dpo['learning_rate'][0]:g}.",
     )
     return made
+
+
+def _title(table: Table, rate: float) -> str:
+    """What the two largest penalties do to the last gap and KL of DPO at this rate, beyond four standard errors."""
+    last = table.where(learning_rate=rate, epoch=table["epoch"].max())
+    large = last.kept(last["penalty"] >= np.unique(last["penalty"])[-2])
+    lower = [
+        name
+        for column, name in (("kl_reference_over", "KL"), ("gap_over", "gap"))
+        if (large[column] < -plotting.NUM_ERRORS * large[f"{column}_se"]).all()
+    ]
+    return (
+        f"Learning rate {rate:g}:\nlarge penalties lower {' and '.join(lower)}" if lower else f"Learning rate {rate:g}"
+    )
 
 
 EPOCHS = {

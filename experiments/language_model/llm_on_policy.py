@@ -1,7 +1,6 @@
 """On-policy against offline DPO of a small language model, at equal labels and equal steps, every metric exact."""
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
@@ -54,6 +53,13 @@ LOOKS = {
     ON_POLICY: ("on_policy", "on-policy"),
 }
 
+
+def plot(parts: curves.Parts):
+    """The curves of `plot_curves`."""
+    finding = r"On-policy labels bring DPO nearest to $\pi^*$; one set used again is behind fresh ones"
+    return plot_curves(parts, LOOKS, finding=finding, order=(ON_POLICY, OFFLINE, FIXED))
+
+
 EXPERIMENT = Experiment(
     claim=CLAIM,
     presets={
@@ -63,6 +69,6 @@ EXPERIMENT = Experiment(
     },
     run=run,
     check=check,
-    plot=partial(plot_curves, looks=LOOKS),
+    plot=plot,
     columns=curves.columns("offline DPO on fresh pairs"),
 )

@@ -10,28 +10,44 @@ from experiments.language_model.shared.curve_figure import DOTTED
 
 
 def plot(parts: Mapping[str, Table]):
-    """Left: estimates over exact values, in standard errors; right: the coverage estimate against N."""
+    """Left: estimates over exact values; right: the coverage estimate against N."""
     reference, sampled, sets = (parts[name] for name in ("reference", "sampled", "sets"))
-    made, axes = plotting.figure(1, 2, height=2.3, width_ratios=(1, 1.5))
-    names = {"kl": "KL", "reward": "reward", "reference_reward": r"reward, $\pi_{ref}$", "win_rate": "win rate"}
+    made, (left, right) = plotting.figure(1, 2, height=2.5, width_ratios=(1, 1.6))
+    names = {
+        "kl": "KL",
+        "reward": "reward",
+        "reference_reward": "reward,\n$\\pi_{\\mathrm{ref}}$",
+        "win_rate": "win rate",
+    }
     for place, name in enumerate(names):
         row = sampled.where(quantity=name)
         value, error = (row[column][0] / row["exact"][0] for column in ("estimate", "estimate_se"))
-        look = {"color": plotting.COLORS["on_policy"], "marker": "s"}
-        axes[0].errorbar([100 * (value - 1)], [-place], xerr=[400 * error], **look)
-    axes[0].axvline(0.0, color="#000000", linestyle=(0, (4, 2)), linewidth=0.9)
-    axes[0].set_yticks(-np.arange(len(names)), list(names.values()))
-    axes[0].set(title="estimate, % off", ylim=(-len(names) + 0.5, 0.5))
-    quantiles = statistics.band(sets, "ratio")
-    plotting.band(axes[1], sets["num_samples"], np.maximum(quantiles, 1e-6), "reference", label="estimate / exact")
-    plotting.theory(axes[1], sets["num_samples"], np.ones(len(sets)), label="exact, and mean")
-    axes[1].axvline(1 / reference["top_prob"][0], **DOTTED)
-    axes[1].set(xscale="log", yscale="log", xlabel="responses N", title=r"coverage $E_{\pi^*}[\pi^*/\pi_{ref}]$")
+        look = {"color": plotting.COLORS["reference"], "marker": "o"}
+        left.errorbar([100 * (value - 1)], [-place], xerr=[100 * plotting.NUM_ERRORS * error], **look)
+    plotting.theory(left, np.zeros(2), np.array([-len(names) + 0.5, 0.5]), label="exact")
+    left.set_yticks(-np.arange(len(names)), list(names.values()))
+    left.set(xlabel="estimate, % off", ylim=(-len(names) + 0.5, 0.5), title="Estimates agree\nwith exact values")
+    low, middle, high = np.maximum(statistics.band(sets, "ratio"), 1e-6)
+    size, color = sets["num_samples"], plotting.COLORS["reference"]
+    right.errorbar(size, middle, [middle - low, high - middle], fmt="o", color=color, elinewidth=0.8, label="median")
+    open_ = {"fmt": "D", "markerfacecolor": "none", "markeredgewidth": 0.8, "markersize": 6}
+    right.errorbar(size, sets["ratio"], color="#000000", label="mean", **open_)
+    plotting.theory(right, size, np.ones(len(sets)), label="exact")
+    match = 1 / reference["top_prob"][0]
+    right.axvline(match, **DOTTED, label="one full match expected")
+    right.set(xscale="log", yscale="log", xlabel="responses N", ylabel="estimate / exact")
+    early = middle[size < match]
+    title = r"Coverage $E_{\pi^*}[\pi^*/\pi_{\mathrm{ref}}]$" + (
+        ":\nmissed before a match" if len(early) and early.max() < 0.5 else ""
+    )
+    right.set_title(title)
+    right.xaxis.get_major_locator().set_params(numticks=5)
     plotting.legend(made)
+    needed = reference["relative_variance"][0] / 0.1**2
     plotting.caption(
         made,
-        f"Left: {sampled['num_samples'][0]} responses of the decoder, bars four exact standard errors. Right: median "
-        f"and 10% to 90% of sets of N responses to one prompt, from the exact law; dotted: one full match expected. "
-        f"For an error of 10% N = {reference['relative_variance'][0] / 0.1**2:.1e} is needed.",
+        f"Left: {sampled['num_samples'][0]:,} responses of the decoder; bars: four exact standard errors. Right: sets "
+        "of N responses to one prompt, from the exact law; median with its 10 to 90%, mean. For an error of 10% N = "
+        f"{plotting.number(float(f'{needed:.1e}'))} is needed.",
     )
     return made
