@@ -8,9 +8,10 @@ import example_comparisons
 import numpy as np
 import pytest
 
-from banditlab import planner
+from banditlab import planner, plotting
 from banditlab.command import main
 from banditlab.command.planning import data as plan_data
+from banditlab.command.planning import figure as plan_figure
 from experiments import CHECKOUT
 
 EXAMPLE = example_comparisons.example()
@@ -71,6 +72,12 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     table = np.asarray([row.split(",") for row in rows], int)
     np.testing.assert_array_equal(found.next_pairs[tuple(table[:, :3].T)], table[:, 3])
     assert table[:, 3].sum() == 50
+    made = plan_figure.draw(found, {"kl": 0.01, "next": 50, "beta": 1.0, "ridge": 0.0})
+    assert plotting.measure(made) == []
+    prices, errors = found.assessment.price, found.assessment.price_se
+    bars = [collection.get_segments()[0] for collection in made.axes[0].collections]
+    ends = [np.log(bar[1][0] / bar[0][0]) for bar in bars]
+    np.testing.assert_allclose(ends, 2 * plotting.NUM_ERRORS * errors / prices)
 
 
 def test_csv_files_with_ids_of_text_and_contexts_of_different_sizes(tmp_path, capsys):
