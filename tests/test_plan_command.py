@@ -75,8 +75,8 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     made = plan_figure.draw(found, {"kl": 0.01, "next": 50, "beta": 1.0, "ridge": 0.0})
     assert plotting.measure(made) == []
     prices, errors = found.assessment.price, found.assessment.price_se
-    bars = [collection.get_segments()[0] for collection in made.axes[0].collections]
-    ends = [np.log(bar[1][0] / bar[0][0]) for bar in bars]
+    bars = [np.asarray(bar.get_paths()[0].vertices)[:, 0] for bar in made.axes[0].collections]
+    ends = [np.log(bar[1] / bar[0]) for bar in bars]
     np.testing.assert_allclose(ends, 2 * plotting.NUM_ERRORS * errors / prices)
 
 

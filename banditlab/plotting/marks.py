@@ -133,9 +133,9 @@ def direct_label(line: "Line2D", text: str, *, place: int = -1, offset: tuple[fl
     # An axhline's x are shares of the axes.
     own = line.get_transform()
     coordinates = "data" if own == line.axes.transData else own
-    look = {"xycoords": coordinates, "textcoords": "offset points", "fontsize": 7, "color": color, **side}
+    look = {"textcoords": "offset points", "fontsize": 7, "color": color, **side}
     with style():
-        return line.axes.annotate(text, (x, y), xytext=offset, **look)
+        return line.axes.annotate(text, (x, y), xytext=offset, xycoords=coordinates, **look)
 
 
 def _fill(ax: "Axes", x: np.ndarray, quantiles: np.ndarray, color: str) -> np.ndarray:

@@ -156,14 +156,15 @@ def _compared(panel: dict[str, Table]) -> dict[str, tuple[dict[str, float], str,
     """Name, row, marker and colour's key of what the checks compare."""
     dpo = panel["dpo"]
     untuned = dpo.where(training_beta=dpo["beta"][0], steps=dpo["steps"].max())
-    found = {
-        "DPO, untuned": (untuned, "s", "dpo"),
-        "DPO, tuned": (dpo.where(tuned=1), plotting.MARKERS["dpo"], "dpo"),
-        "HyPO, tuned": (panel["hypo"].where(tuned=1), plotting.MARKERS["hypo"], "hypo"),
-    }
     return {
-        name: ({key: rows[key][0] for key in ("kl", "gap", "gap_se")}, *look) for name, (rows, *look) in found.items()
+        "DPO, untuned": (_first(untuned), "s", "dpo"),
+        "DPO, tuned": (_first(dpo.where(tuned=1)), plotting.MARKERS["dpo"], "dpo"),
+        "HyPO, tuned": (_first(panel["hypo"].where(tuned=1)), plotting.MARKERS["hypo"], "hypo"),
     }
+
+
+def _first(rows: Table) -> dict[str, float]:
+    return {name: rows[name][0] for name in ("kl", "gap", "gap_se")}
 
 
 COLUMNS = {

@@ -13,8 +13,8 @@ _LOOKS = {FIXED: ("dpo", "o"), LIFTED: ("reference", "s")}
 def plot(tables: dict[str, Table]):
     """gap/beta against n/C_F; gap/p against n p (fixed rewards); gap/beta against n p^(1+beta) (lifted)."""
     curves, law = tables["curves"], tables.get("law")
-    size = {"width": plotting.PAGE_WIDTH, "height": 3.1} if law else {"height": 2.8}
-    made, axes = plotting.figure(1, 3 if law else 1, squeeze=False, **size)
+    width, height = (plotting.PAGE_WIDTH, 3.1) if law else (plotting.COLUMN_WIDTH, 2.8)
+    made, axes = plotting.figure(1, 3 if law else 1, width=width, height=height, squeeze=False)
     axes, betas = axes[0], np.unique(curves["beta"])
     for regime in np.unique(curves["regime"]):
         _regime(axes, regime, curves.where(regime=regime), betas)
@@ -75,8 +75,9 @@ def _rare(axes, law: Table, betas: np.ndarray) -> None:
         own = law.where(beta=beta)
         exact = plotting.theory(axes[1], own["rate"], own["predicted"], "dpo")
         floor = plotting.theory(axes[2], span, 1 / (16 * beta**2 * span), "reference")
-    plotting.direct_label(exact, "exact law,\n$p\\to 0$", place=0, offset=(2, -18))
-    plotting.direct_label(floor, r"$1/(16\beta^2np^{1+\beta})$", place=20, offset=(-4, -8))
+        if beta == betas[-1]:
+            plotting.direct_label(exact, "exact law,\n$p\\to 0$", place=0, offset=(2, -18))
+            plotting.direct_label(floor, r"$1/(16\beta^2np^{1+\beta})$", place=20, offset=(-4, -8))
     axes[1].set(xlabel=r"$n\,p$ [labels]", ylabel=r"gap$/p$ [reward]")
     axes[1].set_title("Fixed rewards: $n\\,p$\ndecides as $p$ falls")
     axes[2].set(xlabel=r"$n\,p^{1+\beta}$ [labels]", ylabel=r"gap [$\beta$]")
