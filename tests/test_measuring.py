@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
 from banditlab import plotting
@@ -102,6 +103,16 @@ def test_a_look_that_no_legend_shows_is_a_fault(look, missing):
     made, ax = good()
     plotting.direct_label(ax.plot(X, 0.5 / X, **extra)[0], "named", place=0, offset=(4, -6))
     assert faults(made) == []
+
+
+def test_a_line_across_the_axes_is_named_at_its_height():
+    made, ax = plotting.figure()
+    ax.set(xscale="log", xlim=(1, 100), ylim=(0, 4))
+    named = plotting.direct_label(ax.axhline(3.0), "the bound", place=0, offset=(3, 0))
+    FigureCanvasAgg(made).draw()
+    box = named.get_window_extent().transformed(ax.transAxes.inverted())
+    assert 0 < box.x0 < 0.1
+    assert box.y0 < 0.75 < box.y1
 
 
 def test_scattered_points_are_told_by_their_markers_and_a_proxy_explains_them():

@@ -9,9 +9,10 @@ import example_comparisons
 import numpy as np
 import pytest
 
-from banditlab import estimators, planner
+from banditlab import estimators, planner, plotting
 from banditlab.command import main
 from banditlab.command.planning import data as plan_data
+from banditlab.command.planning import figure as plan_figure
 from banditlab.command.planning import report as plan_report
 from banditlab.command.planning import running as planning
 from banditlab.errors import CommandLineError
@@ -76,6 +77,12 @@ def test_a_plan_is_printed_and_written(tmp_path, capsys):
     table = np.asarray([row.split(",") for row in rows], int)
     np.testing.assert_array_equal(found.next_pairs[tuple(table[:, :3].T)], table[:, 3])
     assert table[:, 3].sum() == 50
+    made = plan_figure.draw(found, {"kl": 0.01, "next": 50, "beta": 1.0, "ridge": 0.0})
+    assert plotting.measure(made) == []
+    prices, errors = found.assessment.price, found.assessment.price_se
+    bars = [np.asarray(bar.get_paths()[0].vertices)[:, 0] for bar in made.axes[0].collections]
+    ends = [np.log(bar[1] / bar[0]) for bar in bars]
+    np.testing.assert_allclose(ends, 2 * plotting.NUM_ERRORS * errors / prices)
 
 
 def test_csv_files_with_ids_of_text_and_contexts_of_different_sizes(tmp_path, capsys):

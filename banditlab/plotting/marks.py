@@ -135,10 +135,13 @@ def direct_label(line: "Line2D", text: str, *, place: int = -1, offset: tuple[fl
     color = darkened(to_hex(line.get_color()), TEXT_CONTRAST)
     if line.axes is None:
         raise ValueError("line must lie in axes; got one that is drawn nowhere")
+    # An axhline's x are shares of the axes.
+    own = line.get_transform()
+    coordinates = "data" if own == line.axes.transData else own
+    look = {"textcoords": "offset points", "fontsize": 7, "color": color, **side}
     with style():
-        return cast("Axes", line.axes).annotate(
-            text, (x, y), xytext=offset, textcoords="offset points", fontsize=7, color=color, **side
-        )
+        axes = cast("Axes", line.axes)
+        return axes.annotate(text, (x, y), xytext=offset, xycoords=coordinates, **look)
 
 
 def _fill(ax: "Axes", x: np.ndarray, quantiles: np.ndarray, color: str) -> np.ndarray:

@@ -115,31 +115,56 @@ def check(tables: dict[str, Table]) -> list[Check]:
 
 
 def plot(tables: dict[str, Table]):
-    """Gap against KL to the reference, one panel per scenario: every setting, the tuned ones, the exact frontier."""
-    made, axes = plotting.figure(1, 2, height=2.6, sharey=True)
-    for ax, scenario in zip(axes, SCENARIOS, strict=True):
+    """Gap against KL to the reference, every setting beside the exact frontier; below, the three that are compared."""
+    made, axes = plotting.figure(2, len(SCENARIOS), height=3.9, height_ratios=(2.3, 1), sharey="row")
+    for (top, bottom), scenario in zip(axes.T, SCENARIOS, strict=True):
         panel = {arm: table.where(scenario=scenario) for arm, table in tables.items()}
         for arm, rows in panel.items():
-            look = {"color": plotting.COLORS[arm], "marker": plotting.MARKERS[arm], "linestyle": ""}
-            ax.plot(rows["kl"], rows["gap"], markersize=3, alpha=0.6, label=plotting.LABELS[arm], **look)
-            best = rows.where(tuned=1)
-            ax.plot(best["kl"], best["gap"], markersize=8, markeredgecolor="black", markeredgewidth=0.9, **look)
+            look = {"color": plotting.COLORS[arm], "marker": plotting.MARKERS[arm], "markersize": 2.5}
+            top.plot(rows["kl"], rows["gap"], linestyle="", label=plotting.LABELS[arm], **look)
         kl, exact = (np.concatenate([rows[name] for rows in panel.values()]) for name in ("kl", "frontier"))
         order = np.argsort(kl)
-        plotting.theory(ax, kl[order], exact[order])
-        ax.set(xscale="log", yscale="log", xlabel=r"mean KL$(\pi\|\pi_{ref})$", ylim=(5e-3, None))
-        ax.set_title(f"the rare action is {scenario.removeprefix('rare_')}")
-    axes[0].set_ylabel(r"mean gap $J(\pi^*)-J(\pi)$")
-    plotting.legend(made, theory_label="exact frontier")
+        plotting.theory(top, kl[order], exact[order])
+        compared = _compared(panel)
+        for place, (name, (row, marker, key)) in enumerate(compared.items()):
+            bars = {"xerr": plotting.NUM_ERRORS * row["gap_se"], "elinewidth": 0.8, "fmt": marker}
+            bottom.errorbar(row["gap"], -place, color=plotting.COLORS[key], markersize=5, gid="labelled", **bars)
+            ring = {"color": "#000000", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.9}
+            top.plot(row["kl"], row["gap"], marker, linestyle="", label=name, zorder=4, **ring)
+        bottom.set(xlabel="mean gap [reward]", xlim=(0, None), ylim=(0.6 - len(compared), 0.4))
+        bottom.set_yticks(-np.arange(len(compared)), list(compared))
+        top.set(xscale="log", yscale="log", xlabel=r"KL$(\pi\|\pi_{\mathrm{ref}})$ [nats]", ylim=(5e-3, None))
+        words = f"the rare action\nis {scenario.removeprefix('rare_')}"
+        top.annotate(words, (0.04, 0.98), xycoords="axes fraction", va="top", fontsize=7)
+    axes[0, 0].set_ylabel(r"mean gap $J(\pi^*)-J(\pi)$ [reward]")
+    axes[0, 0].set_title("Untuned DPO is behind tuned HyPO;\ntuned over as many settings it keeps up")
+    plotting.legend(made, columns=2, theory_label="exact frontier")
     dpo = tables["dpo"]
+    beta, num_seeds = f"{dpo['beta'][0]:g}", dpo["seeds"][0]
     plotting.caption(
         made,
-        f"Tabular policies, gradient descent. Every point is one of {len(dpo) // len(SCENARIOS)} settings (DPO: "
-        f"training beta and steps; HyPO: training beta and lambda), mean over {dpo['seeds'][0]} data sets of offline "
-        "labels; large: the setting with the least gap on as many other data sets. "
-        f"J's beta is {dpo['beta'][0]:g}. The frontier is the least gap of any policy at that KL.",
+        f"Tabular policies, gradient descent on offline labels, $J$'s $\\beta$ = {beta}. Points: "
+        f"{len(dpo) // len(SCENARIOS)} settings each (DPO: training $\\beta$, steps; HyPO: training $\\beta$, "
+        f"$\\lambda$), means over {num_seeds:,} data sets. Tuned: the least gap on {num_seeds:,} others. Untuned: "
+        f"training $\\beta$ = {beta}, {dpo['steps'].max():,.0f} steps. {plotting.BARS} The frontier is the least gap "
+        "of any policy at that KL.",
     )
     return made
+
+
+def _compared(panel: dict[str, Table]) -> dict[str, tuple[dict[str, float], str, str]]:
+    """Name, row, marker and colour's key of what the checks compare."""
+    dpo = panel["dpo"]
+    untuned = dpo.where(training_beta=dpo["beta"][0], steps=dpo["steps"].max())
+    return {
+        "DPO, untuned": (_first(untuned), "s", "dpo"),
+        "DPO, tuned": (_first(dpo.where(tuned=1)), plotting.MARKERS["dpo"], "dpo"),
+        "HyPO, tuned": (_first(panel["hypo"].where(tuned=1)), plotting.MARKERS["hypo"], "hypo"),
+    }
+
+
+def _first(rows: Table) -> dict[str, float]:
+    return {name: rows[name][0] for name in ("kl", "gap", "gap_se")}
 
 
 COLUMNS = {

@@ -187,23 +187,25 @@ def plot(tables: dict[str, Table]):
     newton, bounded = {name: values[0] for name, values in tables["newton"].columns.items()}, tables["bounded"]
     later = tables["descent"].kept(tables["descent"]["steps"] > 0)
     plotting.band(top, later["steps"], statistics.band(later, "distance"), "dpo", label="DPO by gradient descent")
-    top.axhline(newton["worst"], color=plotting.COLORS["dpo"], linewidth=0.8, linestyle=":")
-    beside = {"textcoords": "offset points", "xytext": (0, 3), "fontsize": 7}
-    top.annotate("Newton, worst data set", (later["steps"][0], newton["worst"]), **beside)
-    top.set(xscale="log", yscale="log", xlabel="gradient steps", title="one unbounded class")
+    dotted = {"color": plotting.COLORS["dpo"], "linewidth": 0.9, "linestyle": ":"}
+    line = top.axhline(newton["worst"], **dotted)
+    plotting.direct_label(line, "by Newton, worst data set", place=0, offset=(3, 5))
+    top.set(xscale="log", yscale="log", xlabel="gradient steps")
+    top.set_title("One unbounded class: DPO is RLHF")
     distances = statistics.band(bounded, "distance")
-    plotting.band(bottom, bounded["bound"], distances, "rlhf", label="RLHF, |reward| at most B")
-    plotting.theory(bottom, bounded["bound"], bounded["least"], "rlhf", label=r"at least (span $-$ 2B)/$\beta$")
-    bottom.set(xlabel="bound B on the reward", title="bounded reward")
+    plotting.band(bottom, bounded["bound"], distances, "rlhf", label="RLHF, |reward| at most $B$")
+    plotting.theory(bottom, bounded["bound"], bounded["least"], "rlhf", label=r"at least (span $-$ 2$B$)/$\beta$")
+    bottom.set_xlabel("bound $B$ on the reward")
+    bottom.set_title("Rewards that span over 2$B$ part them")
     for ax in (top, bottom):
-        ax.set_ylabel("largest log-ratio\nbetween DPO and RLHF")
+        ax.set_ylabel("largest log-ratio between\nDPO and RLHF [nats]")
     plotting.legend(made)
     plotting.caption(
         made,
-        f"{newton['data_sets']} random tabular bandits, {newton['num_seen']} of {newton['num_actions']} actions seen, "
-        f"{newton['labels']} labels each, beta {newton['beta']:g}; median and 10-90% band. Upper panel over all "
-        "actions (descent from pi_ref, reward of least norm); lower over the seen ones. Data sets without a maximum of "
-        f"the likelihood, left out: {newton['missing']}.",
+        f"{newton['data_sets']:,} random tabular bandits, {newton['num_seen']} of {newton['num_actions']} actions "
+        f"seen, {newton['labels']:,} labels each, $\\beta$ = {newton['beta']:g}: medians. Bands: 10 to 90% of the data "
+        "sets. Above: all actions, descent from $\\pi_{\\mathrm{ref}}$, reward of least norm; below: seen ones."
+        f"{plotting.only_if(newton['missing'], ' Left out: {} without a maximum of the likelihood.')}",
     )
     return made
 

@@ -180,28 +180,31 @@ def plot(tables: dict[str, Table]):
     """Growth of the unseen mass against the condition."""
     made, ax = plotting.figure(height=2.9)
     dpo, drawn, hypo = tables["dpo"], tables["dpo"].where(reference=RANDOM), tables["hypo"].where(reference=RANDOM)
-    for rows, key, label, size in (
-        (hypo, "hypo", "HyPO", 2.2),
-        (drawn, "dpo", "DPO", 2.2),
-        (dpo.where(reference=UNIFORM), "uniform", "DPO, reference uniform on S", 4.0),
+    dark = plotting.shades("dpo", 3)[-2]
+    opened = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "markeredgewidth": 0.5, "color": dark}
+    for rows, label, look in (
+        (hypo, "HyPO", {"marker": plotting.MARKERS["hypo"], "markersize": 3, "color": plotting.COLORS["hypo"]}),
+        (dpo.where(reference=UNIFORM), "DPO, reference uniform on $S$", opened),
+        (drawn, "DPO", {"marker": plotting.MARKERS["dpo"], "markersize": 2.5, "color": plotting.COLORS["dpo"]}),
     ):
-        look = {"marker": plotting.MARKERS[key], "color": plotting.COLORS[key], "markersize": size}
-        ax.plot(rows["condition"], rows["growth"], linestyle="", alpha=0.6, label=label, **look)
+        ax.plot(rows["condition"], rows["growth"], linestyle="", label=label, **look)
     mass = float(dpo["unseen_mass"][0])
     grid = np.linspace(dpo["condition"].min(), dpo["condition"].max(), 200)
     plotting.theory(ax, grid, -np.log(mass + (1 - mass) * np.exp(grid)), "dpo")
     for line in (ax.axhline, ax.axvline):
-        line(0.0, color="#888888", linewidth=0.6, zorder=1)
-    ax.set(ylabel=r"$\log\,\pi(U)/\pi_{\mathrm{ref}}(U)$")
-    ax.set_xlabel(r"$\log\,\Sigma_S\,\mathrm{ref}_a e^{(r_a-\bar r_S)/\beta}/\mathrm{ref}(S)$")
+        line(0.0, color="#888888", linewidth=0.6, zorder=1, gid="decoration")  # no growth; the condition's edge
+    ax.set_ylabel(r"$\log\,\pi(U)/\pi_{\mathrm{ref}}(U)$ [nats]")
+    ax.set_xlabel(r"$\log\,\Sigma_S\,\pi_{\mathrm{ref}}(a)\,e^{(r_a-\bar r_S)/\beta}/\pi_{\mathrm{ref}}(S)$ [nats]")
+    ax.set_title("DPO's unseen mass goes either way,\nby the sign of the condition; HyPO's only up")
     plotting.legend(made, columns=2, theory_label="closed form, DPO")
+    failed = int(_failed(tables))
     plotting.caption(
         made,
-        f"{len(drawn)} random bandits, {dpo['num_seen'][0]} seen and {dpo['num_unseen'][0]} unseen actions (mass "
-        f"{mass:g} under pi_ref), tabular softmax, population labels; each trained by gradient descent. DPO's unseen "
-        f"mass grows in {(drawn['growth'] > 0).mean():.0%} of them, HyPO's (lambda = {hypo['penalty'][0]:g}) in "
-        f"{(hypo['least'] > 0).mean():.0%} (after {hypo['early_steps'][0]} steps: in {(hypo['early'] > 0).mean():.0%})."
-        f" Not converged: {_failed(tables)}.",
+        f"{len(drawn)} random bandits, {dpo['num_seen'][0]} seen actions $S$ and {dpo['num_unseen'][0]} unseen $U$ "
+        f"(mass {mass:g} under $\\pi_{{\\mathrm{{ref}}}}$), tabular softmax, population labels, gradient descent. "
+        f"DPO's unseen mass grows in {(drawn['growth'] > 0).mean():.0%} of them, HyPO's ($\\lambda$ = "
+        f"{hypo['penalty'][0]:g}) in {(hypo['least'] > 0).mean():.0%}, after {hypo['early_steps'][0]} steps in "
+        f"{(hypo['early'] > 0).mean():.0%}.{plotting.only_if(failed, ' Not converged: {}.')}",
     )
     return made
 

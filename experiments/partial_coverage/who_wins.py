@@ -180,30 +180,33 @@ def plot(tables: dict[str, Table]):
         for learner, penalty in ((DPO, 0.0), (RLHF, 0.0), (HYPO, single)):
             rows = tables["trained"].where(instance=name, learner=learner, penalty=penalty)
             curve = tables["curves"].where(instance=name, learner=learner)
-            look = {"color": plotting.COLORS[learner], "markersize": 4}
+            look = {"color": plotting.COLORS[learner], "markersize": 4.5}
             ax.plot(rows["reward"], rows["gap"], plotting.MARKERS[learner], label=plotting.LABELS[learner], **look)
             plotting.theory(ax, curve["reward"], curve["gap"], learner)
-        _mark_crossing(ax, learners.where(instance=name))
-        ax.set(ylabel=r"gap $J(\pi^*)-J(\pi)$", title=name)
+        ax.set(ylabel=r"gap $J(\pi^*)-J(\pi)$ [reward]")
+        _mark_crossing(ax, name, learners.where(instance=name))
     axes[-1].set_xlabel("true reward of the unseen action")
-    plotting.legend(made, columns=2, theory_label="closed form")
+    plotting.legend(made, columns=4, theory_label="closed form")
+    failed = int(learners["failed"].sum())
     plotting.caption(
         made,
-        "Tabular softmax, population labels on four seen actions, one unseen. Points: trained policies (HyPO at "
-        f"lambda = {single:g}); dashed: closed forms (lambda = 0+). Grey: where DPO and HyPO cross; the name says who "
-        f"wins on which side. Policies that did not converge: {learners['failed'].sum()}.",
+        "Tabular softmax, population labels on four seen actions, one unseen. Markers: trained policies, HyPO at "
+        f"$\\lambda$ = {single:g}; dashed: closed forms, HyPO's as $\\lambda\\to 0$. Grey: where DPO and HyPO are "
+        f"equally good.{plotting.only_if(failed, ' Policies that did not converge: {}.')}",
     )
     return made
 
 
-def _mark_crossing(ax, learners: Table) -> None:
+def _mark_crossing(ax, name: str, learners: Table) -> None:
+    """A line at the crossing, with who wins on either side."""
     crossing = float(learners["crossing"][0])
     order = sorted((DPO, HYPO), key=lambda name: learners.where(learner=name)["imputed"][0])
-    ax.axvline(crossing, color="#888888", linewidth=0.8, zorder=1)
+    ax.axvline(crossing, color="#888888", linewidth=0.8, zorder=1, gid="labelled")
     top = ax.get_ylim()[1]
     for learner, shift, side in ((order[0], -4, "right"), (order[1], 4, "left")):
         where = {"textcoords": "offset points", "xytext": (shift, 0), "ha": side, "va": "top", "fontsize": 7}
-        ax.annotate(f"{plotting.LABELS[learner]} wins", (crossing, top), color=plotting.COLORS[learner], **where)
+        ax.annotate(f"{plotting.LABELS[learner]} wins", (crossing, top), **where)
+    ax.set_title(f"{name}: HyPO wins {'above' if order[-1] == HYPO else 'below'} {crossing:.1f}")
 
 
 PRESETS = {

@@ -11,14 +11,15 @@ def plot(tables: dict[str, Table]):
     """Above, the spanned sweep; below, the unspanned one: what is learned against the truth."""
     made, (top, bottom) = plotting.figure(2, 1, height=4.8)
     for ax in (top, bottom):
-        ax.axhline(0.0, color="#888888", linewidth=0.6, zorder=1)
-    for action, place in (("preferred", (3.1, -1.1)), ("unseen", (-0.6, -3.3))):
+        ax.axhline(0.0, color="#888888", linewidth=0.6, zorder=1, gid="decoration")  # no change
+        ax.set_ylabel(r"$\log\,\pi/\pi_{\mathrm{ref}}$ [nats]")
+    for action, place, offset in (("preferred", -1, (-4, 34)), ("unseen", 0, (30, 0))):
         drawn, exact = (tables[part].where(action=action) for part in ("labels", SPANNED))
         band = (drawn["position"], drawn["dpo_low"], drawn["dpo_high"])
         top.fill_between(*band, color=plotting.COLORS["dpo"], alpha=0.2, linewidth=0)
         _arms(top, exact, "position")
-        plotting.theory(top, exact["position"], exact["predicted"])
-        top.annotate(action, place, fontsize=7)
+        line = plotting.theory(top, exact["position"], exact["predicted"])
+        plotting.direct_label(line, action, place=place, offset=offset)
     preferred = tables[SPANNED].where(action="preferred")
     if (falling := preferred["predicted"] < 0).any() and not falling.all():
         position, change = preferred["position"], preferred["predicted"]
@@ -27,20 +28,21 @@ def plot(tables: dict[str, Table]):
     rows = tables[UNSPANNED].where(action="unseen")
     _arms(bottom, rows, "angle")
     plotting.theory(bottom, rows["angle"], rows["predicted"])
-    bottom.plot(rows["angle"], rows["truth"], color=plotting.COLORS["reference"], linewidth=1.0, label=r"$\pi^*$")
-    bottom.annotate("unseen", (-85, 0.3), fontsize=7)
-    top.set(xlabel="feature u of the unseen action", ylabel=r"log $\pi/\pi_{\rm ref}$")
-    bottom.set(xlabel="angle to the seen difference, degrees", ylabel=r"log $\pi/\pi_{\rm ref}$")
-    top.set_title("seen differences span")
-    bottom.set_title("seen differences do not span")
-    plotting.legend(made, columns=4, theory_label="closed form")
+    look = {"color": plotting.COLORS["reference"], "linewidth": 1.0}
+    (truth,) = bottom.plot(rows["angle"], rows["truth"], **look)
+    plotting.direct_label(truth, r"$\pi^*$", place=len(rows) // 4, offset=(6, -6))
+    top.set_xlabel("feature $u$ of the unseen action")
+    bottom.set_xlabel("angle to the seen difference [degrees]")
+    top.set_title("Differences span: the unseen action is learned,\nand may rise while the preferred one falls")
+    bottom.set_title("They do not span: the unseen action is missed")
+    plotting.legend(made, columns=3, theory_label="closed form")
     plotting.caption(
         made,
-        "Linear softmax; labels compare two of three actions, features 0 and 1 above. Markers: infinitely many labels, "
-        f"DPO by gradient descent from pi_ref. Bands: 10-90% of DPO on {drawn['labels'][0]:.0f} labels, "
-        f"{drawn['seeds'][0]:.0f} seeds. Shaded: r of the preferred action is below beta log E_ref e^(r/beta), and its "
-        "probability falls although it is the better of the two compared. Dashed below: the closed form at P theta*, "
-        "the part of theta* along the seen difference.",
+        "Linear softmax; labels compare two of three actions. Markers: infinitely many labels, DPO by gradient descent "
+        f"from $\\pi_{{\\mathrm{{ref}}}}$. Bands: 10 to 90% of DPO's {drawn['seeds'][0]:,.0f} runs on "
+        f"{drawn['labels'][0]:,.0f} labels. Shaded: the preferred action's "
+        "$r<\\beta\\,\\log\\,E_{\\mathrm{ref}}\\,e^{r/\\beta}$. Below: the unseen action; dashed: at $P\\theta^*$, the "
+        "part of $\\theta^*$ along the seen difference.",
     )
     return made
 
