@@ -10,7 +10,7 @@ from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, above
 from banditlab.didactic import policies
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import LOOKS, from_zero
+from experiments.didactic.shared.shortfalls import from_zero
 from experiments.didactic.shared.tuned_tables import Cell
 from experiments.didactic.shared.tuned_training import PEAKS, Batches
 from experiments.shared.bands import apart
@@ -171,7 +171,7 @@ def _draw_ends(ax, rows: Table) -> list[str]:
             ax.errorbar(shortfall, up - place, xerr=bar, gid="labelled", linestyle="", **look)
             most = max(most, float((shortfall + bar).max()))
     from_zero(ax.xaxis, max(most, 1.0), _LINEAR)
-    return [f"{LOOKS[algorithm][1]}, {sampling}" for algorithm, sampling in arms]
+    return [f"{plotting.LABELS[algorithm]}, {sampling}" for algorithm, sampling in arms]
 
 
 def _draw_tuning(ax, rows: Table) -> None:
@@ -180,7 +180,7 @@ def _draw_tuning(ax, rows: Table) -> None:
     for place, (algorithm, sampling, network) in enumerate(shown):
         one = rows.where(network=network, algorithm=algorithm, sampling=sampling)
         x = np.exp(apart(np.log(one["learning_rate"]), place, len(shown), 0.05))
-        label = f"{LOOKS[algorithm][1]}, {sampling}" if network == FITTED else ""
+        label = f"{plotting.LABELS[algorithm]}, {sampling}" if network == FITTED else ""
         line = plotting.mean(ax, x, one["held_out"], one["held_out_se"], algorithm, label=label)
         if network == OFFSET:
             line.set(markerfacecolor="white", markeredgewidth=0.9)

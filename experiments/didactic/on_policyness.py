@@ -11,7 +11,7 @@ from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, interval
 from banditlab.didactic import policies
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import LINEAR, panels
+from experiments.didactic.shared.shortfalls import LINEAR, panels
 from experiments.didactic.shared.tuned_tables import Cell, least_more, least_of
 from experiments.didactic.shared.tuned_training import PEAKS, Batches
 
@@ -194,10 +194,10 @@ def plot(tables: Mapping[str, Table]):
         made,
         f"Tabular policy: means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below "
         f"{plotting.number(LINEAR)}. Rates are tuned on held-out seeds at each point. Right ends are the same runs: "
-        f"{most} steps, each on {table['num_states'][0] * table['num_samples'][0]} new draws. To the left: as many "
-        f"draws from older policies (left panels); as many steps on fewer draws, down to {steps['num_queries'][0]} of "
-        f"{fresh['num_queries'][0]:,} (middle); the draws saved spent on up to {compute['num_steps'][0]} steps, a draw "
-        f"at {table['draw_price'][0]} gradient passes (right)."
+        f"{most} steps, each on {table['num_states'][0] * table['num_samples'][0]} new draws. Left panels: as many "
+        f"draws, of older policies; middle: as many steps on fewer draws, at least {steps['num_queries'][0]} of "
+        f"{fresh['num_queries'][0]:,}; right: what draws cost, {table['draw_price'][0]} gradient passes each, spent on "
+        f"up to {compute['num_steps'][0]} steps."
         + plotting.only_if(table["failed"].sum(), " Runs not finite: {}.")
         + plotting.only_if(table["rate_at_edge"].sum(), f" Best rate at an end of the grid: {{}} of {len(table)}."),
     )

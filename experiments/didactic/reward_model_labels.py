@@ -221,6 +221,8 @@ def _draw_ends(ax, tables: Mapping[str, Table]) -> None:
     line.set(linestyle="", marker="o")
     plotting.direct_label(line, "learned rewards", offset=(5, -6))
     ax.set(xscale="log", xlabel="labels n of the reward model", ylabel=r"reward $E_\pi R$ of Pref-FT")
+    ax.set_xticks(shown["labels"], [f"{count:g}" for count in shown["labels"]])
+    ax.minorticks_off()
     ax.set_title("c  For Pref-FT a few hundred\nlabels nearly replace rewards")
 
 

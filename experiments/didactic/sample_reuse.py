@@ -15,7 +15,7 @@ from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 from banditlab.exact import first_step
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import LINEAR, panels
+from experiments.didactic.shared.shortfalls import LINEAR, panels
 from experiments.didactic.shared.table_rows import rows_of
 from experiments.didactic.shared.tuned_tables import Cell, least_more, least_of
 from experiments.didactic.shared.tuned_training import Batches

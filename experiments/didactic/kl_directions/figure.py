@@ -62,7 +62,8 @@ def _draw_plane(ax: Any, plane: Table, bandits: Table) -> None:
     ax.text(1.3, 0.16, "forward faster", fontsize=8)
     ax.set(xscale="log", yscale="log", xlim=(1.1, 330), ylim=(LOW, HIGH))
     ax.set(yticks=(0.1, 0.2, 0.5, 1, 2, 5), yticklabels=("0.1", "0.2", "0.5", "1", "2", "5"))
-    ax.set_yticks((), minor=True)
+    ax.set(xticks=(2, 5, 20, 50, 200), xticklabels=("2", "5", "20", "50", "200"))
+    ax.minorticks_off()
     ax.set(xlabel=r"$q_1/q_2$", ylabel=r"$p\,/\,\frac{1}{2}(q_1+q_2)$")
     ax.set_title("a  One step down reverse KL moves mass faster\nwhere $\\pi$ already has it, above the curve")
 

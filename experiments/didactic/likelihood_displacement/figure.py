@@ -7,7 +7,6 @@ import numpy as np
 
 from banditlab import plotting
 from banditlab.claims import Table, statistics
-from experiments.didactic.shared.looks import LOOKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,13 +72,15 @@ def _draw_rates(axes: "list[Axes]", tables: Mapping[str, Table]) -> None:
     """What training ends with against the learning rate; the tuned one is large."""
     for ax, quantity in zip(axes, ("chosen", "reward"), strict=True):
         for name in ("dpo", "ipo", "pref_ft"):
-            key, label = LOOKS[name]
             one = tables["tuning"].where(algorithm=name)
-            plotting.mean(ax, one["rate"], one[quantity], one[f"{quantity}_se"], key, label=label)
+            plotting.mean(ax, one["rate"], one[quantity], one[f"{quantity}_se"], name)
             best = one.where(rate=tables["tuned"].where(algorithm=name)["rate"][0])
-            ax.plot(best["rate"], best[quantity], plotting.MARKERS[key], color=plotting.COLORS[key], markersize=7)
+            ax.plot(best["rate"], best[quantity], plotting.MARKERS[name], color=plotting.COLORS[name], markersize=7)
         _start(ax, 0.0 if quantity == "chosen" else tables["path"].where(step=0.0)["reward"][0])
+        rates = np.unique(tables["tuning"]["rate"])
         ax.set(xscale="log", xlabel="learning rate")
+        ax.set_xticks(rates, [plotting.number(rate) for rate in rates])
+        ax.minorticks_off()
         ax.margins(x=0.12)
     lowest = tables["tuning"]["chosen"].min()
     axes[0].set_yscale("symlog", linthresh=1.0)

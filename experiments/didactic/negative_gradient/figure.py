@@ -8,7 +8,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Table
 from experiments.didactic.negative_gradient.runs import OFFLINE, ON_POLICY, R1, R2, SQUARE, WIDTH
-from experiments.didactic.shared.looks import LINEAR, LOOKS, from_zero
+from experiments.didactic.shared.shortfalls import LINEAR, from_zero
 from experiments.shared.bands import apart
 
 if TYPE_CHECKING:
@@ -47,14 +47,13 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
 
 def _draw_peaks(ax: "Axes", rows: Table, ceilings: Table) -> None:
     for name in _ORDER:
-        key, label = LOOKS[name]
         mine = rows.where(method=name)
         mine = mine.kept(np.argsort(mine["peak"]))
-        plotting.mean(ax, mine["peak"], mine["reward"], mine["reward_se"], key, label=label)
+        plotting.mean(ax, mine["peak"], mine["reward"], mine["reward_se"], name)
     for name in ("best_of_n", "pref_ft"):
         ceiling = ceilings.where(method=name)
         order = np.argsort(ceiling["peak"])
-        plotting.theory(ax, ceiling["peak"][order], ceiling["reward"][order], LOOKS[name][0])
+        plotting.theory(ax, ceiling["peak"][order], ceiling["reward"][order], name)
     for peak, name in ((R1, "$R_1$"), (R2, "$R_2$")):
         # A guide to the two bandits of the other figures, named at its foot.
         ax.axvline(peak, color="#bbbbbb", linewidth=0.8, zorder=0, gid="decoration")
@@ -89,7 +88,7 @@ def _draw_square(ax: "Axes", rows: Table) -> None:
         ends = [rows.where(method=name, sampler=sampler) for sampler in (OFFLINE, ON_POLICY)]
         regret, error = (np.array([row[column][0] for row in ends]) for column in ("reward", "reward_se"))
         x = apart(np.array([1.0, 2.0]), place, len(names), 0.05)
-        plotting.mean(ax, x, 1 - regret, error, LOOKS[name][0], label=LOOKS[name][1])
+        plotting.mean(ax, x, 1 - regret, error, name)
         most = max(most, float((1 - regret + plotting.NUM_ERRORS * error).max()))
     from_zero(ax.yaxis, most)
     ax.set_xticks((1.0, 2.0), ("offline", "on-policy"))

@@ -8,7 +8,6 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Table
 from banditlab.exact.clamped_losses import ALGORITHMS, LOW
-from experiments.didactic.shared.looks import LOOKS
 from experiments.shared.bands import apart
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
                 same.discard(name)
         for floor in (0, 1):
             exact = rejected.where(algorithm=name, floor=floor)
-            plotting.theory(first, exact["step"], exact["predicted"], LOOKS[name][0])
+            plotting.theory(first, exact["step"], exact["predicted"], name)
     line = first.axhline(LOW, color="#4a4a4a", linewidth=0.9, linestyle=":", zorder=1)
     plotting.direct_label(line, "floor", place=0, offset=(2, -6))
     first.set(title="a  Rejected actions stop at the floor", ylabel=r"$\log\,\pi$(rejected) [nats]")
@@ -45,7 +44,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
     )
     plotting.legend(made, columns=3, theory_label="by hand", extra=marks)
     own = {name: values[0] for name, values in tables["effect"].where(sampler="on_policy").columns.items()}
-    hidden = " and ".join(LOOKS[name][1] for name in _SHOWN if name in same)
+    hidden = " and ".join(plotting.LABELS[name] for name in _SHOWN if name in same)
     plotting.caption(
         made,
         f"Tabular softmax, reward peak {own['peak']:g}, Adam at rate {own['learning_rate']:g} on one data set of "
@@ -60,12 +59,11 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
 
 def _draw(ax: "Axes", rows: Table, column: str, name: str, step: float) -> bool:
     """Both paths, the clamped one open, or one where they are the same; whether they are. `step` moves them apart."""
-    key, label = LOOKS[name]
     free, clamped = (rows.where(floor=floor) for floor in (0, 1))
     same = np.array_equal(free[column], clamped[column])
     for floor, mine in enumerate((free, clamped)[: 1 if same else 2]):
         x = apart(mine["step"], 2 * _SHOWN.index(name) + floor, 2 * len(_SHOWN), step)
-        line = plotting.mean(ax, x, mine[column], mine[f"{column}_se"], key, label="" if floor else label)
+        line = plotting.mean(ax, x, mine[column], mine[f"{column}_se"], name, label="" if floor else None)
         line.set(linewidth=1.0)
         if floor:
             line.set(markerfacecolor="white", markeredgewidth=0.7)
@@ -75,10 +73,9 @@ def _draw(ax: "Axes", rows: Table, column: str, name: str, step: float) -> bool:
 def _draw_gradients(ax: "Axes", rows: Table) -> None:
     names = [name for name in ALGORITHMS if name in rows["algorithm"]]
     for place, name in enumerate(names):
-        key = LOOKS[name][0]
         change = rows.where(algorithm=name)["change"][0]
-        (line,) = ax.plot(change, -place, plotting.MARKERS[key], color=plotting.COLORS[key], markersize=5)
-        plotting.direct_label(line, LOOKS[name][1], offset=(-6 if change > 1e-3 else 6, 0))
+        (line,) = ax.plot(change, -place, plotting.MARKERS[name], color=plotting.COLORS[name], markersize=5)
+        plotting.direct_label(line, plotting.LABELS[name], offset=(-6 if change > 1e-3 else 6, 0))
     ax.set_yticks(())
     ax.set(xscale="log", xlim=(3e-8, 3), xlabel="change of the gradient, relative")
     ax.set_title("d  It changes every gradient but PPO's")

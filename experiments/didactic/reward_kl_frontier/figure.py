@@ -8,7 +8,6 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Table
 from experiments.didactic.reward_kl_frontier.runs import OFFLINE
-from experiments.didactic.shared.looks import LOOKS
 
 _LIKELIHOODS = ("best_of_n", "rwr", "awr", "pref_ft")
 _NEGATIVE = ("best_of_n_negative", "best_of_n_worst", "dpo", "ipo")
@@ -51,16 +50,15 @@ def plot(tables: Mapping[str, Table]):
 
 
 def _draw(ax: Any, paths: Table, limits: Table, name: str) -> None:
-    key, label = LOOKS[name]
-    color = plotting.COLORS[key]
+    color = plotting.COLORS[name]
     arms = dict.fromkeys(zip(paths["sampler"].tolist(), paths["value"].tolist(), strict=True))
     for sampler, value in sorted(arms, key=lambda arm: arm[0] == OFFLINE):
         mine = paths.where(sampler=sampler, value=value)
         face = color if sampler == OFFLINE else "white"
-        look = {"color": color, "marker": plotting.MARKERS[key], "markersize": 5, "markeredgewidth": 1.0}
+        look = {"color": color, "marker": plotting.MARKERS[name], "markersize": 5, "markeredgewidth": 1.0}
         ax.plot(mine["kl"], mine["reward"], markerfacecolor=face, markevery=[-1], linewidth=1.0, **look)
     # One entry of the legend for both kinds of ends.
-    ax.plot([], [], color=color, marker=plotting.MARKERS[key], label=label)
+    ax.plot([], [], color=color, marker=plotting.MARKERS[name], label=plotting.LABELS[name])
     # Of the limits that the table has, those of the numbers that are run.
     shown = (limits["algorithm"] == name) & np.isin(limits["value"], paths["value"])
     ax.plot(

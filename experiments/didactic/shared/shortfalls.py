@@ -1,4 +1,4 @@
-"""How the figures show an algorithm: the colour and marker of a key of `plotting.COLORS`, and its name."""
+"""Figures of what mean rewards lack to 1, on axes that are logarithmic and show 0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +11,6 @@ from experiments.didactic.shared.tuned_training import PEAKS
 from experiments.shared.bands import apart
 
 LINEAR = 1e-3  # below this shortfall axes are linear, so that they show 0 and what bars that include it leave
-LOOKS = {
-    name: (name, plotting.LABELS[name])
-    for name in (
-        "best_of_n",
-        "best_of_n_negative",
-        "best_of_n_worst",
-        "pref_ft",
-        "dpo",
-        "ipo",
-        "rwr",
-        "awr",
-        "reinforce",
-        "reinforce_running",
-        "ppo",
-        "ppo_unclipped",
-    )
-}
 
 
 def panels(table: Table, titles: Mapping[str, tuple[str, str]], height: float, *, column: str, by: str, along: str):
@@ -62,9 +45,8 @@ def _curves(ax: Any, rows: Table, by: str, along: str) -> None:
     names = list(dict.fromkeys(rows[by].tolist()))
     for place, name in enumerate(names):
         one = rows.where(**{by: name})
-        key, label = LOOKS[name]
         x = np.exp2(apart(np.log2(one[along]) + 1, place, len(names), 0.09) - 1)  # `apart` leaves zeros where they are
-        plotting.mean(ax, x, 1 - one["reward"], one["reward_se"], key, label=label)
+        plotting.mean(ax, x, 1 - one["reward"], one["reward_se"], name)
     ax.set_xscale("log", base=2)
     ticks = np.unique(rows[along])
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
