@@ -15,7 +15,7 @@ _GRADIENTS = ("reinforce", "reinforce_running", "ppo", "ppo_unclipped")
 # Of a column: its algorithms, and the titles on R1 and R2.
 _COLUMNS = (
     (_LIKELIHOODS, "$R_1$, likelihoods: offline, ranks\nend far below the frontier", "$R_2$, likelihoods: near it"),
-    (_NEGATIVE, "$R_1$, negative terms: more reward,\nstill far below it", "$R_2$, negative terms: near it"),
+    (_NEGATIVE, "$R_1$, negative terms: more reward,\nat more divergence", "$R_2$, negative terms: near it"),
     (_GRADIENTS, "$R_1$, policy gradients: with a KL\npenalty they end on it", "$R_2$, policy gradients: the same"),
 )
 
@@ -45,7 +45,7 @@ def plot(tables: Mapping[str, Table]):
     for ax, entry in zip(axes[0], shared, strict=True):
         ax.add_line(entry)
     plotting.legend(made, columns=3, theory_label="frontier")
-    plotting.caption(made, _caption(tables["paths"], tables["ends"]))
+    plotting.caption(made, _caption(tables))
     return made
 
 
@@ -73,7 +73,10 @@ def _draw(ax: Any, paths: Table, limits: Table, name: str) -> None:
     )
 
 
-def _caption(paths: Table, ends: Table) -> str:
+def _caption(tables: Mapping[str, Table]) -> str:
+    paths, ends, frontier = (tables[part] for part in ("paths", "ends", "frontier"))
+    drawn = min(frontier.where(bandit=bandit)["reward"].max() for bandit in ("R1", "R2"))
+
     def own(name: str) -> str:
         return " and ".join(plotting.number(value) for value in np.unique(ends.where(algorithm=name)["value"]))
 
@@ -83,6 +86,6 @@ def _caption(paths: Table, ends: Table) -> str:
         f"{ppo['num_samples'][0]} draws (PPO: {ppo['reuse'][0]} steps each): means over {ppo['seeds'][0]:.0f} seeds. "
         f"Learning rates tuned on held-out seeds. KL penalties of REINFORCE {own('reinforce')} (running mean: "
         rf"{own('reinforce_running')}), RWR's, AWR's and DPO's $\beta$ {own('rwr')}, IPO's target {own('ipo')}, "
-        f"negative weights {own('best_of_n_negative')}."
+        f"negative weights {own('best_of_n_negative')}. The frontier goes on from {drawn:.2f} to 1."
         + plotting.only_if((paths["above_bound"] > 1e-12).sum(), " Records with a seed above the frontier: {}.")
     )
