@@ -142,8 +142,8 @@ def plot(tables: Mapping[str, Table]):
     plotting.caption(
         made,
         f"Neural policies (MLP, float32), {table['num_steps'][0]} Adam steps, {table['num_queries'][0]:,} reward "
-        f"queries each: means over {table['seeds'][0]} seeds. {plotting.BARS} Left: learning rates tuned on the held-out "
-        f"seeds at the right; linear below {plotting.number(_LINEAR)}.{_readings(tuning)}"
+        f"queries each: means over {table['seeds'][0]} seeds. {plotting.BARS} Left: learning rates tuned on the "
+        f"held-out seeds at the right; linear below {plotting.number(_LINEAR)}.{_readings(tuning)}"
         + plotting.only_if(table["rate_at_edge"].sum(), f" Best rate at an end of the grid: {{}} of {len(table)}.")
         + plotting.only_if(table["failed"].sum(), " Runs not finite: {}."),
     )
