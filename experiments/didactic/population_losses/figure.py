@@ -1,7 +1,7 @@
 """The figure of `population_losses`: the limits over the actions, their rewards, and samples over closed forms."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,7 +84,11 @@ def _draw_ratios(ax: "Axes", growth: Table, trained: Table) -> None:
         ratios = rows[measured] / rows["predicted"]
         for name, ratio, bar in zip(rows["method"].tolist(), ratios, bars, strict=True):
             # The label of its row names a method.
-            look = {"fmt": marker, "gid": "labelled", "color": plotting.COLORS[name.removesuffix(" on-policy")]}
+            look: dict[str, Any] = {
+                "fmt": marker,
+                "gid": "labelled",
+                "color": plotting.COLORS[name.removesuffix(" on-policy")],
+            }
             ax.errorbar(ratio, shift - _place(name), xerr=bar, markersize=3, elinewidth=0.8, **look)
     ax.axvline(1.0, color="#000000", linewidth=0.9, linestyle=(0, (4, 2)), gid="theory")
     ax.set(xlabel="samples / closed form", title="c  Samples agree with\nthe closed forms")
