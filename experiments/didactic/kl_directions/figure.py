@@ -29,8 +29,8 @@ def plot(tables: Mapping[str, Table]):
     extra = _draw_means(means, fits)
     plotting.legend(made, columns=5, theory_label="closed form; gradient flow (b)", extra=extra)
     share = {name: values[0] for name, values in tables["share"].columns.items()}
-    deviation, weight = (plotting.number(fits[name].max()) for name in ("deviation", "weight"))
-    critical = plotting.number(bandits.where(bandit="R2")["predicted"][0])
+    found = (*(fits[name].max() for name in ("deviation", "weight")), bandits.where(bandit="R2")["predicted"][0])
+    deviation, weight, critical = map(plotting.number, found)
     plotting.caption(
         made,
         r"a: $q_{1,2}$, $p$: the masses of two bins under the target $q$ and under $\pi$. Lines: a bandit's peak "
@@ -58,13 +58,13 @@ def _draw_plane(ax: Any, plane: Table, bandits: Table) -> None:
             rows = rows.kept(np.argsort(rows["ratio"]))
             (line,) = ax.plot(rows["ratio"], rows["cover"], color=color)
             plotting.direct_label(line, says, place=place, offset=offset)
-    ax.text(1.3, 2.6, "reverse faster", fontsize=8)
-    ax.text(1.3, 0.16, "forward faster", fontsize=8)
-    ax.set(xscale="log", yscale="log", xlim=(1.1, 330), ylim=(LOW, HIGH))
-    ax.set(yticks=(0.1, 0.2, 0.5, 1, 2, 5), yticklabels=("0.1", "0.2", "0.5", "1", "2", "5"))
-    ax.set(xticks=(2, 5, 20, 50, 200), xticklabels=("2", "5", "20", "50", "200"))
+    for height, says in ((2.6, "reverse faster"), (0.16, "forward faster")):
+        ax.text(1.3, height, says, fontsize=8)
+    ax.set(xscale="log", yscale="log", xlim=(1.1, 330), ylim=(LOW, HIGH), xlabel=r"$q_1/q_2$")
+    for axis, ticks in ((ax.xaxis, (2, 5, 20, 50, 200)), (ax.yaxis, (0.1, 0.2, 0.5, 1, 2, 5))):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set(xlabel=r"$q_1/q_2$", ylabel=r"$p\,/\,\frac{1}{2}(q_1+q_2)$")
+    ax.set_ylabel(r"$p\,/\,\frac{1}{2}(q_1+q_2)$")
     ax.set_title("a  One step down reverse KL moves mass faster\nwhere $\\pi$ already has it, above the curve")
 
 
@@ -78,22 +78,19 @@ def _draw_ratios(ax: Any, all_ways: Table, bandits: Table) -> None:
         place, offset = (min(2, len(ways) - 1), (6, 2)) if name == "R2" else (min(2, len(ways) - 1), (-5, -1))
         plotting.direct_label(points, f"{says}, half way", place=place, offset=offset)
         plotting.theory(ax, ways["beta"], flow, color=color)
-    # Where both are as fast.
-    ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1, gid="decoration")
-    ax.set(xscale="log", yscale="log", xlabel=r"temperature $\beta$", xlim=(0.018, 11), ylim=(0.05, 20))
-    ax.set(ylabel="speed, reverse / forward")
+    ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1, gid="decoration")  # where both are as fast
+    ax.set(xscale="log", yscale="log", xlim=(0.018, 11), ylim=(0.05, 20))
+    ax.set(xlabel=r"temperature $\beta$", ylabel="speed, reverse / forward")
     ax.set_title("b  The first step does not decide the way:\n$R_1$ starts slower, and arrives faster at low $\\beta$")
 
 
 def _draw_shapes(ax: Any, rows: Table) -> None:
-    # The target is an area, not a line.
     ax.fill_between(rows["x"], rows["target"], step="mid", color="#D0D0D0", linewidth=0, label="target $q$")
     for direction, (color, label) in _DIRECTIONS.items():
         (line,) = ax.plot(rows["x"], rows[direction], color=color, drawstyle="steps-mid")
-        place, offset = int(rows[direction].argmax()), (8, -2)
-        if direction == FORWARD:
-            place, offset = int(np.searchsorted(rows["x"], -0.5)), (-4, 5)
-        plotting.direct_label(line, label, place=place, offset=offset)
+        left, top = int(np.searchsorted(rows["x"], -0.5)), int(rows[direction].argmax())
+        where = {"place": left, "offset": (-4, 5)} if direction == FORWARD else {"place": top, "offset": (8, -2)}
+        plotting.direct_label(line, label, **where)
     ax.set(xlabel="$x$", ylabel="mass of a bin", xlim=(-1, 1), ylim=(0, None))
     distance, weight = (plotting.number(rows[name][0]) for name in ("separation", "weight"))
     ax.set_title(f"c  In a class of one mode forward KL covers,\nreverse KL picks (D = {distance} s, w = {weight})")
@@ -110,13 +107,11 @@ def _draw_means(ax: Any, fits: Table) -> list:
                 plotting.direct_label(line, label, offset=(-2, 8 if direction == FORWARD else -8))
         plotting.theory(ax, rows["separation"], _in_halves(rows, "mean"), color=_DIRECTIONS[FORWARD][0])
     look = {"color": _MIDDLE, "marker": "x", "markeredgewidth": 0.9, "linewidth": 0.8}
-    rows = fits.where(weight=weights[-1])
-    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look)
+    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look)  # of the last weight
     plotting.direct_label(line, "reverse, broad start", offset=(-2, -8))
     ax.set(xlabel="distance of the modes D/s", ylabel=r"|mean of fit| / (D/2)", ylim=(-0.06, 1.08))
     ax.set_title("d  For that modes must be far apart; from\na broad start reverse KL ends in between")
-    marks = zip(weights, _MARKERS, strict=False)
-    return [plotting.proxy(f"w = {plotting.number(weight)} (d)", marker=marker) for weight, marker in marks]
+    return [plotting.proxy(f"w = {plotting.number(w)} (d)", marker=m) for w, m in zip(weights, _MARKERS, strict=False)]
 
 
 def _in_halves(rows: Table, name: str) -> np.ndarray:
