@@ -126,6 +126,21 @@ def test_scattered_points_are_told_by_their_markers_and_a_proxy_explains_them():
     assert plotting.measure(made) == []
 
 
+def test_one_open_black_marker_says_what_open_means_for_every_marker_of_the_legend():
+    opened = {"markerfacecolor": "none", "markeredgewidth": 0.8, "color": plotting.COLORS["on_policy"]}
+    for entry, shape, missing in (
+        (plotting.proxy("open: own draws", marker="o", filled=False), "s", []),
+        (plotting.proxy("offline, own draws", "offline", filled=False), "s", ["open marker 's'"]),
+        (plotting.proxy("open: own draws", marker="o", filled=False), "v", ["open marker 'v'"]),
+    ):
+        made, ax = plotting.figure()
+        plotting.mean(ax, X, 1 / X, 0.01 / X, "offline")
+        plotting.mean(ax, X, 2 / X, 0.01 / X, "on_policy")
+        ax.plot(X, 0.5 / X, marker=shape, **opened)
+        plotting.legend(made, extra=[entry])
+        assert plotting.measure(made) == [f"the panel: the {one} is in no legend and has no label" for one in missing]
+
+
 def test_the_only_data_of_axes_need_no_legend_but_a_prediction_beside_them_does():
     made, ax = plotting.figure()
     plotting.mean(ax, X, 1 / X, 0.01 / X, "offline")

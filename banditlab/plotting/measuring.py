@@ -105,6 +105,9 @@ def _unexplained(own: list[Mark], explained: list[Mark]) -> list[str]:
     several = len({(mark.color, *mark.look) for mark in data}) > 1
     markers = {(mark.marker, mark.filled) for mark in explained}
     dashes, colors = {mark.dash for mark in explained}, {mark.color for mark in explained}
+    # A black marker alone says for all markers of the legend what open, or filled, means.
+    fillings = {mark.filled for mark in explained if mark.marker and not mark.dash and mark.color == "#000000"}
+    markers |= set(itertools.product({mark.marker for mark in explained}, fillings))
     faults = []
     for mark in own:
         theory = "theory" in mark.words

@@ -10,9 +10,10 @@ from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, above
 from banditlab.didactic import policies
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import LOOKS
+from experiments.didactic.shared.shortfalls import from_zero
 from experiments.didactic.shared.tuned_tables import Cell
 from experiments.didactic.shared.tuned_training import PEAKS, Batches
+from experiments.shared.bands import apart
 
 CLAIM = (
     "A network trained with equal reward queries and equal gradient steps orders as a table does: offline Best-of-N "
@@ -116,35 +117,99 @@ def _order(table: Table, who: str) -> list[Check]:
 
 
 def plot(tables: Mapping[str, Table]):
-    """Reward after training, a line per learner, R1 beside R2."""
-    table = tables["runs"].where(network=FITTED)
-    made, axes = plotting.figure(1, 2, height=2.3, sharey=True, sharex=True)
-    first = table.where(bandit="R1")
-    for ax, bandit in zip(axes, PEAKS, strict=True):
-        rows, exact = (part.where(bandit=bandit) for part in (table, tables["bandits"]))
-        for place in range(len(rows)):
-            key, _ = LOOKS[str(rows["algorithm"][place])]
-            offline = rows["sampling"][place] == OFFLINE
-            look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "markersize": 5}
-            look |= {"markerfacecolor": "white", "markeredgewidth": 1.0} if offline else {}
-            low, mean, high = (rows[name][place] for name in ("reward_low", "reward", "reward_high"))
-            # The mean of skewed runs may lie outside their quantiles.
-            spread = np.maximum([[mean - low], [high - mean]], 0.0)
-            ax.errorbar([mean], [-place], xerr=spread, linewidth=1.2, **look)
-        ax.axvline(exact["best_of_n"][0], color="#000000", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
-        ax.axvline(exact["reference_reward"][0], color="#666666", linestyle=":", linewidth=0.9, zorder=1)
-        ax.set(title=bandit, xlim=(-0.02, 1.04), xlabel=r"reward $E_\pi R$")
-    names = [f"{LOOKS[str(a)][1]}, {s}" for a, s in zip(first["algorithm"], first["sampling"], strict=True)]
-    axes[0].set_yticks(-np.arange(len(names)), names)
-    axes[0].set_ylim(-len(names) + 0.5, 0.5)
+    """What the learners lack at tuned rates, R1 beside R2; held-out reward on R1 against the learning rate."""
+    table, bandits = tables["runs"], tables["bandits"]
+    made, (first, second, last) = plotting.figure(
+        1, 3, width=plotting.PAGE_WIDTH, height=2.9, width_ratios=(1.0, 0.9, 1.3)
+    )
+    for ax, bandit in zip((first, second), PEAKS, strict=True):
+        names = _draw_ends(ax, table.where(bandit=bandit))
+        best = 1 - bandits.where(bandit=bandit)["best_of_n"][0]
+        plotting.theory(ax, np.array((best, best)), np.array((0.5, 0.5 - len(names))))
+        ax.set_yticks(-np.arange(len(names)), names if ax is first else [])
+        ax.set(ylim=(0.5 - len(names), 0.5), xlabel=r"shortfall $1-E_\pi R$")
+    orders = [np.argsort(table.where(network=network, bandit="R1")["reward"]).tolist() for network in STARTS]
+    order = "the same order" if orders[0] == orders[1] else "other orders"
+    first.set_title(f"$R_1$, tuned rates: both\nnetworks, {order}")
+    second.set_title("$R_2$, tuned rates:\nlittle between them")
+    tuning = tables["tuning"].where(bandit="R1")
+    _draw_tuning(last, tuning)
+    last.set_title("$R_1$: at a given rate it matters how\na network starts at the reference")
+    draws = plotting.number(bandits["num_samples"][0])
+    opened = [plotting.proxy("network fitted to the reference first", marker="o")]
+    opened += [plotting.proxy(r"offset: log $\pi_{\mathrm{ref}}$ + network", marker="o", filled=False)]
+    plotting.legend(made, columns=3, theory_label=f"best of {draws} draws of the reference", extra=opened)
     plotting.caption(
         made,
-        f"Neural policy (MLP, float32): {table['num_steps'][0]} Adam steps, {table['num_queries'][0]} reward queries "
-        f"each. Mean of {table['seeds'][0]} seeds, bars 10% to 90% of them; learning rate tuned on held-out seeds; "
-        f"open: offline. Dotted: reference; dashed: the best of {tables['bandits']['num_samples'][0]} of its draws. "
-        f"Runs not finite: {table['failed'].sum()}.",
+        f"Neural policies (MLP, float32), {table['num_steps'][0]} Adam steps, {table['num_queries'][0]:,} reward "
+        f"queries each: means over {table['seeds'][0]} seeds. {plotting.BARS} Left: learning rates tuned on the "
+        f"held-out seeds at the right; linear below {plotting.number(_LINEAR)}.{_readings(tuning)}"
+        + plotting.only_if(table["rate_at_edge"].sum(), f" Best rate at an end of the grid: {{}} of {len(table)}.")
+        + plotting.only_if(table["failed"].sum(), " Runs not finite: {}."),
     )
     return made
+
+
+# R2's near-ties are of this size.
+_LINEAR = 1e-4
+# What is drawn against the learning rate.
+_TUNED = (("best_of_n", OFFLINE), ("ipo", OFFLINE), ("reinforce", ON_POLICY))
+
+
+def _draw_ends(ax, rows: Table) -> list[str]:
+    """A row for every learner, the fitted network above the offset one; the learners' names."""
+    arms = list(dict.fromkeys(zip(rows["algorithm"].tolist(), rows["sampling"].tolist(), strict=True)))
+    most = 0.0
+    for place, (algorithm, sampling) in enumerate(arms):
+        for network, up in ((FITTED, 0.17), (OFFSET, -0.17)):
+            one = rows.where(network=network, algorithm=algorithm, sampling=sampling)
+            shortfall, bar = 1 - one["reward"], plotting.NUM_ERRORS * one["reward_se"]
+            color = plotting.COLORS[algorithm]
+            look = {"color": color, "marker": plotting.MARKERS[algorithm], "markersize": 5, "elinewidth": 1.0}
+            look |= {"markerfacecolor": "white", "markeredgewidth": 0.9} if network == OFFSET else {}
+            # The label of its row names a learner.
+            ax.errorbar(shortfall, up - place, xerr=bar, gid="labelled", linestyle="", **look)
+            most = max(most, float((shortfall + bar).max()))
+    from_zero(ax.xaxis, max(most, 1.0), _LINEAR)
+    return [f"{plotting.LABELS[algorithm]}, {sampling}" for algorithm, sampling in arms]
+
+
+def _draw_tuning(ax, rows: Table) -> None:
+    arms = set(zip(rows["algorithm"].tolist(), rows["sampling"].tolist(), strict=True))
+    shown = [(*arm, network) for arm in _TUNED if arm in arms for network in STARTS]
+    for place, (algorithm, sampling, network) in enumerate(shown):
+        one = rows.where(network=network, algorithm=algorithm, sampling=sampling)
+        x = np.exp(apart(np.log(one["learning_rate"]), place, len(shown), 0.05))
+        label = f"{plotting.LABELS[algorithm]}, {sampling}" if network == FITTED else ""
+        line = plotting.mean(ax, x, one["held_out"], one["held_out_se"], algorithm, label=label)
+        if network == OFFSET:
+            line.set(markerfacecolor="white", markeredgewidth=0.9)
+    rates = np.unique(rows["learning_rate"])
+    ax.set_xscale("log")
+    ax.set_xticks(rates, [plotting.number(rate) for rate in rates])
+    ax.minorticks_off()
+    ax.set(ylim=(0, 1.04), xlabel="learning rate (arms a little apart)", ylabel=r"held-out reward $E_\pi R$")
+
+
+def _readings(rows: Table) -> str:
+    """What the networks say at two rates, in words for the caption; nothing where learners or rates are fewer."""
+    rates, arms = np.unique(rows["learning_rate"]), zip(rows["algorithm"], rows["sampling"], strict=True)
+    if len(rates) < 3 or not set(_TUNED) <= {(str(algorithm), str(sampling)) for algorithm, sampling in arms}:
+        return ""
+
+    def at(rate: float, network: str, place: int) -> float:
+        algorithm, sampling = _TUNED[place]
+        one = rows.where(network=network, algorithm=algorithm, sampling=sampling, learning_rate=rate)
+        return float(one["held_out"][0])
+
+    first = ", ".join(f"{at(rates[0], start, 2):.4g} {start}" for start in STARTS)
+    pairs = {start: (at(rates[1], start, 1), at(rates[1], start, 0)) for start in STARTS}
+    second = ", ".join(f"{ipo:.2f} and {best:.2f} {start}" for start, (ipo, best) in pairs.items())
+    turned = np.subtract(*pairs[FITTED]) * np.subtract(*pairs[OFFSET]) < 0
+    return (
+        f" At {plotting.number(rates[0])} on-policy REINFORCE ends at {first}; at {plotting.number(rates[1])} offline "
+        f"IPO and Best-of-N at {second}{', the other way round' if turned else ''}."
+    )
 
 
 PRESETS = {

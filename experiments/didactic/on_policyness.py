@@ -11,7 +11,7 @@ from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, interval
 from banditlab.didactic import policies
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import panels
+from experiments.didactic.shared.shortfalls import LINEAR, panels
 from experiments.didactic.shared.tuned_tables import Cell, least_more, least_of
 from experiments.didactic.shared.tuned_training import PEAKS, Batches
 
@@ -169,29 +169,37 @@ def _disagreements(table: Table) -> list[Check]:
 
 
 def plot(tables: Mapping[str, Table]):
-    """Mean reward after training against the number of collections; the reference's best of N dashed."""
+    """What is missing to the largest reward, against the number of collections; that of the reference's best of N."""
     table = tables["runs"]
-    titles: dict[str, str] = dict(zip(BUDGETS, BUDGETS, strict=True))
-    made, axes = panels(table, titles, 5.2, row="budget", by="algorithm", along="collections")
+    titles = {
+        QUERIES: (
+            "$R_1$, equal queries: newer draws\npay, to a point",
+            "$R_2$, equal queries: less to gain\nthan on $R_1$, but for RWR",
+        ),
+        STEPS: ("$R_1$, equal steps: fewer draws\ncost more", "$R_2$, equal steps: less to gain"),
+        COMPUTE: ("$R_1$, equal compute: more steps\ndo not replace them", "$R_2$, equal compute: less to gain"),
+    }
+    made, axes = panels(table, titles, 4.6, column="budget", by="algorithm", along="collections")
     most, least = table["collections"].max(), table["collections"].min()
-    for column, bandit in zip(axes.T, PEAKS, strict=True):
-        best = tables["bandits"].where(bandit=bandit)["best_of_n"].repeat(2)
-        for ax in column:
+    for line, bandit in zip(axes, PEAKS, strict=True):
+        best = 1 - tables["bandits"].where(bandit=bandit)["best_of_n"].repeat(2)
+        for ax in line:
             plotting.theory(ax, np.array((least, most)), best)
-        column[-1].set_xlabel("collections of fresh draws")
-    plotting.legend(made, columns=3, theory_label=f"best of {table['num_samples'][0]}")
+    for ax in axes[-1]:
+        ax.set_xlabel("collections (algorithms a little apart)")
+    plotting.legend(made, columns=4, theory_label=f"best of {table['num_samples'][0]} draws of the reference")
     fresh, alone = table.where(collections=most), table.where(collections=least)
     steps, compute = (alone.where(budget=budget) for budget in (STEPS, COMPUTE))
     plotting.caption(
         made,
-        f"Tabular policy; mean of {table['seeds'][0]} seeds, bars four standard errors; learning rate tuned on "
-        f"held-out seeds at each point. Right ends are the same runs: {most} steps, each on "
-        f"{table['num_states'][0] * table['num_samples'][0]} new draws. "
-        f"To the left: as many draws and steps, from older policies (top; at 1, pi_ref); as many steps, fewer batches "
-        f"(middle: {steps['num_queries'][0]} to {fresh['num_queries'][0]} draws); or the draws saved spent on up to "
-        f"{compute['num_steps'][0]} steps (bottom; a draw costs {table['draw_price'][0]} gradient passes). "
-        f"Runs not finite: {table['failed'].sum()}; best rate at an end of the grid: {table['rate_at_edge'].sum()} of "
-        f"{len(table)}.",
+        f"Tabular policy: means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below "
+        f"{plotting.number(LINEAR)}. Rates are tuned on held-out seeds at each point. Right ends are the same runs: "
+        f"{most} steps, each on {table['num_states'][0] * table['num_samples'][0]} new draws. Left panels: as many "
+        f"draws, of older policies; middle: as many steps on fewer draws, at least {steps['num_queries'][0]} of "
+        f"{fresh['num_queries'][0]:,}; right: what draws cost, {table['draw_price'][0]} gradient passes each, spent on "
+        f"up to {compute['num_steps'][0]} steps."
+        + plotting.only_if(table["failed"].sum(), " Runs not finite: {}.")
+        + plotting.only_if(table["rate_at_edge"].sum(), f" Best rate at an end of the grid: {{}} of {len(table)}."),
     )
     return made
 

@@ -14,7 +14,6 @@ from banditlab.didactic import reward_model
 from banditlab.didactic.problem import Problem, problem
 from banditlab.didactic.settings import Settings
 from banditlab.exact import reward_models as laws
-from experiments.didactic.shared.looks import points
 from experiments.didactic.shared.plain_training import counted, trained
 from experiments.didactic.shared.table_rows import rows_of
 
@@ -177,34 +176,54 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
 
 
 def plot(tables: Mapping[str, Table]):
-    """Error and order of the learned rewards against the labels they cost; below, where Pref-FT ends on each kind."""
-    made, axes = plotting.figure(3, 1, height=5.0, sharex=True)
-    fits, limits, learned, exact = (tables[part] for part in ("fits", "limits", "learned", "exact"))
-    key, bars = "design", {"linestyle": "", "elinewidth": 0.8}
-    for ax, name in zip(axes, ("error", "agreement"), strict=False):
-        points(ax, fits, "labels", name, key, **bars)
-        plotting.theory(ax, fits["labels"], fits[f"{name}_predicted"], key)
-    axes[0].set(ylabel=r"$n\,$E$\,(\hat r_a - \hat r_b - R_a + R_b)^2$", ylim=(0, None))
-    axes[0].set_title("error of a reward model")
-    axes[1].set(ylabel="share", title="pairs that it orders as the rewards do")
-    plotting.theory(axes[2], limits["labels"], limits["predicted"], key)
-    points(axes[2], learned, "labels", "reward", key, label="reward model", **bars)
-    for name, key, label in ((TRUE, "on_policy", "true rewards"), (NOISY, "offline", "Bradley-Terry")):
-        one = tables["direct"].where(labeller=name)
-        plotting.theory(axes[2], limits["labels"], one["predicted"].repeat(len(limits)), key)
-        end = Table({**one.columns, "labels": limits["labels"].max()})
-        points(axes[2], end, "labels", "reward", key, label=label, **bars)
-    axes[2].set(xscale="log", xlabel="labels n of the reward model", ylabel=r"$E_\pi R$", title="Pref-FT on its labels")
-    plotting.legend(made, columns=2)
+    """Error and order of the learned rewards against the labels they cost; last, where Pref-FT ends on each kind."""
+    made, (*fitted, ends) = plotting.figure(1, 3, width=plotting.PAGE_WIDTH, height=2.5)
+    fits, exact = tables["fits"], tables["exact"]
+    for ax, name in zip(fitted, ("error", "agreement"), strict=True):
+        line = plotting.mean(ax, fits["labels"], fits[name], fits[f"{name}_se"], "reference", label="reward models")
+        line.set(linestyle="", marker="o")
+        plotting.theory(ax, fits["labels"], fits[f"{name}_predicted"], "reference")
+        ax.set(xscale="log", xlabel="labels n of the reward model")
+    fitted[0].set(ylim=(0, None), ylabel=r"n E$(\hat r_a-\hat r_b-R_a+R_b)^2$ [reward$^2$]")
+    fitted[0].set_title("a  With many labels the error is\nthe inverse information")
+    fitted[1].set(ylabel="share of pairs in order", title="b  More labels order more\npairs, as predicted")
+    _draw_ends(ends, tables)
+    plotting.legend(made, columns=3, theory_label="by information (a, b), limit (c)")
+    pairs, most = tables["learned"]["num_pairs"][0], max(tables["learned"]["labels"])
     plotting.caption(
         made,
         f"A bump of reward on {exact['num_actions'][0]} actions, Bradley-Terry labels of temperature "
-        f"{exact['temperature'][0]:g} on pairs of reference draws. Dashed: inverse information and its normal law; the "
-        "limit of Pref-FT by exact sums (averaged over reward models drawn and fitted in NumPy). Points: fits, and "
-        f"Adam on {learned['num_pairs'][0]} labelled pairs for true, noisy (at the right end) and learned labels; bars "
-        "four standard errors.",
+        f"{exact['temperature'][0]:g} on pairs of reference draws. {plotting.BARS} a, b: pairs of reference draws, "
+        f"fits of reward models; dashed: for many labels. c: Pref-FT, Adam on {pairs} labelled pairs a step; dashed: "
+        f"its limit by exact sums, with learned rewards averaged over reward models; labels up to {most:g} are trained "
+        "on. True and Bradley-Terry labels ask for no reward model.",
     )
     return made
+
+
+def _draw_ends(ax, tables: Mapping[str, Table]) -> None:
+    """Where Pref-FT ends on learned rewards, by their labels; the two other kinds of labels at the right."""
+    learned, limits = tables["learned"], tables["limits"]
+    shown = limits.kept(limits["labels"] <= 10 * learned["labels"].max())
+    least, most = shown["labels"].min(), shown["labels"].max()
+    shades = plotting.shades("pref_ft", 3)
+    plotting.theory(ax, shown["labels"], shown["predicted"], color=shades[1])
+    looks = ((TRUE, "true rewards", shades[2], "v", 7), (NOISY, "Bradley-Terry", shades[0], "s", 7))
+    for name, says, color, marker, up in looks:
+        one = tables["direct"].where(labeller=name)
+        plotting.theory(ax, np.array((least, most)), one["predicted"].repeat(2), color=color)
+        line = plotting.mean(ax, np.array((most,)), one["reward"], one["reward_se"], "pref_ft", label="", color=color)
+        line.set_marker(marker)
+        plotting.direct_label(line, says, offset=(-6, up))
+    line = plotting.mean(
+        ax, learned["labels"], learned["reward"], learned["reward_se"], "pref_ft", label="", color=shades[1]
+    )
+    line.set(linestyle="", marker="o")
+    plotting.direct_label(line, "learned rewards", offset=(5, -6))
+    ax.set(xscale="log", xlabel="labels n of the reward model", ylabel=r"reward $E_\pi R$ of Pref-FT")
+    ax.set_xticks(shown["labels"], [f"{count:g}" for count in shown["labels"]])
+    ax.minorticks_off()
+    ax.set_title("c  For Pref-FT a few hundred\nlabels nearly replace rewards")
 
 
 PRESETS = {

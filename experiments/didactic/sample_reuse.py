@@ -15,7 +15,7 @@ from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
 from banditlab.exact import first_step
 from experiments.didactic.shared import tuned_tables, tuned_training
-from experiments.didactic.shared.looks import panels
+from experiments.didactic.shared.shortfalls import LINEAR, panels
 from experiments.didactic.shared.table_rows import rows_of
 from experiments.didactic.shared.tuned_tables import Cell, least_more, least_of
 from experiments.didactic.shared.tuned_training import Batches
@@ -171,18 +171,27 @@ def check(tables: Mapping[str, Table]) -> list[Check]:
 def plot(tables: Mapping[str, Table]):
     """What is missing to the largest reward, against the gradient steps on each batch."""
     table = tables["runs"]
-    titles = {EACH: "own rate", FIXED: "rate of T = 1"}
-    made, axes = panels(table, titles, 4.0, row="mode", by="method", along="reuse", shortfall=True)
+    titles = {
+        EACH: (
+            "$R_1$, rate tuned at each T: more steps\npay for PPO and IPO",
+            "$R_2$, rate tuned at each T: steps\nmatter little",
+        ),
+        FIXED: (
+            "$R_1$, rate tuned at T = 1: many steps hurt,\nand PPO's clip puts that off",
+            "$R_2$, rate tuned at T = 1: PPO without its\nclip loses most",
+        ),
+    }
+    made, axes = panels(table, titles, 4.3, column="mode", by="method", along="reuse")
     for ax in axes[-1]:
-        ax.set_xlabel("steps T per batch")
-    plotting.legend(made, columns=3)
-    clip = table.where(method="ppo")["clip"][0]
+        ax.set_xlabel("T, Adam steps on each batch (methods a little apart)")
+    plotting.legend(made, columns=5)
+    clip, linear = (plotting.number(value) for value in (table.where(method="ppo")["clip"][0], LINEAR))
     plotting.caption(
         made,
-        f"Tabular policy; {table['num_queries'][0]} reward queries in on-policy batches, T Adam steps on each. Mean of "
-        f"{table['seeds'][0]} seeds, bars four standard errors; learning rates tuned on held-out seeds, at each T "
-        f"(top) or at T = 1 (bottom). Clip: {clip:g}; REINFORCE has neither ratio nor clip. "
-        f"Runs not finite: {table['failed'].sum()}.",
+        f"Tabular policy, {table['num_queries'][0]:,} reward queries in on-policy batches, T Adam steps on each: means "
+        f"over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below {linear}. Learning rates are tuned "
+        f"on held-out seeds, at each T (left) or at T = 1 (right). PPO clips at {clip}; REINFORCE has neither "
+        f"ratio nor clip.{plotting.only_if(table['failed'].sum(), ' Runs not finite: {}.')}",
     )
     return made
 

@@ -8,57 +8,74 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Table
 from banditlab.exact.clamped_losses import ALGORITHMS, LOW
-from experiments.didactic.shared.looks import LOOKS
+from experiments.shared.bands import apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SHORT = {"best_of_n": "Best-of-N", "best_of_n_negative": "neg.", "best_of_n_worst": "worst"}
+_SHOWN = ("dpo", "best_of_n_negative", "pref_ft")
 
 
 def plot(tables: Mapping[str, Table]) -> "Figure":
     """Paths of rejected log-probabilities and of rewards; below, shares of draws and sizes of gradients."""
-    made, axes = plotting.figure(2, 2, height=4.2)
+    made, ((first, second), (third, fourth)) = plotting.figure(2, 2, width=plotting.PAGE_WIDTH, height=4.6)
     paths, rejected = tables["path"].where(sampler="offline"), tables["rejected"]
-    for name in ("dpo", "best_of_n_negative", "pref_ft"):
-        for ax, rows, column in zip(axes.flat, (rejected, paths, paths), ("rejected", "reward", "below"), strict=False):
-            _draw(ax, rows.where(algorithm=name), column, name)
+    same = set(_SHOWN)
+    for name in _SHOWN:
+        for ax, rows, column in ((first, rejected, "rejected"), (second, paths, "below"), (third, paths, "reward")):
+            step = 2.2 if ax is third else 0.0  # the bars of rewards overlap
+            if not _draw(ax, rows.where(algorithm=name), column, name, step):
+                same.discard(name)
         for floor in (0, 1):
             exact = rejected.where(algorithm=name, floor=floor)
-            plotting.theory(axes[0, 0], exact["step"], exact["predicted"], LOOKS[name][0])
-    axes[0, 0].axhline(LOW, color="#888888", linewidth=0.8, zorder=1)
-    axes[0, 0].set(title="rejected", ylabel=r"$\log\,\pi$", xlabel="step")
-    axes[0, 1].set(title="reward", ylabel=r"$E_\pi R$", xlabel="step")
-    axes[1, 0].set(title="draws below the floor", ylabel="share", xlabel="step")
-    _draw_gradients(axes[1, 1], tables["gradient"])
-    plotting.legend(made, columns=2, theory_label="by hand")
+            plotting.theory(first, exact["step"], exact["predicted"], name)
+    line = first.axhline(LOW, color="#4a4a4a", linewidth=0.9, linestyle=":", zorder=1)
+    plotting.direct_label(line, "floor", place=0, offset=(2, -6))
+    first.set(title="a  Rejected actions stop at the floor", ylabel=r"$\log\,\pi$(rejected) [nats]")
+    second.set(title="b  Winners alone never get that low", ylabel="share of draws below")
+    third.set(title="c  The floor changes what training earns", ylabel=r"reward $E_\pi R$")
+    for ax in (first, second, third):
+        ax.set_xlabel("step of Adam" + " (arms a little apart)" * (ax is third))
+    _draw_gradients(fourth, tables["gradient"])
+    marks = (
+        plotting.proxy(r"$\log\,\pi$ as it is", marker="o"),
+        plotting.proxy("clamped at the floor", marker="o", filled=False),
+    )
+    plotting.legend(made, columns=3, theory_label="by hand", extra=marks)
     own = {name: values[0] for name, values in tables["effect"].where(sampler="on_policy").columns.items()}
+    hidden = " and ".join(plotting.LABELS[name] for name in _SHOWN if name in same)
     plotting.caption(
         made,
-        f"Tabular softmax, reward with its peak at {own['peak']:g}, Adam at a rate of {own['learning_rate']:g}, one "
-        f"data set of {own['states']} states with {own['draws']} reference draws, mean of {paths['seeds'].max():.0f} "
-        "data sets. Open: log-probabilities clamped at log 2^-23 (grey line), as published code has them silently; "
-        "filled: as they are. Dashed: Adam down gradients by hand. On-policy DPO: a draw is below the floor with "
-        f"probability {own['largest_below']:.0e} at most. Bottom right: relative change of every loss's gradient at "
-        "random policies with most actions below.",
+        f"Tabular softmax, reward peak {own['peak']:g}, Adam at rate {own['learning_rate']:g} on one data set of "
+        f"{own['states']} states with {own['draws']} reference draws: means over {paths['seeds'].max():.0f} data sets. "
+        f"{plotting.BARS} Open: log-probabilities clamped at $\\log 2^{{-23}}$"
+        f"{f', left out where it is the same ({hidden})' if hidden else ''}. Dashed: Adam down gradients by hand. In "
+        f"on-policy DPO a draw is below with probability {plotting.number(own['largest_below'])} at most. d: norm of "
+        "the change over that of the gradient, random policies with most actions below.",
     )
     return made
 
 
-def _draw(ax: "Axes", rows: Table, column: str, name: str) -> None:
-    key, label = LOOKS[name]
-    for floor in (0, 1):
-        mine = rows.where(floor=floor)
-        look = {"color": plotting.COLORS[key], "marker": plotting.MARKERS[key], "markersize": 2.8, "linewidth": 0.9}
-        look |= {"markerfacecolor": "white" if floor else look["color"], "markeredgewidth": 0.7}
-        ax.plot(mine["step"], mine[column], label=None if floor else label, **look)
+def _draw(ax: "Axes", rows: Table, column: str, name: str, step: float) -> bool:
+    """Both paths, the clamped one open, or one where they are the same; whether they are. `step` moves them apart."""
+    free, clamped = (rows.where(floor=floor) for floor in (0, 1))
+    same = np.array_equal(free[column], clamped[column])
+    for floor, mine in enumerate((free, clamped)[: 1 if same else 2]):
+        x = apart(mine["step"], 2 * _SHOWN.index(name) + floor, 2 * len(_SHOWN), step)
+        line = plotting.mean(ax, x, mine[column], mine[f"{column}_se"], name, label="" if floor else None)
+        line.set(linewidth=1.0)
+        if floor:
+            line.set(markerfacecolor="white", markeredgewidth=0.7)
+    return same
 
 
 def _draw_gradients(ax: "Axes", rows: Table) -> None:
     names = [name for name in ALGORITHMS if name in rows["algorithm"]]
-    values = [rows.where(algorithm=name)["change"][0] for name in names]
-    ax.barh(-np.arange(len(names)), values, color=[plotting.COLORS[LOOKS[name][0]] for name in names])
-    ax.set_yticks(-np.arange(len(names)), [_SHORT.get(name, LOOKS[name][1]) for name in names])
-    ax.set(title="gradients, change", xlabel="relative")
-    ax.grid(visible=False, axis="y")
+    for place, name in enumerate(names):
+        change = rows.where(algorithm=name)["change"][0]
+        (line,) = ax.plot(change, -place, plotting.MARKERS[name], color=plotting.COLORS[name], markersize=5)
+        plotting.direct_label(line, plotting.LABELS[name], offset=(-6 if change > 1e-3 else 6, 0))
+    ax.set_yticks(())
+    ax.set(xscale="log", xlim=(3e-8, 3), xlabel="change of the gradient, relative")
+    ax.set_title("d  It changes every gradient but PPO's")
