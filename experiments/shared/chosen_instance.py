@@ -32,5 +32,5 @@ def words(environment: Table) -> str:
     """How a caption names the environment of a row of `choose`."""
     row: Mapping[str, Any] = {name: values[0] for name, values in environment.columns.items()}
     contexts = f"{row['num_contexts']} contexts, " if row["num_contexts"] > 1 else ""
-    sizes = f"{contexts}{row['num_actions']} actions, d = {row['rank']}, beta = {row['beta']:g}"
+    sizes = f"{contexts}{row['num_actions']} actions, $d$ = {row['rank']}, $\\beta$ = {row['beta']:g}"
     return f"Linear softmax, {row['instance']} ({sizes})"
