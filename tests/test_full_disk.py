@@ -101,10 +101,10 @@ def test_a_folder_in_the_way_of_a_shard_or_a_figure_is_one_line(claim, tmp_path)
     code, _, error = claim("run")
     assert code == 2
     assert f"'{shard}' cannot be written (a folder is where a shard is to be written)" in error
-    (tmp_path / "results/default/means.svg").mkdir()
+    (tmp_path / "results/default/means.pdf").mkdir()
     code, _, error = claim("figures")
     assert (code, error.count("\n")) == (2, 1)
-    assert error.endswith("means.svg' is a folder\n")
+    assert error.endswith("means.pdf' is a folder\n")
     assert not (tmp_path / "results/default/means.png").exists()
 
 
@@ -135,11 +135,15 @@ def test_a_signal_ends_a_run_in_one_line(claim, tmp_path, monkeypatch, number, c
         return np.ones(arguments)
 
     monkeypatch.setattr(np, "full", lambda shape, value: stop_at_two(value) if value == 2 else np.ones(shape) * value)
+    # pytest's workers ignore Ctrl-C.
+    usual = signal.signal(number, {signal.SIGINT: signal.default_int_handler}.get(number, signal.SIG_DFL))
     before = signal.getsignal(number)
-    found, _, error = claim("run")
+    try:
+        found, _, error = claim("run")
+    finally:
+        assert signal.signal(number, usual) == before
     assert (found, error) == (code, "interrupted; finished shards are kept and will be reused\n")
     stopping.check()  # the next run may begin
-    assert signal.getsignal(number) == before
     assert len(list(tmp_path.rglob("*.npz"))) == 1
     assert not litter(tmp_path)
     monkeypatch.undo()

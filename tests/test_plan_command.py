@@ -146,7 +146,7 @@ def word_case(message, *words):
     ("words", "message"),
     [
         npz_case("--data must hold features, context, chosen, rejected; got none called chosen", chosen=None),
-        npz_case("--data: features must be finite; got nan at index (0, 2, 1)", features=NAN),
+        npz_case("--data: features must hold no nan; got nan at index (0, 2, 1)", features=NAN),
         npz_case(
             "--data: features must be (num_contexts, num_actions, num_features); got (5, 3)", features=FEATURES[0]
         ),

@@ -23,7 +23,7 @@ CLAIM = (
 
 COLUMNS = tuned_tables.described(
     {
-        "network": "alone, fitted to the reference first (fitted), or log pi_ref + network (offset)",
+        "network": "its start: it makes the logits alone, fitted to pi_ref (fitted), else log pi_ref + it (offset)",
         "algorithm": "loss that is trained on",
         "sampling": "who draws: the policy itself (on-policy), else the reference (offline)",
     },

@@ -14,9 +14,8 @@ _SAMPLERS = {"refreshed": (_KEY, "distillation, on-policy"), "never": ("offline"
 def plot(tables: dict[str, Table]):
     """Recovery, floors, damping; a teacher wrong at the top, and at the bottom; against DPO."""
     made, axes = plotting.figure(2, 3, width=plotting.PAGE_WIDTH, height=4.4)
-    recovery, given, floors, teacher, damped, learner = (
-        tables[part] for part in ("recovery", "given_pairs", "floors", "teacher", "damped", "learners")
-    )
+    parts = ("recovery", "given_pairs", "floors", "teacher", "damped", "learners")
+    recovery, given, floors, teacher, damped, learner = (tables[part] for part in parts)
     for sampler, (key, _) in _SAMPLERS.items():
         arm = recovery.where(sampler=sampler)
         axes[0, 0].plot(arm["round"], arm["probability"], plotting.MARKERS[key], color=plotting.COLORS[key])
@@ -25,33 +24,26 @@ def plot(tables: dict[str, Table]):
     axes[0, 0].set_title("(a) Refreshed pairs recover\n" + r"$\theta^*$ in fewer rounds")
     _draw_floors(axes[0, 1], {"given\nthe pairs": given} | {arm: floors.where(arm=arm) for arm in runs.FLOORS})
     _draw_damped(axes[0, 2], damped)
-    titles = {
-        "top": "(d) Teacher wrong at the top:\nrefreshing does harm",
-        "bottom": "(e) Wrong at the bottom:\nrefreshing helps",
-    }
-    for ax, place in zip(axes[1], runs.WRONG, strict=False):
+    titles = ("(d) Teacher wrong at the top:\nrefreshing does harm", "(e) Wrong at the bottom:\nrefreshing helps")
+    for ax, place, title in zip(axes[1], runs.WRONG, titles, strict=False):
         for sampler, (key, label) in _SAMPLERS.items():
             bands.medians(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
-        ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$) [nats]", title=titles[place])
+        ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$) [nats]", title=title)
         ax.set_ylim(0.5 * teacher["kl_low"].min(), 3 * teacher["kl_high"].max())
     _draw_learners(axes[1, 2], learner)
     plotting.legend(made, columns=4, theory_label="exact or predicted")
+    # Panel by panel; (b) has those of the given pairs, as its other arms have their own.
+    seeds = ", ".join(f"{one['seeds'][0]:,.0f}" for one in (recovery, given, damped, teacher, teacher, learner))
     plotting.caption(
         made,
         f"Linear softmax, no ridge but DPO's ({learner['ridge'][0]:g}); staircase of 4 unequal stairs, in (d), (e) a "
-        f"ramp of 6 actions with one feature; {_seeds(recovery, given, damped, teacher, learner)} seeds in (a)-(f). "
+        f"ramp of 6 actions with one feature; {seeds} seeds in (a)-(f). "
         f"(a) {recovery['num_pairs'][0]:g} noiseless pairs a round, pooled. (b) $n\\,$KL or, given the pairs, the "
         f"squared error. {plotting.BARS} (d), (e) Noiseless, wrong about the action that $\\pi^*$ or $\\pi_0$ likes; "
         f"{teacher['num_pairs'][0]:,g} fresh pairs a round, in (f) {learner['num_pairs'][0]:,g}; medians. "
         f"{plotting.BAND} (f) Dashed: means.",
     )
     return made
-
-
-def _seeds(recovery: Table, given: Table, damped: Table, teacher: Table, learner: Table) -> str:
-    """Seeds panel by panel; (b) has those of the given pairs, as its other arms have their own."""
-    tables = (recovery, given, damped, teacher, teacher, learner)
-    return ", ".join(f"{int(table['seeds'][0]):,}" for table in tables)
 
 
 def _draw_floors(ax, rows: dict[str, Table]) -> None:
@@ -66,8 +58,7 @@ def _draw_floors(ax, rows: dict[str, Table]) -> None:
 
 
 def _draw_damped(ax, rows: Table) -> None:
-    shares = np.unique(rows["damping"])
-    for damping, shade in zip(shares, plotting.shades(_KEY, len(shares)), strict=True):
+    for damping, shade in zip(shares := np.unique(rows["damping"]), plotting.shades(_KEY, len(shares)), strict=True):
         arm = rows.where(damping=damping)
         ax.plot(arm["round"], arm["kl_median"], plotting.MARKERS[_KEY], color=shade, gid="labelled")
         line = plotting.theory(ax, arm["round"], arm["path_kl"], color=shade)
