@@ -241,7 +241,9 @@ def test_numbers_beat_stamps(toy, tmp_path, capsys):
     assert [name for name in before if before[name] != after[name]] == ["toy.json"]
     old, new = (json.loads(files["toy.json"]) for files in (before, after))
     assert old["source_hash"] != new["source_hash"]
-    assert old["cost"] == new["cost"]
+    fresh = json.loads((tmp_path / "results/default/toy.json").read_text())
+    least = min((old["cost"], fresh["cost"]), key=lambda cost: cost["wall_seconds"])
+    assert new["cost"] == least  # other work on the machine only adds to it
     assert toy("verify") == 0
     assert "renews" not in capsys.readouterr().out
 

@@ -118,8 +118,8 @@ def _drawn(selection: Selection, result: Result, target: Result, manner: Manner)
 def update(selection: Selection) -> str:
     """Make the fresh results the committed ones; a line that says what was written.
 
-    Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the cost and the
-    machine of the computation that it is about, and figures that come out the same stay as they are. Where they are
+    Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the machine
+    that computed it and the least cost measured there, and figures that come out the same stay as they are. Where they are
     those of another processor or release up to rounding, they stay: the record notes the agreement. Tables of other
     draws, which `compare` may call statistical too, are replaced.
 
@@ -151,7 +151,7 @@ def update(selection: Selection) -> str:
     if same:
         kept = target.record()
         record = {name: value for name, value in kept.items() if name != "confirmed"}
-        record |= {name: fresh[name] for name in STAMP} | {"cost": kept.get("cost", fresh["cost"])}
+        record |= {name: fresh[name] for name in STAMP} | {"cost": _least_cost(kept, fresh)}
     for part, content in result.contents().items():
         _replace(target.csv(part), content)
     for suffix in DRAWN:
@@ -169,6 +169,14 @@ def confirmed(kept: dict[str, Any], fresh: dict[str, Any], agreement: Comparison
     note["agreement"] = f"{agreement.kind} ({agreement.detail})"
     others = [one for one in confirmations(kept) if one["source_hash"] != fresh["source_hash"]]
     return kept | {"confirmed": [*others, note]}
+
+
+def _least_cost(kept: dict[str, Any], fresh: dict[str, Any]) -> dict[str, float]:
+    """What the same tables cost on the record's machine when least else was running on it."""
+    if "cost" not in kept:
+        return fresh["cost"]
+    same = kept.get("machine") == fresh["machine"]
+    return min([kept["cost"]] + [fresh["cost"]] * same, key=lambda cost: cost["wall_seconds"])
 
 
 def _replace(path: Path, content: bytes) -> None:
