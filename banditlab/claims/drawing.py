@@ -118,8 +118,8 @@ def _drawn(selection: Selection, result: Result, target: Result, manner: Manner)
 def update(selection: Selection) -> str:
     """Make the fresh results the committed ones; a line that says what was written.
 
-    Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the machine
-    that computed it and the least cost measured there, and figures that come out the same stay as they are. Where they are
+    Where the committed tables are the same to the byte only the stamp is renewed: the record keeps the machine that
+    computed it and the least cost measured there, and figures that come out the same stay as they are. Where they are
     those of another processor or release up to rounding, they stay: the record notes the agreement. Tables of other
     draws, which `compare` may call statistical too, are replaced.
 
