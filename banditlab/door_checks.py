@@ -43,7 +43,7 @@ class Values(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """A whole number of at least one, which becomes an int."""
+    """A whole number of at least one that a 32-bit counter holds; it becomes an int."""
 
 
 class OneKey(NamedTuple):
@@ -149,7 +149,7 @@ def together(
 
 
 def whole(name: str, value: Any, dimensions: Dimensions) -> Any:
-    return value if isinstance(value, Tracer) else int(validation.whole(name, value))
+    return value if isinstance(value, Tracer) else validation.steps(name, value)
 
 
 def valued(

@@ -32,6 +32,7 @@ __all__ = [
     "pair_law",
     "partial_law",
     "positive",
+    "positive_log_probs",
     "shape",
     "step_counts",
     "steps",
@@ -49,10 +50,11 @@ _SUM_TOLERANCE = 1e-6
 
 
 def array(name: str, value: Any, shape: tuple[int | str, ...], *, minus_infinity: bool = False) -> np.ndarray:
-    """`value` as float64 of the wanted shape (strings in `shape` name free sizes), finite unless -inf is allowed."""
+    """`value` as float64 of the wanted shape (a string in `shape` names a free size), finite unless -inf is allowed."""
     out = numbers(name, value)
     matches = out.ndim == len(shape) and all(
-        isinstance(w, str) or w == g for w, g in zip(shape, out.shape, strict=True)
+        shape.index(w) == axis or out.shape[shape.index(w)] == g if isinstance(w, str) else w == g
+        for axis, (w, g) in enumerate(zip(shape, out.shape, strict=True))
     )
     if not matches:
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
@@ -164,6 +166,12 @@ def log_probs(name: str, values: Any) -> None:
             f"{name} must hold log-probabilities that sum to 1 in every context; "
             f"got a sum of {totals[off].flat[0]} in context {_first(off)[0] if off.ndim else 0}"
         )
+
+
+def positive_log_probs(name: str, values: Any) -> None:
+    """Refuse what is no table (..., A) of log-probabilities, all of them finite."""
+    finite(name, values)
+    log_probs(name, values)
 
 
 def _rounding(values: Any) -> float:

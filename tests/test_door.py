@@ -193,6 +193,23 @@ BAD = [
         r"log_target must be \(2, 3\), .*; got \(\)",
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
+    (
+        lambda: bl.preferences.from_table(np.full((3, 4, 3), 0.5)),
+        r"win_probs must be \(num_contexts, num_actions, num_actions\); got \(3, 4, 3\)",
+    ),
+    (lambda: bl.instances.tabular(np.zeros((0, 4))), r"reward must have at least one context .*; got \(0, 4\)"),
+    (
+        lambda: bl.didactic.kl_descent.speed_ratios(np.zeros((1, 2)), [[1e308, 0.0]]),
+        "log_target must hold log-probabilities that sum to 1",
+    ),
+    (
+        lambda: bl.didactic.kl_descent.speed_ratios(np.zeros((2, 3)), np.full((2, 3), -math.log(3))),
+        "logits and log_target must be apart in the first two actions; got no change in row 0",
+    ),
+    (
+        lambda: bl.theory.mode_seeking.fit([0.0, 1e308], [[0.0], [1.0]], "reverse", [[0.0]]),
+        "log_target, features and starts must be of a size that float64 can square",
+    ),
     (lambda: bl.theory.mode_seeking.members(np.ones((3, 2)), 1.0), r"params must be \(\.\.\., 2\), .*; got \(\)"),
     (
         lambda: bl.didactic.problem.expected_reward(PEAK, HALF),
@@ -224,6 +241,10 @@ BAD = [
     (lambda: theory.guarantees.score_bound(2, 0.1, 1e308), "chance must be a probability above 0; got 1e\\+308"),
     (lambda: theory.guarantees.score_bound(-1, 0.1, 0.1), "rank must be a whole number from 0"),
     (lambda: theory.distillation.damped_share(0.5, 1e308), r"num_rounds must be below 2\^31"),
+    (
+        lambda: bl.didactic.kl_descent.halfway_steps(np.zeros((1, 2)), np.log([[0.6, 0.4]]), 0.1, 1e308),
+        r"max_steps must be below 2\^31",
+    ),
     (
         lambda: bl.didactic.kl_descent.reverse_wins(10.5, 3, 0),
         "num_draws must be a whole number of at least 1; got 10.5",
@@ -306,6 +327,14 @@ def test_what_looks_odd_and_is_right_is_accepted():
     np.testing.assert_array_equal(bl.preferences.wins_from_comparisons([0], [0], [1], shape=(1.0, 2.0))[0, 0], [0, 1])
     assert theory.predicted_kl(CHAIN, jnp.zeros((1, 2, 2)).at[0, 0, 0].set(1.0), 1e308) == np.inf
     assert theory.batch_threshold(ONE_ACTION, 1000.0) == 0.0
+    assert theory.batch_threshold(CHAIN, 1e308) == theory.batch_threshold(CHAIN, math.inf) == math.inf
+    assert theory.distillation.damped_share(2.0, 2**31 - 1) == 4.0 * (2**31 - 1)
+    assert theory.distillation.damped_share(1e308, 3) == math.inf
+    # Of a teacher without error, and of one so wrong that a round leaves a single action.
+    bias = theory.distillation.population_bias(CHAIN, CHAIN.reward, 2)
+    assert bias["error"].tolist() == bias["share"].tolist() == [0.0, 0.0]
+    bias = theory.distillation.population_bias(CHAIN, -5000.0 * CHAIN.reward, 2)
+    assert (bias["coverage"][1], bias["error"][1], bias["share"][1]) == (math.inf, 0.0, 0.0)
     np.testing.assert_array_equal(theory.recursion(ONE_ACTION, math.inf, 100.0, 2), 0.0)
     low, high = theory.kl_bounds(CHAIN, jnp.asarray([1e200]))
     assert (np.isfinite(low), float(high)) == (True, np.inf)

@@ -30,11 +30,14 @@ __all__ = [
 
 Line = Annotated[Array, Shape(("A",), validation.logits)]
 Lines = Annotated[Array, Shape(("N", "A"), validation.logits)]
+LogLine = Annotated[Array, Shape(("A",), validation.positive_log_probs)]
+LogLines = Annotated[Array, Shape(("N", "A"), validation.positive_log_probs)]
 Tables = Annotated[np.ndarray, Shape(("N", "A"), validation.logits)]
+LogTables = Annotated[np.ndarray, Shape(("N", "A"), validation.positive_log_probs)]
 
 
 @door
-def divergence(logits: Line, log_target: Line, is_reverse: Flag) -> Array:
+def divergence(logits: Line, log_target: LogLine, is_reverse: Flag) -> Array:
     """KL(q||pi), or KL(pi||q) where `is_reverse`."""
     log_policy = jax.nn.log_softmax(logits)
     forward = jnp.sum(jnp.exp(log_target) * (log_target - log_policy))
@@ -42,14 +45,14 @@ def divergence(logits: Line, log_target: Line, is_reverse: Flag) -> Array:
 
 
 @door
-def stepped(logits: Line, log_target: Line, is_reverse: Flag, step: Scalar) -> Array:
+def stepped(logits: Line, log_target: LogLine, is_reverse: Flag, step: Scalar) -> Array:
     """(A,) logits after one gradient step."""
     return logits - step * jax.grad(divergence)(logits, log_target, is_reverse)
 
 
 @door
 @inner(LOOPS)
-def after_steps(logits: Lines, log_target: Lines, step: Scalar) -> Array:
+def after_steps(logits: Lines, log_target: LogLines, step: Scalar) -> Array:
     """(2, N, A) log-policies after one step forward and one reverse, from logits (N, A)."""
     one = jax.vmap(stepped, in_axes=(0, 0, None, None))
     both = jax.vmap(one, in_axes=(None, None, 0, None))(logits, log_target, jnp.asarray([False, True]), step)
@@ -57,7 +60,7 @@ def after_steps(logits: Lines, log_target: Lines, step: Scalar) -> Array:
 
 
 @door
-def ratio_moves(logits: Tables, log_target: Tables, step: Finite = 1.0) -> np.ndarray:
+def ratio_moves(logits: Tables, log_target: LogTables, step: Finite = 1.0) -> np.ndarray:
     """(2, N) change of log(pi_1/pi_2), actions 0 and 1, in one step forward and one reverse."""
     start = log_softmax(logits, axis=1)
     moved = np.asarray(after_steps(jnp.asarray(start), jnp.asarray(log_target), jnp.float64(step)))
@@ -65,16 +68,23 @@ def ratio_moves(logits: Tables, log_target: Tables, step: Finite = 1.0) -> np.nd
 
 
 @door
-def speed_ratios(logits: Tables, log_target: Tables) -> np.ndarray:
-    """(N,) reverse over forward change of log(pi_1/pi_2) in one step."""
+def speed_ratios(logits: Tables, log_target: LogTables) -> np.ndarray:
+    """(N,) reverse over forward change of log(pi_1/pi_2) in one step.
+
+    Raises:
+        ValueError: where forward does not move the ratio.
+    """
     forward, reverse = ratio_moves(logits, log_target)
+    if not forward.all():
+        still = int(np.argmin(forward != 0))
+        raise ValueError(f"logits and log_target must be apart in the first two actions; got no change in row {still}")
     return reverse / forward
 
 
 @door
 def mass_changes(
     log_policy: Tables,
-    log_target: Tables,
+    log_target: LogTables,
     group: Annotated[np.ndarray, Shape(("A",), validation.flags)],
     steps: tuple[Finite, ...],
 ):
@@ -104,7 +114,7 @@ def reverse_wins(num_draws: Count, num_bins: Count, seed: int) -> np.ndarray:
 
 
 @door
-def halfway_steps(starts: Tables, log_targets: Tables, step: Finite, max_steps: Count) -> np.ndarray:
+def halfway_steps(starts: Tables, log_targets: LogTables, step: Finite, max_steps: Count) -> np.ndarray:
     """(2, N) number of steps, linear in between, until log(pi_1/pi_2) is half-way to the target's; inf if never."""
     return np.asarray(_halfway(jnp.asarray(starts), jnp.asarray(log_targets), jnp.float64(step), jnp.int64(max_steps)))
 

@@ -213,7 +213,7 @@ def _measure(carry: _Carry, world: World, options: Options) -> dict[str, Array]:
     measured = {
         "reward": problem.expected_reward(bandit, table),
         "kl_reference": problem.kl(table, bandit.log_reference),
-        "kl_target": problem.kl(table, problem.target(bandit, world.settings.beta)),
+        "kl_target": problem.kl(table, problem.target(bandit, jnp.asarray(world.settings.beta))),
     }
     measured = {name: jnp.mean(value) for name, value in measured.items()}
     labels = batch.labels

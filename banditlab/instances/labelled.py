@@ -35,7 +35,7 @@ class Scenario(NamedTuple):
     """An environment with its offline labels.
 
     Attributes:
-        env: the environment.
+        env: the environment; its log_reference is -inf at actions that pi_ref does not play.
         seen: (S, A) bool, the actions in the labels.
         pair_law: (S, A, A) law of a labelled pair: y, y' independent from pi_ref given the seen actions. The mass of
             contexts without labels is missing from it.

@@ -142,7 +142,7 @@ def assess(
     )
 
 
-def _covariance_root(information: Array, ridge: Array) -> Array:
+def _covariance_root(information: Array, ridge: NonNegative) -> Array:
     """(rank, rank) B with BB' = (I + ridge)^{-1} I (I + ridge)^{-1}."""
     rows, _ = linalg.inverse_root(information + ridge * jnp.eye(len(information), dtype=information.dtype))
     squares, ways = jnp.linalg.eigh(rows @ information @ rows.T)  # the identity without a ridge

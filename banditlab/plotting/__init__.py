@@ -8,7 +8,7 @@ is wrong with one. The conventions are in docs/figures.md.
 from banditlab.plotting.captions import BAND, BARS, caption, number, only_if
 from banditlab.plotting.legends import legend, proxy
 from banditlab.plotting.looks import COLORS, LABELS, MARKERS, shades
-from banditlab.plotting.marks import NUM_ERRORS, band, direct_label, mean, point, theory
+from banditlab.plotting.marks import NUM_ERRORS, band, direct_label, mean, theory
 from banditlab.plotting.measuring import measure
 from banditlab.plotting.saving import save
 from banditlab.plotting.styles import COLUMN_WIDTH, PAGE_WIDTH, STYLE, Subplots, figure, style
@@ -33,7 +33,6 @@ __all__ = [
     "measure",
     "number",
     "only_if",
-    "point",
     "proxy",
     "save",
     "shades",

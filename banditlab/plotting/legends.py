@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from banditlab.plotting.drawn import words_of
 from banditlab.plotting.looks import COLORS, MARKERS, require_key
 from banditlab.plotting.styles import DASHED, style
 
@@ -36,7 +37,7 @@ def legend(
         for ax in where.axes if isinstance(where, Figure) else [where]:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 entries.setdefault(label, handle)
-            if any("theory" in _words(line) and str(line.get_label())[:1] == "_" for line in ax.lines):
+            if any("theory" in words_of(line) and str(line.get_label())[:1] == "_" for line in ax.lines):
                 entries.setdefault(theory_label, proxy(theory_label, dashed=True))
         entries |= {str(line.get_label()): line for line in extra}
         place = "outside upper center" if isinstance(where, Figure) else loc
@@ -65,7 +66,3 @@ def proxy(
     with style():
         face = {"markerfacecolor": color if filled else "none", "markeredgewidth": 0.0 if filled else 0.8}
         return Line2D([], [], color=color, marker=marker, label=label, **look, **face)
-
-
-def _words(line: "Line2D") -> list[str]:
-    return str(line.get_gid() or "").split()

@@ -79,16 +79,6 @@ def band(
         ax.plot(x, middle, color=color, marker=MARKERS[key], label=name or None)
 
 
-def point(ax: "Axes", x: float, quantiles: np.ndarray, key: str) -> None:
-    """A single measurement: the middle of three quantiles (3,) as a marker, the outer two as a bar."""
-    require_key(key)
-    low, middle, high = np.asarray(quantiles, float)
-    look: dict[str, Any] = {"color": COLORS[key], "marker": MARKERS[key], "label": LABELS[key]}
-    with style():
-        bar = [[middle - low], [high - middle]]
-        ax.errorbar([x], [middle], bar, markersize=6, linestyle="", zorder=4, **look)
-
-
 def theory(
     ax: "Axes", x: np.ndarray, y: np.ndarray, key: str | None = None, *, label: str = "", color: str | None = None
 ) -> "Line2D":

@@ -83,13 +83,18 @@ def on_policy_floor(env: Environment, noise: NonNegative | None, *, misspecified
 
 @door
 def damped_share(damping: float, num_rounds: int) -> float:
-    """What is left of the noise floor after damped rounds from theta*: eta^2 sum_{j < k} (1 - eta)^{2j}.
+    """What is left of the noise floor after damped rounds from theta*: eta^2 sum_{j < k} (1 - eta)^{2j}, summed.
 
-    It tends to eta / (2 - eta): small steps average over the batches of the past.
+    It tends to eta / (2 - eta): small steps average over the batches of the past. Beyond eta = 2 it grows with every
+    round, and is inf once past the largest number.
     """
-    damping = validation.positive("damping", damping)
+    eta = np.float64(validation.positive("damping", damping))
     num_rounds = validation.steps("num_rounds", num_rounds)
-    return damping**2 * sum((1.0 - damping) ** (2 * j) for j in range(num_rounds))
+    if eta == 2.0:
+        return 4.0 * num_rounds
+    with np.errstate(over="ignore", divide="ignore"):
+        log_kept = np.log1p(-eta if eta < 1.0 else eta - 2.0)  # of one round: log |1 - eta|
+        return float(-eta * np.expm1(2.0 * num_rounds * log_kept) / (2.0 - eta))
 
 
 @door
@@ -156,7 +161,8 @@ def population_bias(
     """A teacher's error along `population_recursion`, (num_rounds,) each, for theta_1 .. theta_K.
 
     bias_kl is E_x KL(pi*||pi); coverage C_op and error E_x Var(b)/beta^2 are of the policies whose pairs led there;
-    share is ||theta - theta*||^2_{V*} over their product, the `bias_bound`: at most 1.
+    share is ||theta - theta*||^2_{V*} over their product, the `bias_bound`: at most 1, and 0 of a teacher without
+    error. Coverage is inf where a policy has lost actions to rounding.
     """
     num_rounds = validation.steps("num_rounds", num_rounds)
     params = population_recursion(env, teacher, num_rounds, on_policy=on_policy)
@@ -165,11 +171,14 @@ def population_bias(
     spread = np.asarray(coverage.target_covariance(env))
     shifts = (params[1:] - np.asarray(env.target_params)) @ np.asarray(env.difference_basis)
     taught = jnp.asarray(teacher, env.features.dtype)
-    bounds = np.asarray([float(bias_bound(env, taught, each)) for each in sampling])
+    pairs = [policies.independent_pairs(env, each, each) for each in sampling]
+    errors = np.asarray([float(weighted_error(env, taught, law)) / 2.0 for law in pairs])
     covered = np.asarray([float(coverage.operator(env, each)) for each in sampling])
     kl = np.asarray([float(metrics.kl_target(env, each)) for each in log_policies[1:]])
     lengths = np.asarray([shift @ spread @ shift for shift in shifts])
-    return {"bias_kl": kl, "coverage": covered, "error": bounds / covered, "share": lengths / bounds}
+    bounds = np.where(errors > 0, covered, 1.0) * errors
+    shares = np.divide(lengths, bounds, out=np.zeros_like(lengths), where=bounds > 0)
+    return {"bias_kl": kl, "coverage": covered, "error": errors, "share": shares}
 
 
 def _error(env: Environment, teacher: ArrayLike) -> Array:

@@ -137,14 +137,16 @@ def batch_threshold(env: Environment, start: Array | float = 2.0, *, misspecifie
     """Labels per round above which Proposition 4's recursion converges from u_0 = start, ().
 
     G* Gam e^v / v^2 with v = max(start, 2); at start <= 2 it is n_c = (e^2 / 4) G* Gam. An upper bound of the
-    recursion alone, loose by construction; for beta v > 1/2 the recursion itself needs more (see the proposition).
+    recursion alone, loose by construction; for beta v > 1/2 the recursion itself needs more (see the proposition). It
+    is inf where e^v is beyond the largest number.
     """
     needed(env, misspecified)
     _check_start(start)
     if env.rank == 0:
         return jnp.zeros_like(env.beta)
     v = jnp.maximum(jnp.asarray(start, env.beta.dtype), 2.0)
-    return target_leverage(env) * statistical_radius(env) * jnp.exp(v) / v**2
+    needed_labels = target_leverage(env) * statistical_radius(env) * jnp.exp(v) / v**2
+    return jnp.where(jnp.isinf(jnp.exp(v)), jnp.inf, needed_labels)
 
 
 @door

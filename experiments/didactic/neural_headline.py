@@ -112,7 +112,7 @@ def _order(table: Table, who: str) -> list[Check]:
             checks.append(above(claim, 0.0, -over[place], error[place]))
     ends = [(rows, rows["reward"].argmax(), rows["reward"].argmin()) for rows in (rare, common)]
     wide, narrow = (rows["reward"][most] - rows["reward"][least] for rows, most, least in ends)
-    spread_se = np.linalg.norm([rows["reward_se"][[most, least]] for rows, most, least in ends])
+    spread_se = float(np.linalg.norm([rows["reward_se"][[most, least]] for rows, most, least in ends]))
     return [*checks, above(f"{who}: spread of the learners on R1 less that on R2", 0.0, wide - narrow, spread_se)]
 
 

@@ -17,23 +17,22 @@ _SMALL = 1e-9  # change of a margin, after which a Newton step more is rounding
 
 
 class Bandit(NamedTuple):
-    """The arrays of an environment: phi (S, A, d), rho (S,), log b and log pi_ref (S, A), the rest as named."""
+    """The arrays of an environment, by its names."""
 
     features: np.ndarray
-    probs: np.ndarray
+    context_probs: np.ndarray
     log_base: np.ndarray
     log_reference: np.ndarray
     log_initial: np.ndarray
     log_target: np.ndarray
     reward: np.ndarray
-    start: np.ndarray
+    start_params: np.ndarray
     beta: float
 
 
 def bandit(env: bl.Environment) -> Bandit:
     """The arrays of an environment whose reference plays every action."""
-    names = ("features", "context_probs", "log_base", "log_reference", "log_initial", "log_target", "reward")
-    return Bandit(*(np.asarray(getattr(env, name)) for name in (*names, "start_params")), float(env.beta))
+    return Bandit(**{name: np.asarray(getattr(env, name)) for name in Bandit._fields[:-1]}, beta=float(env.beta))
 
 
 def kl_of_rounds(
@@ -48,11 +47,11 @@ def kl_of_rounds(
     """
     rng = np.random.default_rng(seed)
     wins_law = expit(arms.reward[:, :, None] - arms.reward[:, None, :])
-    params = np.broadcast_to(arms.start, (runs, arms.start.size))
+    params = np.broadcast_to(arms.start_params, (runs, arms.start_params.size))
     sampler = np.broadcast_to(np.exp(arms.log_initial), (runs, *arms.reward.shape))
     wins, divergence = np.zeros((runs, *wins_law.shape)), []
     for _ in range(num_rounds):
-        law = arms.probs[None, :, None, None] * sampler[:, :, :, None] * sampler[:, :, None, :]
+        law = arms.context_probs[None, :, None, None] * sampler[:, :, :, None] * sampler[:, :, None, :]
         counts = rng.multinomial(num_pairs, law.reshape(runs, -1)).reshape(law.shape)
         won = rng.binomial(counts, wins_law[None])
         wins = (wins if pooled else 0.0) + won + np.swapaxes(counts - won, 2, 3)
@@ -62,7 +61,7 @@ def kl_of_rounds(
             sampler = softmax(policy, axis=2)
         target = np.exp(arms.log_target)
         gaps = target[None] * (arms.log_target[None] - log_softmax(policy, axis=2))
-        divergence.append(np.einsum("x,kxa->k", arms.probs, gaps))
+        divergence.append(np.einsum("x,kxa->k", arms.context_probs, gaps))
     return np.stack(divergence, axis=1)
 
 
@@ -75,6 +74,7 @@ def _fit(arms: Bandit, wins: np.ndarray, ridge: float, centre: np.ndarray) -> np
     differences = arms.features[:, :, None] - arms.features[:, None]  # (S, A, A, d)
     shift = offset[:, :, None] - offset[:, None]
     params, identity = centre.copy(), np.eye(centre.shape[1])
+    change = np.full(len(params), np.inf)
     for _ in range(_MAX_STEPS):
         margins = arms.beta * (np.einsum("xijd,kd->kxij", differences, params) + shift[None])
         lost = expit(-margins)
@@ -84,7 +84,7 @@ def _fit(arms: Bandit, wins: np.ndarray, ridge: float, centre: np.ndarray) -> np
         hessian = ridge * identity[None] + scaled.swapaxes(1, 2) @ differences.reshape(-1, identity.shape[0])
         step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         change = arms.beta * np.abs(np.einsum("xijd,kd->kxij", differences, step)).max(axis=(1, 2, 3))
-        params = params + (np.log1p(change) / np.maximum(change, 1e-300))[:, None] * step
+        params = params + (np.log1p(change) / np.where(change > 0, change, 1.0))[:, None] * step
         if change.max() < _SMALL:
             return params
     raise RuntimeError(f"plain fits that did not converge: {(change >= _SMALL).sum()} of {len(params)}")

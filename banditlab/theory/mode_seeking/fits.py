@@ -69,7 +69,8 @@ def fit(log_target: ArrayLike, features: ArrayLike, direction: Direction, starts
         class that can also tend to a point mass may lie lower there: compare with -log max q (reverse).
 
     Raises:
-        ValueError: for an unknown direction, wrong shapes, or a target without mass where it needs some.
+        ValueError: for an unknown direction, wrong shapes, a target without mass where it needs some, or numbers so
+            large that float64 cannot hold the square of a derivative of the divergence.
     """
     validation.choice("direction", direction, DIRECTIONS)
     phi = validation.array("features", features, ("num_actions", "num_features"))
@@ -82,6 +83,11 @@ def fit(log_target: ArrayLike, features: ArrayLike, direction: Direction, starts
         raise ValueError("starts must hold one start at least; got none")
     derivatives = _forward if direction == "forward" else _reverse
     options = {"gtol": 1e-12, "maxiter": 500}
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The trust region squares the Hessian.
+        squares = [np.square(part) for start in first for part in derivatives(phi, log_q, start)]
+        if not all(np.isfinite(square).all() for square in squares):
+            raise ValueError("log_target, features and starts must be of a size that float64 can square; got overflow")
 
     def one(start: np.ndarray) -> np.ndarray:
         def value(theta):

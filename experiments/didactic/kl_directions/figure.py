@@ -107,7 +107,8 @@ def _draw_means(ax: Any, fits: Table) -> list:
                 plotting.direct_label(line, label, offset=(-2, 8 if direction == FORWARD else -8))
         plotting.theory(ax, rows["separation"], _in_halves(rows, "mean"), color=_DIRECTIONS[FORWARD][0])
     look = {"color": _MIDDLE, "marker": "x", "markeredgewidth": 0.9, "linewidth": 0.8}
-    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look)  # of the last weight
+    rows = fits.where(weight=weights[-1])
+    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look)
     plotting.direct_label(line, "reverse, broad start", offset=(-2, -8))
     ax.set(xlabel="distance of the modes D/s", ylabel=r"|mean of fit| / (D/2)", ylim=(-0.06, 1.08))
     ax.set_title("d  For that modes must be far apart; from\na broad start reverse KL ends in between")
