@@ -171,17 +171,29 @@ def initial_coverage(env):
     )
 
 
-@pytest.mark.parametrize("start", [1.0, 3.0])
-def test_staircase_coverage_grows_as_e_to_the_start_times_the_stairs(start):
-    prices, traces = [], []
-    for stairs in (4, 8):
-        env = bl.instances.staircase(stairs, step=0.5, start=start)
-        trace, _, _, price = initial_coverage(env)
-        traces.append(np.log(trace))
-        prices.append(np.log(price))
-    # Prefactors grow at most like a power of the stairs: log(2) a stair over these four bounds them.
-    assert abs((traces[1] - traces[0]) / 4 - start) < 0.35
-    assert abs((prices[1] - prices[0]) / 4 - (start + min(start, 0.5))) < 0.5
+def logs_of_prefactors(start, step, stairs):
+    """log C_tr - u L and log C_F - (u + min(u, g)) L at theta_0 = -u, one row per number of stairs L."""
+    envs = [bl.instances.staircase(number, step=step, start=start) for number in stairs]
+    logs = np.log([[trace, price] for trace, _, _, price in map(initial_coverage, envs)])
+    return logs - np.outer(stairs, [start, start + min(start, step)])
+
+
+@pytest.mark.parametrize(("start", "step"), [(1.0, 0.5), (0.5, 1.0), (3.0, 0.5)])
+def test_staircase_coverage_grows_as_e_to_the_start_times_the_stairs(start, step):
+    early, late = logs_of_prefactors(start, step, (32, 64))
+    # What the rates leave out decays in L: geometrically, at the least of these, times a power of L.
+    rate = min(start, step, abs(start - step))
+    np.testing.assert_allclose(late, early, atol=32**2 * np.exp(-32 * rate), rtol=0)
+
+
+@pytest.mark.parametrize("start", [0.5, 1.0])
+def test_the_price_of_a_staircase_is_divided_by_its_length_where_start_and_step_agree(start):
+    stairs = np.asarray([16, 32, 64])
+    traces, prices = logs_of_prefactors(start, start, stairs).T
+    np.testing.assert_allclose(traces[2], traces[1], atol=32**2 * np.exp(-32 * start), rtol=0)
+    # C_F = e^{2uL} / (a L + b): divided by e^{2uL} / L it is 1 / (a + b/L), whose changes halve as L doubles.
+    first, second = np.diff(prices + np.log(stairs))
+    assert second / first == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])

@@ -152,6 +152,11 @@ def test_the_effective_sample_size_is_the_exact_share_where_every_response_is_dr
     kish = jax.jit(rounds.effective_share)(policy, reference, reference)
     w = np.exp(policy - reference)
     np.testing.assert_allclose(kish, w.sum() ** 2 / (50 * (w**2).sum()), rtol=1e-12)
+    # Draws in the proportions of another law: the means are then its expectations.
+    counts = rng.integers(1, 9, 50)
+    drawn = np.repeat(np.arange(50), counts)
+    share = jax.jit(rounds.effective_share)(policy[drawn], np.log(counts / counts.sum())[drawn], reference[drawn])
+    np.testing.assert_allclose(1 / share, (np.exp(2 * policy - reference)).sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("num_samples", [2, 3])

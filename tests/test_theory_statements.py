@@ -56,6 +56,28 @@ def test_proposition_10_a_ball_saves_a_logarithm_at_most(mass):
         assert share * whole <= ratio <= whole
 
 
+@pytest.mark.parametrize("rho", [1.0, 0.25])
+def test_proposition_10_the_mass_is_the_budget_over_the_logarithm(rho):
+    budget, gaps = 0.7 * rho, []
+    for power in (10, 30, 100, 300):
+        needed = power * np.log(10)
+        log_mass = np.array([-needed, np.log1p(-np.exp(-needed))])
+        other = np.log([0.5, 0.5])
+        env = bl.Environment.create(
+            np.eye(4).reshape(2, 2, 4),
+            context_probs=[rho, 1 - rho],
+            log_reference=np.stack([log_mass, other]),
+            log_base=np.zeros((2, 2)),
+            reward=np.zeros((2, 2)),
+            unidentified="allow",
+        )
+        q = float(bl.coverage.kl_ball(env, budget)) * np.exp(-needed)
+        low, high = 0.7 / needed, 0.7 / (needed - np.log(1 / q) - 1)
+        assert low <= q <= high
+        gaps.append(q / low - 1)
+    assert (np.diff(gaps) < 0).all()
+
+
 @pytest.mark.parametrize("center", [0.0, 2.0])
 def test_proposition_17_a_ridge_moves_the_estimate_by_its_first_order(center):
     env = random_environment(1)

@@ -18,7 +18,7 @@ from banditlab.door import door
 from banditlab.environment import Environment
 from banditlab.estimators import Status, bounded, policy_gradients
 from banditlab.estimators.regression import least_squares
-from banditlab.numerics import streams
+from banditlab.numerics import streams, tolerances
 
 # Labels are drawn with the round's key itself, as in `dpo`: common random numbers. Draws of the policy then need one
 # that no split of it can hit.
@@ -182,7 +182,8 @@ def _ascend(
     params = jax.lax.fori_loop(0, options.num_steps, climb, start)
     log_policy = supported.log_policy(params)
     slope = policy_gradients.exact(supported, log_policy, values(log_policy))
-    return params, jnp.linalg.norm(jnp.einsum("xa,xad->d", slope, env.features)) <= _TOLERANCE
+    tolerance = tolerances.at_least(_TOLERANCE, params.dtype)
+    return params, jnp.linalg.norm(jnp.einsum("xa,xad->d", slope, env.features)) <= tolerance
 
 
 def _restricted(env: Environment) -> Environment:

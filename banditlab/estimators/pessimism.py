@@ -34,7 +34,7 @@ from banditlab import policies, validation
 from banditlab.door import Information, LogPolicy, NonNegative, Params, Table, Wins, door
 from banditlab.environment import Environment
 from banditlab.estimators import newton
-from banditlab.numerics import linalg
+from banditlab.numerics import linalg, tolerances
 from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.theory import prices
 
@@ -130,10 +130,11 @@ def _search(env: Environment, params: Array, gram: Array, radius: Array, compari
     rows, _ = linalg.inverse_root(gram)  # theta = theta_hat + rows'u has ||theta - theta_hat||_G = ||u||
     axes = jnp.einsum("dr,sr->sd", env.difference_basis, rows)
     allowed = jnp.isfinite(env.log_base) & (env.context_probs[:, None] > 0)
+    tolerance = tolerances.at_least(_TOLERANCE, radius.dtype)
 
     def unfinished(state: tuple[Array, Array, Array]) -> Array:
         _, change, num_steps = state
-        return (change > _TOLERANCE) & (num_steps < MAX_STEPS)
+        return (change > tolerance) & (num_steps < MAX_STEPS)
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         point, _, num_steps = state
@@ -149,7 +150,7 @@ def _search(env: Environment, params: Array, gram: Array, radius: Array, compari
 
     start = jnp.zeros_like(rows[0]), jnp.full_like(radius, jnp.inf), jnp.zeros((), jnp.int32)
     point, change, num_steps = jax.lax.while_loop(unfinished, step, start)
-    return Pessimist(params + point @ axes, jnp.linalg.norm(point), num_steps, change <= _TOLERANCE)
+    return Pessimist(params + point @ axes, jnp.linalg.norm(point), num_steps, change <= tolerance)
 
 
 def _comparison_mean(env: Environment, log_comparison: Array | None) -> Array:
