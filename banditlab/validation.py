@@ -109,6 +109,8 @@ def above_zero(name: str, values: Any) -> None:
     given = np.asarray(values)
     if not (fine := np.isfinite(given) & (given > 0)).all():
         raise ValueError(f"{name} must be positive and finite; got {given[~fine].flat[0]}")
+    if (vanishing := given < _smallest()).any():
+        raise ValueError(f"{name} must be at least {_smallest():.2g}; got {given[vanishing].flat[0]}")
 
 
 def log_masses(name: str, values: Any) -> None:
@@ -174,6 +176,11 @@ def positive_log_probs(name: str, values: Any) -> None:
     log_probs(name, values)
 
 
+def _smallest() -> float:
+    """The least positive number that compiled code in the precision in use does not take for zero."""
+    return float(jnp.finfo(jnp.result_type(float)).tiny)
+
+
 def _rounding(values: Any) -> float:
     """What a sum of probabilities may be off by: typed by hand, or summed in the precision of the values."""
     values = np.asarray(values)
@@ -202,6 +209,8 @@ def positive(name: str, value: Any, *, zero: bool = False, infinite: bool = Fals
     if not (low_enough and (infinite or math.isfinite(given))):
         wanted = ("non-negative" if zero else "positive") + ("" if infinite else " and finite")
         raise ValueError(f"{name} must be {wanted}; got {value}")
+    if 0 < given < _smallest() and not zero:
+        raise ValueError(f"{name} must be at least {_smallest():.2g}; got {value}")
     return given
 
 

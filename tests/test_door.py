@@ -61,7 +61,7 @@ BAD = [
         lambda: bl.Environment.create([[[2**53 + 1], [0]]], target_params=[1.0]),
         r"features must hold numbers of at most 2\^53",
     ),
-    (lambda: bl.instances.tabular([[1e308, -1e308]], beta=1e-308), "reward / beta must be finite numbers"),
+    (lambda: bl.instances.tabular([[1e308, -1e308]], beta=1e-307), "reward / beta must be finite numbers"),
     (lambda: bl.planner.plan(CHAIN, np.ones((1, 2, 2), complex)), "wins must be an array of numbers; got complex"),
     (lambda: run(first_seed=2**32 - 5, num_seeds=300), r"first_seed \+ num_seeds must be at most 2\^32 - 1"),
     (lambda: run(seed=2**32), r"seed must be a whole number from 0 to 2\^32 - 1"),
@@ -193,6 +193,14 @@ BAD = [
         r"log_target must be \(2, 3\), .*; got \(\)",
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
+    (lambda: bl.didactic.problem.problem(peak=[]), "peak must be a number"),
+    (lambda: bl.didactic.problem.problem(peak=np.zeros((2, 2))), "peak must be a number"),
+    (lambda: bl.gradient_limits.hypo_stationarity(CHAIN, [[1e308, 0.0]], [[True, True]]), "log_policy must hold log-"),
+    (lambda: chi_po.normaliser(CHAIN, np.zeros((1, 2)), 5e-324), r"temperature must be at least 2\.2e-308; got 5e-324"),
+    (
+        lambda: bl.theory.mode_seeking.critical_temperature([1.0, 0.0], [-1e308, 0.0]),
+        "log_reference must give the largest reward a mass that float64 holds",
+    ),
     (
         lambda: bl.preferences.from_table(np.full((3, 4, 3), 0.5)),
         r"win_probs must be \(num_contexts, num_actions, num_actions\); got \(3, 4, 3\)",
@@ -258,7 +266,7 @@ BAD = [
         lambda: bl.planner.greedy_pairs(CHAIN, np.eye(1), np.zeros(0)),
         r"num_pairs must be a number; got an array of shape \(0,\)",
     ),
-    (lambda: bl.didactic.problem.target(PEAK, 5e-324), "beta must keep R / beta finite; got 5e-324"),
+    (lambda: bl.didactic.problem.target(PEAK, 5e-324), r"beta must be at least 2\.2e-308; got 5e-324"),
     (lambda: chi_po.normaliser(CHAIN, [[1e308, 0.0]], 0.5), "reward / temperature must be finite numbers"),
     (
         lambda: theory.distillation.population_recursion(CHAIN, np.ones((1, 2)), 2, damping=math.nan),
@@ -330,6 +338,14 @@ def test_what_looks_odd_and_is_right_is_accepted():
     assert theory.batch_threshold(CHAIN, 1e308) == theory.batch_threshold(CHAIN, math.inf) == math.inf
     assert theory.distillation.damped_share(2.0, 2**31 - 1) == 4.0 * (2**31 - 1)
     assert theory.distillation.damped_share(1e308, 3) == math.inf
+    assert theory.offline_lower_bound(CHAIN, 20, 1e-300) == 0.0
+    # Powers of two change no digit of what the class misses.
+    table = np.asarray([[1.0, 2.0, 4.0]])
+    small, large = (
+        bl.Environment.create(np.arange(3.0).reshape(1, 3, 1), reward=np.ldexp(table, power)) for power in (0, 1020)
+    )
+    assert large.residual == np.ldexp(small.residual, 1020)
+    assert bl.instances.tabular(np.full((3, 4), 1e308), np.log([[0.1, 0.2, 0.3, 0.4]] * 3)).residual == 0.0
     # Of a teacher without error, and of one so wrong that a round leaves a single action.
     bias = theory.distillation.population_bias(CHAIN, CHAIN.reward, 2)
     assert bias["error"].tolist() == bias["share"].tolist() == [0.0, 0.0]

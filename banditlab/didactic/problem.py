@@ -15,7 +15,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import Positive, Shape, Together, door
+from banditlab.door import Finite, Positive, Shape, Together, door
 from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = ["Number", "Problem", "best_of_n", "expected_reward", "frontier", "kl", "law_of_best", "problem", "target"]
@@ -47,8 +47,8 @@ class Problem(NamedTuple):
 
 @door
 def problem(
-    peak: float | Array = 70.0,
-    width: float | Array = 10.0,
+    peak: Finite = 70.0,
+    width: Positive = 10.0,
     *,
     num_actions: int = 100,
     histogram_draws: int | None = None,
@@ -72,10 +72,6 @@ def problem(
     if count < 2:
         raise ValueError(f"num_actions must be at least 2; got {num_actions}")
     validation.tables("num_actions", count)
-    if validation.is_concrete(width):
-        validation.positive("width", width)
-    if validation.is_concrete(peak) and not math.isfinite(float(peak)):
-        raise ValueError(f"peak must be finite; got {peak}")
     actions = jnp.arange(count, dtype=float)
     reward = jnp.exp(-jnp.square((actions - jnp.asarray(peak, float)) / jnp.asarray(width, float)))
     edges = np.linspace(-1.0, 1.0, count + 1)

@@ -41,16 +41,26 @@ def best_fits(
     it: a backward stable solver errs like data that are off by 4 max(S A, d) eps of their norms, and the tables come
     with the magnitudes (S, A) of what they are sums of.
     """
-    matrix = _centred(features, support)
-    columns = np.stack([_centred(table[..., None], support)[:, 0] for table in tables], axis=1)
+    # Powers of two change no digit; without them sums and squares of the largest numbers overflow.
+    power = _exponent(features)
+    powers = np.asarray([_exponent(table) for table in tables])
+    matrix = _centred(np.ldexp(features, -power), support)
+    scaled = [np.ldexp(table, -exponent) for table, exponent in zip(tables, powers, strict=True)]
+    columns = np.stack([_centred(table[..., None], support)[:, 0] for table in scaled], axis=1)
     if not matrix.size or not np.any(columns):
-        return [(np.zeros(features.shape[-1]), float(np.abs(column).max(initial=0.0))) for column in columns.T]
+        missed = np.ldexp(np.abs(columns).max(axis=0, initial=0.0), powers)
+        return [(np.zeros(features.shape[-1]), float(most)) for most in missed]
     params, _, _, singular_values = np.linalg.lstsq(matrix, columns, rcond=_RANK_TOLERANCE * max(matrix.shape) ** 0.5)
     missed = np.abs(columns - matrix @ params).max(axis=0)
     sizes = singular_values[0] * np.linalg.norm(params, axis=0)
-    sizes += [np.linalg.norm(np.where(support, size, 0.0)) for size in magnitudes]
+    sizes += [
+        np.linalg.norm(np.where(support, np.ldexp(size, -exponent), 0.0))
+        for size, exponent in zip(magnitudes, powers, strict=True)
+    ]
     rounding = 4 * max(matrix.shape) * eps * sizes
-    return list(zip(params.T + 0.0, np.where(missed <= rounding, 0.0, missed).tolist(), strict=True))
+    missed = np.ldexp(np.where(missed <= rounding, 0.0, missed), powers)
+    with np.errstate(over="ignore"):
+        return list(zip(np.ldexp(params, powers - power).T + 0.0, missed.tolist(), strict=True))
 
 
 def membership(given: dict[str, Any], eps: float) -> dict[str, Any]:
@@ -74,6 +84,11 @@ def membership(given: dict[str, Any], eps: float) -> dict[str, Any]:
     lost = (played & ~both).any()
     found = {"reference_missed": missed, "residual": np.inf if lost else residual}
     return {"reference_params": start} | {name: np.float64(value) for name, value in found.items()}
+
+
+def _exponent(values: np.ndarray) -> int:
+    """The least k with |values| < 2^k; 0 of no or zero values."""
+    return int(np.frexp(np.abs(values).max(initial=0.0))[1])
 
 
 def _centred(values: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import Positive, Shape, Table, door
+from banditlab.door import LogPolicy, Positive, Shape, Table, door
 from banditlab.environment import Environment
 
 __all__ = [
@@ -102,14 +102,13 @@ def rlhf_limit(
 
 @door
 def hypo_stationarity(
-    env: Environment, log_policy: ArrayLike, seen: ArrayLike, *, pairs: ArrayLike | None = None
+    env: Environment, log_policy: LogPolicy, seen: ArrayLike, *, pairs: ArrayLike | None = None
 ) -> Array:
     """(S, A) E_{pi|C} log(pi/pi_ref) - KL(pi(.|x)||pi_ref(.|x)), C the component of the action: zero by (3).
 
     For an unseen action log(pi_u/ref_u) - KL. The divergence is that of the context, not its mean over contexts.
     """
     logs = jnp.asarray(log_policy, env.features.dtype)
-    validation.shape("log_policy", logs, (env.num_contexts, env.num_actions))
     linked = components(env, seen, pairs)
     played = jnp.isfinite(logs) & jnp.isfinite(env.log_reference)
     ratio = jnp.where(played, logs, 0.0) - jnp.where(played, env.log_reference, 0.0)

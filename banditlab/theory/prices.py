@@ -201,7 +201,7 @@ def offline_lower_bound(
     # A null direction of V* adds nothing to the error that is bounded: as if it were known without labels.
     relative = relative + jnp.diag(jnp.where(in_range, 0.0, float(jnp.finfo(relative.dtype).max) ** 0.97))
     information = num_pairs * env.beta**2 * jnp.maximum(factorise.eigenvalues(relative), 0.0) / 2.0
-    return jnp.sum(1.0 / (information + (math.pi / radius) ** 2))
+    return jnp.sum(1.0 / (information + jnp.square(math.pi / radius)))
 
 
 def moment(env: Environment, weights: Array) -> Array:

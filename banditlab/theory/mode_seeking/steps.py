@@ -150,6 +150,9 @@ def critical_temperature(reward: ArrayLike, log_reference: ArrayLike, *, high: f
         raise ValueError(f"high must be the largest reward on the support of the reference, {best}; got {high}")
     log_masses = log_softmax(log_masses)
     span = high - low
+    mass_of_best = np.exp(log_masses[values == values.max()]).sum()
+    if not mass_of_best > 0:
+        raise ValueError("log_reference must give the largest reward a mass that float64 holds; got one that is zero")
 
     def excess(log_beta: float) -> float:  # (log Z - log L) with e^{high/beta} taken out of both; span/beta = u
         u = span * math.exp(-log_beta)
@@ -158,7 +161,7 @@ def critical_temperature(reward: ArrayLike, log_reference: ArrayLike, *, high: f
     if np.exp(log_masses) @ values > (high + low) / 2:
         return math.inf
     # Below beta = span ref(best) the atom at the best reward alone decides; from above, the first change of sign.
-    grid = math.log(span) + np.linspace(math.log(1e3), math.log(np.exp(log_masses[values == values.max()]).sum()), 400)
+    grid = math.log(span) + np.linspace(math.log(1e3), math.log(mass_of_best), 400)
     signs = [excess(point) > 0 for point in grid]
     place = signs.index(True) if any(signs) else len(grid) - 1
     if place == 0:
