@@ -51,6 +51,7 @@ PerContext = Annotated[Array, Shape(("S",), validation.no_nan)]
 Finite = Annotated[float, Values(validation.finite)]
 Number = Annotated[float | Array, Values(validation.no_nan)]
 Positive = Annotated[float | Array, Values(validation.above_zero)]
+Squarable = Annotated[float | Array, Values(validation.squarable)]
 NonNegative = Annotated[float | Array, Values(validation.non_negative)]
 Count = Annotated[int, Whole()]
 

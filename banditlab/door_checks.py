@@ -165,9 +165,10 @@ def valued(
 
 def key(name: str, value: Any, dimensions: Dimensions) -> Any:
     if isinstance(value, jax.Array | np.ndarray):
-        typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
-        if typed or (value.dtype == jnp.uint32 and value.ndim == 1):
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0:
             return value
+        if value.dtype == jnp.uint32 and value.shape == jax.random.key_data(jax.random.key(0)).shape:
+            return jax.random.wrap_key_data(jnp.asarray(value))  # of jax.random.PRNGKey: the same draws
     raise TypeError(f"{name} must be a random key, as jax.random.key gives; got {_short(value)}")
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "positive",
     "positive_log_probs",
     "shape",
+    "squarable",
     "step_counts",
     "steps",
     "tables",
@@ -113,6 +114,16 @@ def above_zero(name: str, values: Any) -> None:
         raise ValueError(f"{name} must be at least {_smallest():.2g}; got {given[vanishing].flat[0]}")
 
 
+def squarable(name: str, values: Any) -> None:
+    """Refuse what is not positive, or so large or small that its square leaves the range of the precision in use."""
+    above_zero(name, values)
+    limits = jnp.finfo(jnp.result_type(float))
+    low, high = float(limits.tiny) ** 0.5, float(limits.max) ** 0.5
+    given = np.asarray(values)
+    if not (fine := (given >= low) & (given <= high)).all():
+        raise ValueError(f"{name} must be between {low:.2g} and {high:.2g}; got {given[~fine].flat[0]}")
+
+
 def log_masses(name: str, values: Any) -> None:
     """Refuse nan, inf and what is no logarithm of a probability, up to rounding."""
     values = np.asarray(values)
@@ -190,8 +201,12 @@ def _rounding(values: Any) -> float:
 
 def shape(name: str, value: Any, wanted: tuple[int, ...]) -> None:
     """Check the shape alone, which a traced value has too."""
-    if np.shape(value) != wanted:
-        raise ValueError(f"{name} must be {wanted}; got {np.shape(value)}")
+    try:
+        got: Any = np.shape(value)
+    except ValueError:  # of a list of lists that differ in length
+        got = _shown(value)
+    if got != wanted:
+        raise ValueError(f"{name} must be {wanted}; got {got}")
 
 
 def index(name: str, value: Any) -> int:
@@ -275,7 +290,7 @@ def pair_law(name: str, value: ArrayLike, shape: tuple[int, int, int]) -> None:
 
 def number(name: str, value: Any) -> float:
     """`value` as a float: a real number, no text, that float64 holds (a whole number exactly)."""
-    if isinstance(value, str | bytes | complex | np.complexfloating) or np.ndim(value):
+    if isinstance(value, str | bytes | complex | np.complexfloating | list | tuple) or np.ndim(value):
         raise ValueError(f"{name} must be a number; got {_shown(value)}")
     try:
         given = float(value)

@@ -13,7 +13,7 @@ import pytest
 
 import banditlab as bl
 from banditlab import door, theory, validation
-from banditlab.didactic import policies, problem, training
+from banditlab.didactic import policies, problem, settings, training
 from banditlab.estimators import chi_po
 from banditlab.estimators.descent import descend
 from banditlab.store import provenance, tables
@@ -194,6 +194,32 @@ BAD = [
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
     (lambda: bl.didactic.problem.problem(peak=[]), "peak must be a number"),
+    (
+        lambda: bl.gradient_limits.equal_gap_reward(CHAIN, [[1e308, 0.0]], [[True, False]], 0.25, 0.75),
+        "reward, first and second must make policies that float64 tells apart; got none in context 0",
+    ),
+    (
+        lambda: bl.didactic.reward_model.fit(np.ones((2, 2)), np.eye(2), 1e308),
+        r"ridge must be between 1\.5e-154 and 1\.3e\+154; got 1e\+308",
+    ),
+    (
+        lambda: bl.didactic.population.population(
+            "best_of_n", PEAK, PEAK.log_reference, settings.DEFAULTS, num_samples=[]
+        ),
+        "num_samples must be a number",
+    ),
+    (
+        lambda: bl.planner.lower_bound(CHAIN, np.eye(1), np.full((1, 2, 2), 1e308)),
+        "pairs must have a finite sum; got an overflow",
+    ),
+    (
+        lambda: bl.planner.assess(CHAIN, 10.0, LAW[None], 1e-300, 1.0, np.asarray([False])),
+        r"kl must be between 1\.5e-154 and 1\.3e\+154; got 1e-300",
+    ),
+    (
+        lambda: bl.planner.assess(CHAIN, 1e-300, LAW[None], 0.1, 1.0, np.asarray([False])),
+        "num_labels must be 0 or at least 1; got 1e-300",
+    ),
     (lambda: bl.didactic.problem.problem(peak=np.zeros((2, 2))), "peak must be a number"),
     (lambda: bl.gradient_limits.hypo_stationarity(CHAIN, [[1e308, 0.0]], [[True, True]]), "log_policy must hold log-"),
     (lambda: chi_po.normaliser(CHAIN, np.zeros((1, 2)), 5e-324), r"temperature must be at least 2\.2e-308; got 5e-324"),
@@ -258,6 +284,8 @@ BAD = [
         "num_draws must be a whole number of at least 1; got 10.5",
     ),
     (lambda: bl.didactic.kl_descent.reverse_wins(10, 1, 0), "num_bins must be at least 2; got 1"),
+    (lambda: bl.didactic.kl_descent.reverse_wins(10, [[1.0], [1.0, 2.0]], 0), "num_bins must be a number; got"),
+    (lambda: validation.shape("wins", [[1.0], [1.0, 2.0]], (2, 2)), r"wins must be \(2, 2\); got \[\[1.0\]"),
     (lambda: bl.didactic.problem.problem(num_actions=1e308), "num_actions must make tables of at most"),
     (lambda: bl.scenarios.loser_heavy_reference(num_winners=1e308), "num_winners must make tables of at most"),
     (lambda: train(num_states=1e308), "num_states .* must make tables of at most"),
@@ -339,6 +367,9 @@ def test_what_looks_odd_and_is_right_is_accepted():
     assert theory.distillation.damped_share(2.0, 2**31 - 1) == 4.0 * (2**31 - 1)
     assert theory.distillation.damped_share(1e308, 3) == math.inf
     assert theory.offline_lower_bound(CHAIN, 20, 1e-300) == 0.0
+    for capacity in (None, "auto"):  # keys of either kind make the same draws
+        counts = [bl.preferences.draw_counts(key, LAW, 9, capacity=capacity) for key in (KEY, jax.random.PRNGKey(0))]
+        np.testing.assert_array_equal(*counts)
     # Powers of two change no digit of what the class misses.
     table = np.asarray([[1.0, 2.0, 4.0]])
     small, large = (

@@ -48,7 +48,7 @@ def population(
     validation.shape("log_policy", log_policy, problem.reward.shape)
     if algorithm.startswith("best_of_n") and validation.is_concrete(num_samples):
         least = losses.ALGORITHMS[algorithm].least_samples
-        if not num_samples >= least:
+        if not validation.number("num_samples", num_samples) >= least:
             raise ValueError(f"num_samples must be at least {least} for algorithm {algorithm!r}; got {num_samples}")
     log_law = problem.log_reference if log_behaviour is None else log_behaviour
     law = jnp.exp(log_law)

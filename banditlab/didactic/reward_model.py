@@ -11,7 +11,7 @@ from jax import Array
 from banditlab import validation
 from banditlab.didactic.problem import Line, LogLine, Problem
 from banditlab.didactic.settings import Settings
-from banditlab.door import Count, Key, Positive, Shape, door
+from banditlab.door import Count, Key, Positive, Shape, Squarable, door
 
 __all__ = ["draw_wins", "fit", "learned"]
 
@@ -22,7 +22,7 @@ Features = Annotated[Array, Shape(("A", "d"), validation.finite)]
 
 
 @door
-def fit(wins: Counts, features: Features, ridge: Positive = 1e-2) -> Array:
+def fit(wins: Counts, features: Features, ridge: Squarable = 1e-2) -> Array:
     """(A,) r = phi w, w the minimiser of sum_ij W_ij softplus(-(r_i - r_j)) + (ridge / 2) ||w||^2, by Newton steps.
 
     The steps are damped by log(1 + m) / m, m the largest change of a margin, which keeps them from overshooting.
@@ -79,7 +79,7 @@ def draw_wins(key: Key, reward: Line, log_probs: LogLine, temperature: Positive,
 
 @door
 def learned(
-    key: Key, problem: Problem, settings: Settings, features: Features, num_pairs: Count, ridge: Positive = 1e-2
+    key: Key, problem: Problem, settings: Settings, features: Features, num_pairs: Count, ridge: Squarable = 1e-2
 ) -> Array:
     """(A,) rewards of the fit to num_pairs Bradley-Terry labels of pairs of reference draws, in R's units."""
     if len(features) != len(problem.reward):

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from banditlab import coverage, policies, theory, validation
-from banditlab.door import Information, NonNegative, PairLaw, Positive, Shape, door
+from banditlab.door import Information, NonNegative, PairLaw, Shape, Squarable, door
 from banditlab.environment import Environment
 from banditlab.numerics import linalg
 
@@ -61,7 +61,7 @@ def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num
 
 
 @door
-def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Positive) -> Array:
+def labels_needed(env: Environment, information: Information, pair_law: PairLaw, kl: Squarable) -> Array:
     """The n >= 0 at which (1/2) tr(V (I + n H)^{-1}) = kl by bisection, (); 0 if the labels in hand suffice.
 
     Args:
@@ -76,18 +76,21 @@ def labels_needed(env: Environment, information: Information, pair_law: PairLaw,
 
 @door
 def assess(
-    env: Environment, num_labels: NonNegative, laws: Laws, kl: Positive, ridge: NonNegative, on_policy: Flags
+    env: Environment, num_labels: NonNegative, laws: Laws, kl: Squarable, ridge: NonNegative, on_policy: Flags
 ) -> Assessment:
     """Assess m pair laws (m, S, A, A), the first one that of the `num_labels` labels in hand.
 
     Args:
         env: with theta_hat as `target_params`.
         laws: (m, S, A, A).
+        num_labels: 0, or 1 and more.
         on_policy: (m,) bool, which laws are pi_hat x pi_hat and so move with theta_hat.
 
     The covariance C of theta_hat is (I + ridge)^{-1} I (I + ridge)^{-1}; it leaves out the bias of a ridge. Of few
     labels even the second order says too little: at 6 wins against 6 it is 0.24 where the binomial law has 0.47.
     """
+    if validation.is_concrete(num_labels) and 0 < num_labels < 1:
+        raise ValueError(f"num_labels must be 0 or at least 1; got {num_labels}")
 
     def moments(params: Array) -> tuple[Array, Array, Array]:
         moved = env.replace(target_params=params)

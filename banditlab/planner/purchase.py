@@ -57,6 +57,8 @@ def lower_bound(env: Environment, information: Information, pairs: Wins) -> tupl
     """
     weights, covered = _pair_weights(env), coverage.target_covariance(env)
     total = jnp.sum(pairs)
+    if validation.is_concrete(total) and not jnp.isfinite(total):
+        raise ValueError("pairs must have a finite sum; got an overflow")
     added = total * theory.fisher_information(env, pairs / total)
     reached = theory.predicted_kl_pooled(env, information + added)
     _, gain = _reach_and_gain(env.reduced_features, covered, information + added)

@@ -131,7 +131,8 @@ def equal_gap_reward(
         first, second: (S,) or (), two different imputed values, above or below the truth.
 
     Raises:
-        ValueError: as `dpo_flow_limit`; for a context without unseen or without seen actions, or equal values.
+        ValueError: as `dpo_flow_limit`; for a context without unseen or without seen actions, or values that are equal
+            or so far from the rewards that float64 does not tell the two policies apart.
     """
     table, beta, _ = _door(env, reward, seen, None, None)
     mask, weights, scale = np.asarray(seen), np.exp(np.asarray(env.log_reference)), float(beta)
@@ -145,9 +146,16 @@ def equal_gap_reward(
     values = np.stack([np.broadcast_to(np.asarray(imputed, float), len(mask)) for imputed in named.values()])
     if (values[0] == values[1]).any():
         raise ValueError(f"first and second must differ; got {values[0]} and {values[1]}")
-    seen_mass = np.sum(np.where(mask, weights * np.exp(np.asarray(table) / scale), 0.0), axis=1)
-    offset = np.log(np.where(mask, 0.0, weights).sum(axis=1)) - np.log(seen_mass)
-    return scale * (_equal_gap_logit(*(values / scale + offset)) - offset)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        seen_mass = np.sum(np.where(mask, weights * np.exp(np.asarray(table) / scale), 0.0), axis=1)
+        offset = np.log(np.where(mask, 0.0, weights).sum(axis=1)) - np.log(seen_mass)
+        found = scale * (_equal_gap_logit(*(values / scale + offset)) - offset)
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"reward, first and second must make policies that float64 tells apart; got none in context "
+            f"{int(np.argmin(np.isfinite(found)))}"
+        )
+    return found
 
 
 @door
