@@ -13,6 +13,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import environment_arrays, validation
+from banditlab.door import AnyTable, Params, door
 from banditlab.numerics import span
 
 __all__ = ["Environment"]
@@ -262,7 +263,8 @@ class Environment:
             raise ValueError("residual must be known; env was changed inside a transformation or built field by field")
         return float(self.residual) == 0.0
 
-    def around(self, log_reference: Array) -> Environment:
+    @door
+    def around(self: Environment, log_reference: AnyTable) -> Environment:
         """The linear softmax of these features around another reference (S, A), a traced one too, started there."""
         zeros = jnp.zeros(self.features.shape[-1:], self.features.dtype)
         return dataclasses.replace(
@@ -275,7 +277,8 @@ class Environment:
             residual=None,
         )
 
-    def log_policy(self, params: Array) -> Array:
+    @door
+    def log_policy(self: Environment, params: Params) -> Array:
         """(S, A) log pi_theta for params (d,)."""
         return jax.nn.log_softmax(self.log_base + jnp.einsum("xad,d->xa", self.features, params), axis=-1)
 

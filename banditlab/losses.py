@@ -29,7 +29,11 @@ def dpo(margin: Margins) -> Array:
 
 @door
 def ipo(margin: Margins, target: Margins) -> Array:
-    """IPO: (h - target)^2, the margin regressed on a constant (beta / (2 tau) in the notation of its paper)."""
+    """IPO: (h - target)^2, the margin regressed on a constant (beta / (2 tau) in the notation of its paper).
+
+    With tau = beta the target is 1/2, and the loss is beta^2 times that of trainers who regress log-ratios on
+    1 / (2 beta).
+    """
     return jnp.square(margin - target)
 
 

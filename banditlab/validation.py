@@ -292,6 +292,8 @@ def number(name: str, value: Any) -> float:
     """`value` as a float: a real number, no text, that float64 holds (a whole number exactly)."""
     if isinstance(value, str | bytes | complex | np.complexfloating | list | tuple) or np.ndim(value):
         raise ValueError(f"{name} must be a number; got {_shown(value)}")
+    if isinstance(value, np.ndarray | jax.Array) and np.dtype(value.dtype).kind in "iu":
+        value = int(value)
     try:
         given = float(value)
     except (TypeError, ValueError) as error:

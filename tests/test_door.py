@@ -194,6 +194,14 @@ BAD = [
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
     (lambda: bl.didactic.problem.problem(peak=[]), "peak must be a number"),
+    (lambda: bl.algorithms.on_policy_dpo(jnp.asarray(2**53 + 1)), "num_pairs must be a number that float64 holds exac"),
+    (
+        lambda: bl.preferences.draw_counts(KEY, LAW, jnp.asarray(2**53 + 1)),
+        "num_pairs must be a number that float64 holds exactly",
+    ),
+    (lambda: CHAIN.log_policy([1.0, 2.0]), r"params must be \(1,\); got \(2,\)"),
+    (lambda: CHAIN.log_policy("x"), "params must be an array of numbers; got str"),
+    (lambda: CHAIN.log_policy([math.nan]), r"params must be finite; got nan at index \(0,\)"),
     (
         lambda: bl.gradient_limits.equal_gap_reward(CHAIN, [[1e308, 0.0]], [[True, False]], 0.25, 0.75),
         "reward, first and second must make policies that float64 tells apart; got none in context 0",
@@ -367,6 +375,11 @@ def test_what_looks_odd_and_is_right_is_accepted():
     assert theory.distillation.damped_share(2.0, 2**31 - 1) == 4.0 * (2**31 - 1)
     assert theory.distillation.damped_share(1e308, 3) == math.inf
     assert theory.offline_lower_bound(CHAIN, 20, 1e-300) == 0.0
+    assert CHAIN.log_policy([1.0]).shape == (1, 2)
+    assert provenance.config_hash({1: 2}) != provenance.config_hash({"1": 2})
+    assert theory.predicted_kl(CHAIN, jnp.zeros((1, 2, 2)).at[0, 0, 0].set(1.0), math.inf) == math.inf
+    low, high = theory.kl_bounds(bl.instances.random_features(3, 4, 3), [1e308, -1e308, 1e308])
+    assert (low, high) == (0.0, math.inf)
     for capacity in (None, "auto"):  # keys of either kind make the same draws
         counts = [bl.preferences.draw_counts(key, LAW, 9, capacity=capacity) for key in (KEY, jax.random.PRNGKey(0))]
         np.testing.assert_array_equal(*counts)

@@ -52,6 +52,8 @@ import jax.numpy as jnp, numpy as np, banditlab as bl
 for target, params in ((100.0, -100.0), (1.0, 60.0), (1.0, 200.0), (1.0, 1e30)):
     low, high = bl.theory.kl_bounds(bl.instances.chain(target), jnp.asarray([params], np.float32))
     assert not np.isnan(low) and not np.isnan(high) and low <= high, (target, params, low, high)
+    # The chain's osc is |theta - theta*|, and e^88 is just below the largest number.
+    assert np.isinf(high) == (abs(target - params) > 88), (target, params, high)
 assert not np.isnan(bl.theory.recursion(bl.instances.staircase(3), 80.0, 10.0, 4)).any()
 env = bl.instances.partial_coverage(4, 1.0)
 assert np.isfinite(bl.samplers.mix_p(env, env.log_reference)).all()

@@ -236,7 +236,21 @@ def test_twelve_comparisons_give_the_known_fit(tmp_path, rows, items):
     assert read.action_ids == [[items[1].split(",")[1], "b", "c"]]
 
 
+def test_a_square_table_of_wins_has_the_known_fit():
+    # Wins of w, x, y, z by row over the opponent by column, and the published strengths against w.
+    wins = [[[0, 730, 498, 221], [33, 0, 68, 17], [320, 813, 0, 142], [284, 276, 325, 0]]]
+    params = np.asarray(estimators.fit(planner.problem(np.eye(4)[None]), np.asarray(wins, float)).params)
+    np.testing.assert_allclose(params[1:] - params[0], [-2.94907, -0.47957, 0.26895], atol=5e-6)
+
+
+def test_columns_that_nothing_reads_are_named(tmp_path, capsys):
+    data, features = saved_csv(tmp_path)
+    assert command(tmp_path, "--data", data, "--features", features) == 0
+    assert "note: of --data nothing reads by." in capsys.readouterr().out
+
+
 UNREAD = (
+    "reps amount wt nb both_equal score target "
     "count counts weight n votes wins winner tie ties outcome result label preference freq prob num_votes isTie N_WINS"
 )
 
@@ -315,6 +329,20 @@ def test_escapes_in_ids_are_shown_and_not_sent_to_the_terminal(capsys):
     assert r" \x1b[31ma " in printed
     assert r" b\u202e " in printed
     assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 99), (6, 1)], ids=["unknown compression", "encrypted"])
+def test_an_archive_that_python_cannot_unpack_is_refused(tmp_path, capsys, place, value):
+    path = saved_npz(tmp_path)
+    content = bytearray(path.read_bytes())
+    for sign, further in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):  # headers of members, and of the directory
+        start = content.find(sign)
+        while start >= 0:
+            content[start + place + further] = value
+            start = content.find(sign, start + 1)
+    path.write_bytes(content)
+    assert command(tmp_path, "--data", path) == 2
+    assert capsys.readouterr().err.startswith("error: --data must be an npz of plain arrays; ")
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path, capsys):

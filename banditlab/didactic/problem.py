@@ -15,7 +15,7 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from banditlab import validation
-from banditlab.door import Finite, Positive, Shape, Together, door
+from banditlab.door import Positive, Shape, Together, Values, door
 from banditlab.numerics.compilation import LOOPS, inner
 
 __all__ = ["Number", "Problem", "best_of_n", "expected_reward", "frontier", "kl", "law_of_best", "problem", "target"]
@@ -27,6 +27,7 @@ _BISECTIONS = 100
 
 Number = float | np.ndarray | Array
 # Logarithms of probabilities, which may be -inf.
+Place = Annotated[float | Array, Values(validation.finite)]
 LogTable = Annotated[Array, Shape(("...", "A"), validation.log_masses)]
 LogMasses = Annotated[Array, Together(validation.log_masses)]
 LogLine = Annotated[Array, Shape(("A",), validation.log_masses)]
@@ -47,7 +48,7 @@ class Problem(NamedTuple):
 
 @door
 def problem(
-    peak: Finite = 70.0,
+    peak: Place = 70.0,
     width: Positive = 10.0,
     *,
     num_actions: int = 100,

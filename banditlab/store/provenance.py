@@ -65,7 +65,8 @@ def _told_apart(value: Jsonable) -> Jsonable:
     if isinstance(value, str) and value in ("inf", "-inf"):
         return {"text": value}
     if isinstance(value, Mapping):
-        return {str(name): _told_apart(part) for name, part in value.items()}
+        # A name that is no text may read like one.
+        return {name if isinstance(name, str) else f"{name!r}, no text": _told_apart(p) for name, p in value.items()}
     return [_told_apart(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -57,9 +57,10 @@ def label_price(env: Environment, pair_law: PairLaw, *, misspecified: Misspecifi
 def predicted_kl(
     env: Environment, pair_law: PairLaw, num_pairs: Array | float, *, misspecified: Misspecified = "raise"
 ) -> Array:
-    """E_x KL(pi* || pi_hat) ≈ C_F(mu) / (2 n) for n labels from mu (I6): no free constant."""
+    """E_x KL(pi* || pi_hat) ≈ C_F(mu) / (2 n) for n labels from mu (I6): no free constant; inf where C_F is."""
     _check_labels(num_pairs)
-    return 0.5 * label_price(env, pair_law, misspecified=misspecified) / num_pairs
+    price = label_price(env, pair_law, misspecified=misspecified)
+    return jnp.where(jnp.isfinite(price), 0.5 * price / num_pairs, jnp.inf)
 
 
 @door
@@ -113,7 +114,8 @@ def kl_bounds(env: Environment, params: Params) -> tuple[Array, Array]:
     safe = jnp.where(bounded, unit, 1.0)
     lower = jnp.where(small, 0.5 - osc / 6, jnp.where(bounded, jnp.expm1(-safe) + safe, osc - 1.0))
     upper = jnp.where(small, 0.5 + osc / 6, jnp.expm1(safe) - safe)
-    return lower * square, jnp.where(bounded, upper * square, jnp.inf)
+    # Where osc itself is beyond the largest number, zero is the bound that is sure.
+    return jnp.where(jnp.isfinite(osc), lower * square, 0.0), jnp.where(bounded, upper * square, jnp.inf)
 
 
 @door

@@ -31,11 +31,13 @@ class PlanData:
       arrays: features (S, A, d), context, chosen, rejected (n,), and where given log_reference (S, A) and
         context_probs (S,). A context with fewer actions than others is filled up with actions of log-probability -inf.
       context_ids: S ids; action_ids: per context, the ids of its actions.
+      unread: columns or arrays of ``--data`` that nothing reads.
     """
 
     arrays: dict[str, np.ndarray]
     context_ids: Sequence[str | int] = field(repr=False)
     action_ids: Sequence[Sequence[str | int]] = field(repr=False)
+    unread: Sequence[str] = ()
 
 
 def read(data: Path, features: Path | None) -> PlanData:
@@ -61,11 +63,12 @@ def _read_npz(path: Path) -> PlanData:
     refuse_near("--data", "array", list(arrays), NPZ_REQUIRED + NPZ_OPTIONAL)
     if missing := [name for name in NPZ_REQUIRED if name not in arrays]:
         raise CommandLineError(f"--data must hold {', '.join(NPZ_REQUIRED)}; got none called {', '.join(missing)}")
-    refuse_telling("--data", "array", [name for name in arrays if name not in NPZ_REQUIRED + NPZ_OPTIONAL])
+    unread = [name for name in arrays if name not in NPZ_REQUIRED + NPZ_OPTIONAL]
+    refuse_telling("--data", "array", unread)
     arrays = {name: value for name, value in arrays.items() if name in NPZ_REQUIRED + NPZ_OPTIONAL}
     # A wrong shape is the planner's to refuse.
     num_contexts, num_actions = (*arrays["features"].shape, 0, 0)[:2]
-    return PlanData(arrays, range(num_contexts), [range(num_actions)] * num_contexts)
+    return PlanData(arrays, range(num_contexts), [range(num_actions)] * num_contexts, unread)
 
 
 def _read_csv(data: Path, features: Path) -> PlanData:
@@ -79,9 +82,10 @@ def _read_csv(data: Path, features: Path) -> PlanData:
         known = actions[contexts[context]]
         known[action] = len(known)
     columns = {name: [] for name in COMPARISON_COLUMNS}
+    unread: list[str] = []
     for line, row in rows("--data", data, COMPARISON_COLUMNS, nameless=True):
         if not columns["context"]:
-            _refuse_unread(list(row))
+            unread = _unread(list(row))
         keys = {name: _key(row[name]) for name in COMPARISON_COLUMNS}
         if keys["context"] not in contexts:
             raise CommandLineError(f"--data line {line}: context {row['context']!r} is not in --features")
@@ -108,7 +112,7 @@ def _read_csv(data: Path, features: Path) -> PlanData:
         arrays["context_probs"] = _one_per_context(nodes["context_prob"], first, list(contexts))
     spelled = {contexts[context]: ids[0] for (context, _), ids in reversed(places.items())}
     names = [[places[context, action][1] for action in actions[place]] for context, place in contexts.items()]
-    return PlanData(arrays, [spelled[place] for place in range(len(contexts))], names)
+    return PlanData(arrays, [spelled[place] for place in range(len(contexts))], names, unread)
 
 
 def _require_room(num_contexts: int, num_actions: int, num_features: int) -> None:
@@ -120,12 +124,13 @@ def _require_room(num_contexts: int, num_actions: int, num_features: int) -> Non
         raise CommandLineError(f"{error}, from {what} and {num_features} features") from error
 
 
-def _refuse_unread(names: list[str]) -> None:
-    """CommandLineError for columns of --data that are not read and would have to be."""
+def _unread(names: list[str]) -> list[str]:
+    """The columns of --data that are not read; CommandLineError for those that would have to be."""
     others = [name for name in names if name not in COMPARISON_COLUMNS]
     if misplaced := [name for name in others if name in SPECIAL_COLUMNS]:
         raise CommandLineError(f"--data must not have the column {misplaced[0]!r}: it belongs into --features")
     refuse_telling("--data", "column", others)
+    return [name for name in others if name]
 
 
 def _key(name: str) -> str:

@@ -68,7 +68,8 @@ def show(plan: Plan, given: PlanData, settings: dict[str, float]) -> None:
         reached = f"{plan.next_kl:.3g}, and no other {settings['next']} labels below {plan.next_kl_bound:.3g}"
         console.print(f"predicted KL after them: {reached}", soft_wrap=True)
     console.print(_pair_grid(plan, given))
-    for note in notes(plan):
+    unread = [f"of --data nothing reads {', '.join(given.unread)}."] if given.unread else []
+    for note in notes(plan) + unread:
         console.print(f"note: {note}", soft_wrap=True)
 
 
@@ -145,6 +146,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def _with_error(value: float, error: float) -> str:
     both = math.isfinite(value) and math.isfinite(error)
+    error = 0.0 if error <= 2.0**-46 * abs(value) else error  # 64 roundings: of a constant
     return f"{number(value)} ± {number(error, 2)}" if both else number(value)
 
 

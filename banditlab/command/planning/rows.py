@@ -32,9 +32,9 @@ _LONGEST_HEADER = 200
 # A row is one comparison that `chosen` won. What is called by one of these words says something else of it.
 _TELLING = re.compile(
     "counts?|weights?|votes?|wins?|winner|loss(es)?|ties?|tied|draws?|outcomes?|results?|labels?|preferences?|preferred"
-    "|choice|freq|frequency|frequencies|multiplicity|repeats|repetitions|occurrences|copies|probs?|probability"
+    "|choice|reps|amounts?|equal|annotations?|annotators?|support|strength|margin|scores?|targets?|freq|frequency|frequencies|multiplicity|repeats|repetitions|occurrences|copies|probs?|probability"
 )
-_TELLING_ALONE = ("n", "num", "number", "total", "times")
+_TELLING_ALONE = ("n", "nb", "wt", "y", "num", "number", "total", "times")
 
 
 def rows(

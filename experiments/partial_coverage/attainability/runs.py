@@ -97,7 +97,7 @@ def stationarity(log_policy: np.ndarray, penalty: float, gradient_norm: float) -
     A residual of (3) is a partial sum of the gradient over lambda rho pi(C).
     """
     env, seen, law = instance()
-    residual = np.abs(np.asarray(gradient_limits.hypo_stationarity(env, log_policy, seen, pairs=law)))
+    residual = np.abs(np.asarray(gradient_limits.hypo_stationarity(env, jnp.asarray(log_policy), seen, pairs=law)))
     smallest = float(np.asarray(env.context_probs).min()) * np.exp(log_policy).min()
     bound = np.sqrt(log_policy.shape[1]) * gradient_norm / (penalty * smallest)
     largest = np.abs(log_policy - np.asarray(env.log_reference)).max()
