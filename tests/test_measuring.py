@@ -122,7 +122,7 @@ def test_scattered_points_are_told_by_their_markers_and_a_proxy_explains_them():
     assert faults(made) == ["the panel: the open marker '^' is in no legend and has no label"]
     made, ax = good()
     ax.scatter(X, 0.5 / X, **look)
-    plotting.legend(made, extra=[plotting.proxy("open: n = 40", marker="^", filled=False)])
+    plotting.legend(made, extra=[plotting.proxy("open: $n$ = 40", marker="^", filled=False)])
     assert plotting.measure(made) == []
 
 
@@ -189,7 +189,7 @@ def test_two_names_of_one_look_are_a_fault_and_many_lines_of_one_name_are_none()
 
 def test_a_proxy_has_the_look_that_it_stands_for():
     opened, dashed, plain = (
-        plotting.proxy("n = 40", "offline", filled=False),
+        plotting.proxy("$n$ = 40", "offline", filled=False),
         plotting.proxy("exact", dashed=True),
         plotting.proxy("any", marker="s"),
     )
@@ -197,3 +197,14 @@ def test_a_proxy_has_the_look_that_it_stands_for():
     assert (opened.get_marker(), opened.get_markerfacecolor(), opened.get_linestyle()) == ("o", "none", "None")
     assert (dashed.get_marker(), dashed.get_linestyle()) == ("", "--")
     assert (plain.get_marker(), plain.get_color()) == ("s", "#000000")
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"), [("n = 40", "n"), ("fresh batches of n labels", "n"), ("R_1 at T = 1", "T"), ("at K > 3", "K")]
+)
+def test_a_symbol_that_is_not_set_as_mathematics_is_a_fault(text, symbol):
+    made, ax = plotting.figure(1, 1)
+    ax.set_title(text)
+    assert [fault for fault in plotting.measure(made) if f"must set '{symbol}' as mathematics" in fault]
+    ax.set_title(f"a: {text}".replace(f" {symbol} ", f" ${symbol}$ ") + ", A labels")
+    assert not [fault for fault in plotting.measure(made) if "as mathematics" in fault]

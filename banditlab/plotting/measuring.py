@@ -5,6 +5,7 @@ takes a line, points or a text out of the rules; its author says why beside it.
 """
 
 import itertools
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 # Points by which the boxes of two texts may overlap: a box has room for the tallest letters and, below the line,
 # for those that go deepest, a quarter of the size, whether the text has any or not. A quarter of 7 points is 1.75.
 _ROOM = 1.75
+_FORMULA = re.compile(r"(?<!\\)\$.*?(?<!\\)\$", re.DOTALL)
+# A single letter that is compared, or counts something. "a" is an article.
+_SYMBOL = re.compile(
+    r"(?<![\w'\\])[A-Za-z](?= ?[=<>≤≥] ?[-\d.])"
+    r"|(?<![\w'\\(])[B-Zb-z](?= (?:pairs|labels|rounds|steps|draws|samples|responses|queries|actions|seeds)\b)"
+)
 
 
 def measure(made: "Figure") -> list[str]:
@@ -34,6 +41,7 @@ def measure(made: "Figure") -> list[str]:
       by `direct_label`; so is what a dashed line means beside data.
     - Texts have a contrast of 4.5 on white, lines and markers of 3. Texts on images are not measured.
     - Lines of one axes that share marker and dash have colours that eyes of every kind tell apart.
+    - A symbol is set as mathematics: $n$ = 40, not n = 40.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -60,6 +68,11 @@ def measure(made: "Figure") -> list[str]:
         f"the text {_quoted(text)} has a contrast of {contrast(_hex(text)):.1f} on white, below {TEXT_CONTRAST}"
         for text, _ in found
         if contrast(_hex(text)) < TEXT_CONTRAST and not _on_image(text) and "decoration" not in words_of(text)
+    ]
+    faults += [
+        f"the text {_quoted(text)} must set {symbol.group()!r} as mathematics"
+        for text, _ in found
+        if (symbol := _SYMBOL.search(_FORMULA.sub("§", text.get_text()))) is not None
     ]
     return list(dict.fromkeys(faults))
 

@@ -139,13 +139,13 @@ def plot(table: Table):
     ticks = [k for k in (1, 2, 3, 5, 8, 12, 20, 50, 100) if k <= last]
     axes[1].set_xticks(ticks, [str(k) for k in ticks])
     axes[1].xaxis.set_minor_formatter(NullFormatter())
-    axes[1].set_xlabel("round k")
+    axes[1].set_xlabel("round $k$")
     n = [plotting.number(drawn["num_pairs"][0]) for drawn in (few, many)]
     usual = few["instance"][0] == "staircase" and set(NAMES) <= set(memories)
     axes[0].set_title(
-        f"Pooled labels go on lowering KL, fresh\nones stop (n = {n[0]} a round)" if usual else f"n = {n[0]}"
+        f"Pooled labels go on lowering KL, fresh\nones stop ($n$ = {n[0]} a round)" if usual else f"$n$ = {n[0]}"
     )
-    axes[1].set_title(f"With n = {n[1]} a round pooled KL falls as 1/k" if usual else f"n = {n[1]}")
+    axes[1].set_title(f"With $n$ = {n[1]} a round pooled KL falls as $1/k$" if usual else f"$n$ = {n[1]}")
     plotting.legend(made, columns=2, theory_label="predicted mean")
     plotting.caption(
         made,

@@ -155,7 +155,7 @@ def plot(table: Table):
         made,
         f"Measured: $2n\\,$KL$(\\pi^*\\|\\pi)$, means over {counts.min():,} to {counts.max():,} fresh batches of $n$ = "
         f"{plotting.number(table['num_pairs'][0])} labels after the first; at most {off:.1%} from the prediction, "
-        f"where four standard errors, the bars, are up to {error:.1%}. Ridge 0, linear softmax, d = 4, 5 actions; "
+        f"where four standard errors, the bars, are up to {error:.1%}. Ridge 0, linear softmax, $d$ = 4, 5 actions; "
         r"policies start at $\pi_0$. Greedy and $\sigma'$-aware designs are taken at $\pi^*$."
         + plotting.only_if(table["failed"].sum(), " Fits that failed: {}."),
     )

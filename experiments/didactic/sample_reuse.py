@@ -173,25 +173,25 @@ def plot(tables: Mapping[str, Table]):
     table = tables["runs"]
     titles = {
         EACH: (
-            "$R_1$, rate tuned at each T: more steps\npay for PPO and IPO",
-            "$R_2$, rate tuned at each T: steps\nmatter little",
+            "$R_1$, rate tuned at each $T$: more steps\npay for PPO and IPO",
+            "$R_2$, rate tuned at each $T$: steps\nmatter little",
         ),
         FIXED: (
-            "$R_1$, rate tuned at T = 1: many steps hurt,\nand PPO's clip puts that off",
-            "$R_2$, rate tuned at T = 1: PPO without its\nclip loses most",
+            "$R_1$, rate tuned at $T$ = 1: many steps hurt,\nand PPO's clip puts that off",
+            "$R_2$, rate tuned at $T$ = 1: PPO without its\nclip loses most",
         ),
     }
     made, axes = panels(table, titles, 4.3, column="mode", by="method", along="reuse")
     for ax in axes[-1]:
-        ax.set_xlabel("T, Adam steps on each batch (methods a little apart)")
+        ax.set_xlabel("$T$, Adam steps on each batch (methods a little apart)")
     plotting.legend(made, columns=5)
     clip, linear = (plotting.number(value) for value in (table.where(method="ppo")["clip"][0], LINEAR))
     plotting.caption(
         made,
-        f"Tabular policy, {table['num_queries'][0]:,} reward queries in on-policy batches, T Adam steps on each: means "
-        f"over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below {linear}. Learning rates are tuned "
-        f"on held-out seeds, at each T (left) or at T = 1 (right). PPO clips at {clip}; REINFORCE has neither "
-        f"ratio nor clip.{plotting.only_if(table['failed'].sum(), ' Runs not finite: {}.')}",
+        f"Tabular policy, {table['num_queries'][0]:,} reward queries in on-policy batches, $T$ Adam steps on each: "
+        f"means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below {linear}. Learning rates are "
+        f"tuned on held-out seeds, at each $T$ (left) or at $T$ = 1 (right). PPO clips at {clip}; REINFORCE has "
+        f"neither ratio nor clip.{plotting.only_if(table['failed'].sum(), ' Runs not finite: {}.')}",
     )
     return made
 

@@ -119,7 +119,7 @@ def plot(tables: Mapping[str, Table]):
     batches = [n for n in np.unique(curves["num_pairs"]) if n != large]
     for n, shade in zip(batches, plotting.shades("on_policy", len(batches)), strict=True):
         rows = curves.where(num_pairs=n)
-        label = f"n = {plotting.number(n)}"
+        label = f"$n$ = {plotting.number(n)}"
         plotting.mean(top, rows["round"], rows["kl"], rows["kl_se"], "on_policy", label=label, color=shade)
         plotting.theory(top, rows["round"][-4:], rows["floor"][-4:], color=shade)
     top.set(yscale="log", ylabel=r"KL($\pi^*\|\pi$) [nats]", title="Larger batches reach their floor in fewer rounds")
@@ -128,12 +128,12 @@ def plot(tables: Mapping[str, Table]):
     bound = plotting.theory(bottom, recursion["round"], np.ones(len(recursion)))
     plotting.direct_label(bound, "Proposition 4", place=0, offset=(0, -6))
     bottom.set(xlabel="round", ylabel=r"$E\,u_{k+1}^2$ / bound", ylim=(0, 1.2))
-    bottom.set_title(f"Above the threshold (n = {plotting.number(large)}) the bound\nholds in every round")
+    bottom.set_title(f"Above the threshold ($n$ = {plotting.number(large)}) the bound\nholds in every round")
     plotting.legend(made, columns=3, theory_label="floor")
     rows = curves.where(num_pairs=batches[-1])
     plotting.caption(
         made,
-        f"{words(tables['environment'])}, on-policy DPO on fresh batches of n labels: means. {plotting.BARS} Above: "
+        f"{words(tables['environment'])}, on-policy DPO on fresh batches of $n$ labels: means. {plotting.BARS} Above: "
         f"{rows['seeds'][0]:,} seeds; ridge {rows['ridge'][0]:g} on the sum of losses, centred at the last iterate, "
         r"which lowers the floor of the small batches; dashed: $C_F(\pi^*)/(2n)$, without ridge. Below: "
         rf"{recursion['seeds'][0]:,} seeds, no ridge; $u = \sqrt{{G^*}}\,\|\theta-\theta^*\|_{{V^*}}$, over "

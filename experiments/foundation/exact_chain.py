@@ -138,7 +138,7 @@ def plot(table: Table):
             look = {"color": plotting.COLORS[name], "markerfacecolor": filling, "markeredgewidth": 0.8}
             bottom.plot(rows["round"], rows["absorbed"], plotting.MARKERS[name], **look)
             plotting.theory(bottom, rows["round"], rows["absorbed_exact"], name)
-        top.set(title=f"n = {num_pairs}", yscale="log")
+        top.set(title=f"$n$ = {num_pairs}:\nas summed", yscale="log")
         bottom.set(xlabel="round", xticks=np.unique(table["round"]))
     axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$ [nats]")
     axes[1, 0].set_ylabel(r"P($|\theta|=R$)")
@@ -151,9 +151,10 @@ def plot(table: Table):
     seeds = table["seeds"]
     plotting.caption(
         made,
-        rf"Two-action chain, $\theta^*$ = {target}, $\theta_0$ = {start}, norm cap R = {cap}, n labels a round, ridge "
-        f"0; {seeds.min():,} to {seeds.max():,} seeds. Above: mean KL at $\\beta$ = {betas[-1]:g}. {plotting.BARS} "
-        f"{plotting.BAND} Below: share of the runs at the cap, $\\beta$ = {betas[0]:g} open, {betas[-1]:g} filled.",
+        rf"Two-action chain, $\theta^*$ = {target}, $\theta_0$ = {start}, norm cap $R$ = {cap}, $n$ labels a round, "
+        f"ridge 0; {seeds.min():,} to {seeds.max():,} seeds. Above: mean KL at $\\beta$ = {betas[-1]:g}. "
+        f"{plotting.BARS} {plotting.BAND} Below: share of the runs at the cap, "
+        f"$\\beta$ = {betas[0]:g} open, {betas[-1]:g} filled.",
     )
     return made
 

@@ -139,8 +139,8 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
         line = plotting.theory(bottom, rows["labels"], rows["predicted"], color=shade)
         offset = (4, 5) if start == starts[-1] else (-4, -5)
         plotting.direct_label(line, rf"$\theta_0={start:g}$", place=len(rows) // 2, offset=offset)
-    bottom.set(xscale="log", yscale="log", xlabel="labels n (chain, exact summation)", ylabel="relative remainder")
-    bottom.set_title("Its remainder is c/n, with c as predicted")
+    bottom.set(xscale="log", yscale="log", xlabel="labels $n$ (chain, exact summation)", ylabel="relative remainder")
+    bottom.set_title("Its remainder is $c/n$, with $c$ as predicted")
     plotting.legend(made, columns=3, theory_label="predicted")
     counts = constants["num_batches"]
     plotting.caption(
@@ -148,7 +148,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
         f"Linear softmax, $\\beta$ = {constants['beta'][0]:g}, ridge 0, one fit per fresh batch of "
         f"{plotting.number(largest)} labels: means over {counts.min():,} to {counts.max():,} batches. {plotting.BARS} "
         "On-policy: predicted at the policies realised, after the first round. Below: $\\beta$ = 1, $\\theta^*$ = "
-        f"{remainder['target'][0]:g}; dashed: c/n.",
+        f"{remainder['target'][0]:g}; dashed: $c/n$.",
     )
     return made
 

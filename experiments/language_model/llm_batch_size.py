@@ -125,7 +125,7 @@ def plot(parts: curves.Parts):
         ax.set_xscale("log", base=2)
         ax.set_xticks(sizes, [str(size) for size in sizes], rotation=45 if len(sizes) > 3 else 0)
         ax.minorticks_off()
-        ax.set_xlabel("labels a round, n")
+        ax.set_xlabel("labels a round, $n$")
     low, high = axes[0].get_ylim()
     ticks = [value for value in (0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0) if low < value < high]
     axes[0].set(yscale="log", ylabel=LABELS["gap"].replace("gap", "last gap"))
@@ -136,14 +136,14 @@ def plot(parts: curves.Parts):
     worse = (shared["gap"] > shared["reference_gap"]).all()
     axes[0].set_title(f"Learning rate {rate}:\n{'small batches overfit' if worse else ''}".rstrip(":\n"))
     falls = all(np.all(np.diff(table.where(rule=TUNED, arm=arm)["gap"]) < 0) for arm in ARMS)
-    axes[1].set_title("Each n's own rate:\nthe gap falls with n" if falls else "Each n's own rate")
+    axes[1].set_title("Each $n$'s own rate:\nthe gap falls with $n$" if falls else "Each $n$'s own rate")
     plotting.legend(made, columns=3)
     tried = ", ".join(f"{rate:g}" for rate in np.unique(parts["rates"]["learning_rate"]))
     plotting.caption(
         made,
-        f"DPO, small decoder, habit-target task: {table['num_labels'][0] // table['num_pairs'][0]} rounds of n labels "
-        f"with the same number of gradient steps (small batches are passed more often). Means of "
-        f"{table['seeds'][0]} seeds. {plotting.BARS} Left: the best rate of n = {sizes[-1]}; rates of {tried}, "
+        f"DPO, small decoder, habit-target task: {table['num_labels'][0] // table['num_pairs'][0]} rounds of $n$ "
+        f"labels with the same number of gradient steps (small batches are passed more often). Means of "
+        f"{table['seeds'][0]} seeds. {plotting.BARS} Left: the best rate of $n$ = {sizes[-1]}; rates of {tried}, "
         "chosen on held-out seeds.",
     )
     return made

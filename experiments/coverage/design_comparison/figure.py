@@ -68,7 +68,7 @@ def plot(tables: dict[str, Table]):
     plotting.legend(made, columns=2, theory_label=r"$C_F$ at $\pi^*$")
     plotting.caption(
         made,
-        f"Above: {designs['num_instances'][0]} random environments (2 contexts, 5 actions, d = 4), median and 10 to "
+        f"Above: {designs['num_instances'][0]} random environments (2 contexts, 5 actions, $d$ = 4), median and 10 to "
         f"90%. Below: DPO, linear softmax, {rounds['num_rounds'][0]} rounds, {rounds['labels'][0]:,} labels in all, "
         f"pooled, ridge {rounds['ridge'][0]:g}: means over {rounds['seeds'][0]:,} seeds, each round's design at the "
         f"estimate so far. {plotting.BARS} On-policy pools rounds of earlier policies, which cover $\\pi^*$ worse or "

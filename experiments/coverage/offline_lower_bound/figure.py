@@ -58,7 +58,7 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
     plotting.caption(
         made,
         rf"Linear softmax; pairs from $\pi_0\times\pi_0$; means over {bayes['seeds'][0]:,} draws of $\theta^*$ (prior "
-        f"of Proposition 5, r = {radius:g}) and data. {plotting.BARS} Ridge {ridge:g} at 0. Pessimism: width "
+        f"of Proposition 5, $r$ = {radius:g}) and data. {plotting.BARS} Ridge {ridge:g} at 0. Pessimism: width "
         rf"{width:g} around the likelihood fit, measured from the reference. $\chi$PO: its implied reward is that fit; "
         "shown is the linear softmax nearest to its policy." + plotting.only_if(failed, " Fits that failed: {}."),
     )

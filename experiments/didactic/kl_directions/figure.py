@@ -26,8 +26,7 @@ def plot(tables: Mapping[str, Table]):
     _draw_plane(plane, tables["plane"], bandits)
     _draw_ratios(ratios, tables["way"], bandits)
     _draw_shapes(shapes, shape)
-    extra = _draw_means(means, fits)
-    plotting.legend(made, columns=5, theory_label="closed form; gradient flow (b)", extra=extra)
+    plotting.legend(made, columns=5, theory_label="closed form; gradient flow (b)", extra=_draw_means(means, fits))
     share = {name: values[0] for name, values in tables["share"].columns.items()}
     found = (*(fits[name].max() for name in ("deviation", "weight")), bandits.where(bandit="R2")["predicted"][0])
     deviation, weight, critical = map(plotting.number, found)
@@ -36,8 +35,8 @@ def plot(tables: Mapping[str, Table]):
         r"a: $q_{1,2}$, $p$: the masses of two bins under the target $q$ and under $\pi$. Lines: a bandit's peak "
         r"against a twin without reward, $\pi=\pi_{\mathrm{ref}}$, $\beta$ falling to the right. Of targets uniform on "
         rf"{share['bins']:.0f} bins, $\pi$ uniform, reverse is faster for {share['share']:.1%}; $R_2$ crosses at "
-        rf"$\beta$ = {critical}. b: reverse over forward. c, d: best discretised Gaussians for two of deviation s = "
-        f"{deviation}, distance D, larger weight w; broad start: gradient flow from the moments of $q$, w = {weight}.",
+        rf"$\beta$ = {critical}. b: reverse over forward. c, d: best discretised Gaussians for two of deviation $s$ "
+        f"= {deviation}, distance $D$, larger weight $w$; broad start: the flow from $q$'s moments, $w$ = {weight}.",
     )
     return made
 
@@ -75,8 +74,8 @@ def _draw_ratios(ax: Any, all_ways: Table, bandits: Table) -> None:
         plotting.direct_label(line, f"{says}, one step", place=0, offset=(2, -17 if name == "R2" else -26))
         measured, flow = (ways[f"{FORWARD}_{how}"] / ways[f"{REVERSE}_{how}"] for how in ("time", "flow"))
         (points,) = ax.plot(ways["beta"], measured, marker, color=color, markersize=4)
-        place, offset = (min(2, len(ways) - 1), (6, 2)) if name == "R2" else (min(2, len(ways) - 1), (-5, -1))
-        plotting.direct_label(points, f"{says}, half way", place=place, offset=offset)
+        offset = (6, 2) if name == "R2" else (-5, -1)
+        plotting.direct_label(points, f"{says}, half way", place=min(2, len(ways) - 1), offset=offset)
         plotting.theory(ax, ways["beta"], flow, color=color)
     ax.axhline(1.0, color="#888888", linewidth=0.8, zorder=1, gid="decoration")  # where both are as fast
     ax.set(xscale="log", yscale="log", xlim=(0.018, 11), ylim=(0.05, 20))
@@ -92,8 +91,8 @@ def _draw_shapes(ax: Any, rows: Table) -> None:
         where = {"place": left, "offset": (-4, 5)} if direction == FORWARD else {"place": top, "offset": (8, -2)}
         plotting.direct_label(line, label, **where)
     ax.set(xlabel="$x$", ylabel="mass of a bin", xlim=(-1, 1), ylim=(0, None))
-    distance, weight = (plotting.number(rows[name][0]) for name in ("separation", "weight"))
-    ax.set_title(f"c  In a class of one mode forward KL covers,\nreverse KL picks (D = {distance} s, w = {weight})")
+    at = "$D$ = {}$s$, $w$ = {}".format(*(plotting.number(rows[name][0]) for name in ("separation", "weight")))
+    ax.set_title(f"c  In a class of one mode forward KL covers,\nreverse KL picks ({at})")
 
 
 def _draw_means(ax: Any, fits: Table) -> list:
@@ -106,13 +105,13 @@ def _draw_means(ax: Any, fits: Table) -> list:
             if weight == weights[-1]:
                 plotting.direct_label(line, label, offset=(-2, 8 if direction == FORWARD else -8))
         plotting.theory(ax, rows["separation"], _in_halves(rows, "mean"), color=_DIRECTIONS[FORWARD][0])
-    look = {"color": _MIDDLE, "marker": "x", "markeredgewidth": 0.9, "linewidth": 0.8}
-    rows = fits.where(weight=weights[-1])
-    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), **look)
+    rows, look = fits.where(weight=weights[-1]), {"markeredgewidth": 0.9, "linewidth": 0.8}
+    (line,) = ax.plot(rows["separation"], _in_halves(rows, "broad_mean"), "x-", color=_MIDDLE, **look)
     plotting.direct_label(line, "reverse, broad start", offset=(-2, -8))
-    ax.set(xlabel="distance of the modes D/s", ylabel=r"|mean of fit| / (D/2)", ylim=(-0.06, 1.08))
+    ax.set(xlabel="distance of the modes $D/s$", ylabel=r"|mean of fit| / $(D/2)$", ylim=(-0.06, 1.08))
     ax.set_title("d  For that modes must be far apart; from\na broad start reverse KL ends in between")
-    return [plotting.proxy(f"w = {plotting.number(w)} (d)", marker=m) for w, m in zip(weights, _MARKERS, strict=False)]
+    named = [f"$w$ = {plotting.number(weight)} (d)" for weight in weights]
+    return [plotting.proxy(name, marker=marker) for name, marker in zip(named, _MARKERS, strict=False)]
 
 
 def _in_halves(rows: Table, name: str) -> np.ndarray:

@@ -35,7 +35,7 @@ def plot(parts: Mapping[str, Table]):
     plotting.theory(right, size, np.ones(len(sets)), label="exact")
     match = 1 / reference["top_prob"][0]
     right.axvline(match, **DOTTED, label="one full match expected")
-    right.set(xscale="log", yscale="log", xlabel="responses N", ylabel="estimate / exact")
+    right.set(xscale="log", yscale="log", xlabel="responses $N$", ylabel="estimate / exact")
     early = middle[size < match]
     title = r"Coverage $E_{\pi^*}[\pi^*/\pi_{\mathrm{ref}}]$" + (
         ":\nmissed before a match" if len(early) and early.max() < 0.5 else ""
@@ -47,7 +47,7 @@ def plot(parts: Mapping[str, Table]):
     plotting.caption(
         made,
         f"Left: {sampled['num_samples'][0]:,} responses of the decoder; bars: four exact standard errors. Right: sets "
-        "of N responses to one prompt, from the exact law; median with its 10 to 90%, mean. For an error of 10% N = "
-        f"{plotting.number(float(f'{needed:.1e}'))} is needed.",
+        "of $N$ responses to one prompt, from the exact law; median with its 10 to 90%, mean. For an error of 10% "
+        f"$N$ = {plotting.number(float(f'{needed:.1e}'))} is needed.",
     )
     return made
