@@ -138,7 +138,7 @@ def plot(table: Table):
             look = {"color": plotting.COLORS[name], "markerfacecolor": filling, "markeredgewidth": 0.8}
             bottom.plot(rows["round"], rows["absorbed"], plotting.MARKERS[name], **look)
             plotting.theory(bottom, rows["round"], rows["absorbed_exact"], name)
-        top.set(title=f"$n$ = {num_pairs}:\nas summed", yscale="log")
+        top.set(title=f"$n$ = {num_pairs}: on\nthe exact law", yscale="log")
         bottom.set(xlabel="round", xticks=np.unique(table["round"]))
     axes[0, 0].set_ylabel(rf"KL($\pi^*\|\pi$), $\beta={betas[-1]:g}$ [nats]")
     axes[1, 0].set_ylabel(r"P($|\theta|=R$)")
