@@ -56,6 +56,7 @@ def checked(
             spans = _spans(tilts)
         if not np.isfinite(spans).all():
             raise ValueError(f"reward / beta must be finite numbers; got a span beyond {np.finfo(float).max:.3g}")
+    validation.squarable("beta", temperature)
     both = np.isfinite(reference) & np.isfinite(base)
     with np.errstate(over="ignore"):
         shifts = temperature * (np.where(both, reference, 0.0) - np.where(both, base, 0.0))

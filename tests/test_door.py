@@ -194,6 +194,8 @@ BAD = [
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
     (lambda: bl.didactic.problem.problem(peak=[]), "peak must be a number"),
+    (lambda: bl.instances.chain(beta=1e300), r"beta must be between 1\.5e-154 and 1\.3e\+154; got 1e\+300"),
+    (lambda: bl.estimators.fit(CHAIN, np.ones((1, 2, 2)), ridge=1e308), r"ridge must be between 1\.5e-154 and 1\.3e"),
     (lambda: bl.algorithms.on_policy_dpo(jnp.asarray(2**53 + 1)), "num_pairs must be a number that float64 holds exac"),
     (
         lambda: bl.preferences.draw_counts(KEY, LAW, jnp.asarray(2**53 + 1)),
@@ -344,7 +346,11 @@ BAD = [
         lambda: bl.scenarios.hard_missing(missing_reward=1e308, beta=1e-9),
         "missing_reward / beta must be finite numbers",
     ),
-    (lambda: bl.scenarios.rare_good(beta=1e308), r"beta must keep beta \(log_reference - log_base\) a finite number"),
+    (lambda: bl.scenarios.rare_good(beta=1e308), r"beta must be between 1\.5e-154 and 1\.3e\+154; got 1e\+308"),
+    (
+        lambda: bl.Environment.create([[[0.0], [1.0]]], target_params=[1.0], log_base=[[0.0, -1e300]], beta=1e100),
+        r"beta must keep beta \(log_reference - log_base\) a finite number",
+    ),
     (
         lambda: bl.instances.random_features(1, 2, 4),
         r"num_features must be at most num_contexts \* \(num_actions - 1\)",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar
 
+from tyro.conf import FlagCreatePairsOff
 from tyro.extras import SubcommandApp
 
 from banditlab.errors import CommandLineError, unknown
@@ -35,7 +36,9 @@ def parsed(app: SubcommandApp, arguments: Sequence[str], prog: str, description:
     verbs = tuple(app._subcommands)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in verbs:
         raise CommandLineError(unknown("VERB", arguments[0], verbs, f" (`{prog} --help`)"))
-    return in_one_line(lambda: app.cli(args=list(arguments), prog=prog, description=description), prog)
+    words = {"args": list(arguments), "prog": prog, "description": description}
+    # A flag is given or not: there is no --no-flag.
+    return in_one_line(lambda: app.cli(**words, config=(FlagCreatePairsOff,)), prog)
 
 
 def in_one_line(parse: Callable[[], Parsed], prog: str) -> Parsed:

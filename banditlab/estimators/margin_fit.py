@@ -186,7 +186,7 @@ def _check(env: Environment, wins, loss, target, ridge, center, max_norm, start)
             validation.array(name, value, shape)
     if validation.is_concrete(wins) and (np.asarray(wins) < 0).any():
         raise ValueError(f"wins must be non-negative; got {np.asarray(wins).min()}")
-    if validation.is_concrete(ridge):
-        validation.positive("ridge", ridge, zero=True)
+    if validation.is_concrete(ridge) and validation.positive("ridge", ridge, zero=True) > 0:
+        validation.squarable("ridge", ridge)
     if validation.is_concrete(max_norm):
         validation.positive("max_norm", max_norm, infinite=True)

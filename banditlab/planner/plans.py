@@ -92,7 +92,9 @@ def plan(env: Environment, wins: ArrayLike, *, kl: float = 0.01, num_next: int =
     Raises:
         ValueError: if an argument is out of range, or no sampler reaches `kl` within 2^53 labels.
     """
-    kl, ridge = validation.positive("kl", kl), validation.positive("ridge", ridge, zero=True)
+    validation.squarable("kl", kl)
+    if validation.positive("ridge", ridge, zero=True) > 0:
+        validation.squarable("ridge", ridge)
     num_next = int(validation.count("num_next", validation.whole("num_next", num_next)))
     table = validation.array("wins", wins, (env.num_contexts, env.num_actions, env.num_actions))
     if not (table.min() >= 0 and table.sum() > 0):
