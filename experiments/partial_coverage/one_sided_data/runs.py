@@ -40,7 +40,9 @@ def train(config: Config, num_actions: int) -> dict[str, np.ndarray]:
     for _, _, temperature, _, bound in curves[len(labelled) :]:
         # KL(pi||pi_ref) - E_pi r/beta is, but for a constant, the KL to the reference tilted by the reward.
         tilted = jax.nn.log_softmax(env.log_reference + bounded_reward(env, wins, bound) / temperature)
-        runs.append(trajectories.paths(env.replace(log_reference=tilted), 0 * wins[None], penalty=1.0, **settings))
+        # The run starts at the labels' reference, not at the tilted one.
+        shifted = env.replace(log_reference=tilted, initial_params=np.zeros(env.num_features))
+        runs.append(trajectories.paths(shifted, 0 * wins[None], penalty=1.0, **settings))
     log_policy = np.concatenate([found["log_policy"][: len(labelled)] for found in runs])
     end = np.concatenate([found["status"][: len(labelled)] for found in runs])
     divergence = jax.jit(jax.vmap(jax.vmap(partial(bl.metrics.kl_reference, env))))(jnp.asarray(log_policy))
