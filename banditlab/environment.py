@@ -102,9 +102,7 @@ class Environment:
             initial_params: (d,) of the first sampling policy; None means pi_0 = pi_ref.
             context_inputs: (S, p), only read by neural policies.
             unidentified: "raise" if the differences within the support of pi_ref, over contexts of
-                positive probability, do not span R^d; "allow" for tabular classes. Directions that are so nearly
-                collinear that rounding decides them in squares of the differences do not count: singular values below
-                16 sqrt(eps) of the largest, each feature's differences scaled to one size.
+                positive probability, do not span R^d; "allow" for tabular classes.
 
         Raises:
             ValueError: naming the argument, what was wanted and what came.
@@ -123,17 +121,15 @@ class Environment:
         if unidentified not in ("raise", "allow"):
             raise ValueError(f"unidentified must be 'raise' or 'allow'; got {unidentified!r}")
         phi, rho = given["features"], given["context_probs"]
-        dtype = jnp.result_type(float)
-        eps = float(jnp.finfo(dtype).eps)
-        rank = span.basis(phi, rho[:, None] * np.isfinite(given["log_reference"]) > 0, eps).shape[1]
+        rank = span.basis(phi, rho[:, None] * np.isfinite(given["log_reference"]) > 0).shape[1]
         if rank < phi.shape[-1] and unidentified == "raise":
             raise ValueError(
                 "features must be identified: within-context differences on the support of the reference must "
-                f"span all {phi.shape[-1]} dimensions, none nearly collinear; they span {rank} (pass "
-                "unidentified='allow' for tabular classes)"
+                f"span all {phi.shape[-1]} dimensions; they span {rank} (pass unidentified='allow' for tabular classes)"
             )
-        given["difference_basis"] = span.basis(phi, rho[:, None] * np.isfinite(given["log_base"]) > 0, eps)
-        given |= span.membership(given, eps)
+        given["difference_basis"] = span.basis(phi, rho[:, None] * np.isfinite(given["log_base"]) > 0)
+        dtype = jnp.result_type(float)
+        given |= span.membership(given, float(jnp.finfo(dtype).eps))
         fields: dict[str, Any] = {k: None if v is None else jnp.asarray(v, dtype) for k, v in given.items()}
         return cls(**fields)
 

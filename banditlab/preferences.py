@@ -91,7 +91,8 @@ def outcome_law(env: Environment, pair_law: PairLaw, labeller: Labeller = bradle
     Either order of presentation can produce an outcome, so only the symmetric part of the pair law matters.
     """
     if validation.is_concrete(pair_law):
-        validation.pair_law("pair_law", pair_law, (env.num_contexts, env.num_actions, env.num_actions))
+        size = env.num_contexts, env.num_actions, env.num_actions
+        validation.partial_law("pair_law", validation.array("pair_law", pair_law, size))
     either_order = pair_law + jnp.swapaxes(pair_law, 1, 2)
     self_pair = jnp.eye(env.num_actions, dtype=bool)[None]
     return jnp.where(self_pair, pair_law, either_order * labeller(env))

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from numpy.typing import ArrayLike
 
 __all__ = [
     "above_zero",
@@ -29,13 +28,11 @@ __all__ = [
     "non_negative",
     "number",
     "numbers",
-    "pair_law",
     "partial_law",
     "positive",
     "positive_log_probs",
     "shape",
     "squarable",
-    "step_counts",
     "steps",
     "tables",
     "whole",
@@ -116,10 +113,7 @@ def above_zero(name: str, values: Any) -> None:
 
 def squarable(name: str, values: Any) -> None:
     """Refuse what is not positive, or so large or small that its square leaves the range of the precision in use."""
-    above_zero(name, values)
-    limits = jnp.finfo(jnp.result_type(float))
-    low, high = float(limits.tiny) ** 0.5, float(limits.max) ** 0.5
-    given = np.asarray(values)
+    given, low, high = np.asarray(values), _smallest() ** 0.5, float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
     if not (fine := (given >= low) & (given <= high)).all():
         raise ValueError(f"{name} must be between {low:.2g} and {high:.2g}; got {given[~fine].flat[0]}")
 
@@ -201,12 +195,8 @@ def _rounding(values: Any) -> float:
 
 def shape(name: str, value: Any, wanted: tuple[int, ...]) -> None:
     """Check the shape alone, which a traced value has too."""
-    try:
-        got: Any = np.shape(value)
-    except ValueError:  # of a list of lists that differ in length
-        got = _shown(value)
-    if got != wanted:
-        raise ValueError(f"{name} must be {wanted}; got {got}")
+    if np.shape(value) != wanted:
+        raise ValueError(f"{name} must be {wanted}; got {np.shape(value)}")
 
 
 def index(name: str, value: Any) -> int:
@@ -245,15 +235,6 @@ def steps(name: str, value: Any) -> int:
     return int(given)
 
 
-def step_counts(name: str, value: Any) -> np.ndarray:
-    """`value` (R,) as increasing counts of steps from 0, int32."""
-    counts = array(name, value, ("num_records",))
-    ordered = len(counts) > 0 and counts[0] >= 0 and (np.diff(counts) > 0).all() and (counts == np.floor(counts)).all()
-    if not (ordered and counts[-1] < _COUNTER):
-        raise ValueError(f"{name} must be whole numbers from 0 to 2^31 - 1, increasing; got {counts}")
-    return counts.astype(np.int32)
-
-
 def count(name: str, value: float) -> float:
     """`value`, refused where the precision in use cannot count that far without rounding."""
     precision = jnp.result_type(float)
@@ -281,11 +262,6 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 def is_concrete(tree: Any) -> bool:
     """Whether no leaf of `tree` is traced, so that values can be looked at."""
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
-
-
-def pair_law(name: str, value: ArrayLike, shape: tuple[int, int, int]) -> None:
-    """Check a concrete law over (context, action, action): shape, sign and total mass at most one."""
-    partial_law(name, array(name, value, shape))
 
 
 def number(name: str, value: Any) -> float:

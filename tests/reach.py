@@ -81,8 +81,11 @@ def uncovered(entered, experiments_run):
 
 
 def _refuses(name):
-    """Whether a function of `validation` returns nothing: it stands in annotations and changes no number."""
-    return inspect.signature(getattr(validation, name)).return_annotation in (None, "None")
+    """Whether a function of `validation` returns nothing, or helps such a one: it changes no number."""
+    own = {other: getattr(validation, other) for other in validation.__all__}
+    refusing = [one for one in own.values() if inspect.signature(one).return_annotation in (None, "None")]
+    helps = name[0] == "_" and any(f"{name}(" in inspect.getsource(one) for one in refusing)
+    return own.get(name) in refusing or helps
 
 
 @cache

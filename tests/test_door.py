@@ -295,7 +295,6 @@ BAD = [
     ),
     (lambda: bl.didactic.kl_descent.reverse_wins(10, 1, 0), "num_bins must be at least 2; got 1"),
     (lambda: bl.didactic.kl_descent.reverse_wins(10, [[1.0], [1.0, 2.0]], 0), "num_bins must be a number; got"),
-    (lambda: validation.shape("wins", [[1.0], [1.0, 2.0]], (2, 2)), r"wins must be \(2, 2\); got \[\[1.0\]"),
     (lambda: bl.didactic.problem.problem(num_actions=1e308), "num_actions must make tables of at most"),
     (lambda: bl.scenarios.loser_heavy_reference(num_winners=1e308), "num_winners must make tables of at most"),
     (lambda: train(num_states=1e308), "num_states .* must make tables of at most"),

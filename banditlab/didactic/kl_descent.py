@@ -76,7 +76,7 @@ def speed_ratios(logits: Tables, log_target: LogTables) -> np.ndarray:
     """
     forward, reverse = ratio_moves(logits, log_target)
     if not forward.all():
-        still = int(np.argmin(forward != 0))
+        still = int(forward.astype(bool).argmin())
         raise ValueError(f"logits and log_target must be apart in the first two actions; got no change in row {still}")
     return reverse / forward
 

@@ -212,7 +212,7 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
     if np.ndim(record_at) != 1 or np.size(record_at) == 0:
         raise ValueError(f"record_at must be a non-empty list of step counts; got shape {np.shape(record_at)}")
     if validation.is_concrete(record_at):
-        validation.step_counts("record_at", record_at)
+        step_counts("record_at", record_at)
     for name, value, zero in (("step_size", step_size, False), ("penalty", penalty, True), ("beta", beta, False)):
         if value is not None and np.ndim(value) == 0 and validation.is_concrete(value):
             validation.positive(name, value, zero=zero)
@@ -220,6 +220,15 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
 
 
 @door
+def step_counts(name: str, value: Any) -> np.ndarray:
+    """`value` (R,) as increasing counts of steps from 0, int32."""
+    counts = validation.array(name, value, ("num_records",))
+    ordered = len(counts) > 0 and counts[0] >= 0 and (np.diff(counts) > 0).all() and (counts == np.floor(counts)).all()
+    if not (ordered and counts[-1] < 2**31):
+        raise ValueError(f"{name} must be whole numbers from 0 to 2^31 - 1, increasing; got {counts}")
+    return counts.astype(np.int32)
+
+
 def check_options(kl: str, num_samples: int, optimizer: str) -> int:
     """`num_samples` as an int, with the static options checked; ValueError naming the one that is wrong."""
     validation.choice("kl", kl, KL_GRADIENTS)

@@ -10,17 +10,12 @@ import numpy as np
 # A direction is lost from the span of the differences below this singular value relative to the
 # largest: the float64 rounding of the singular values themselves, with a margin of 50.
 _RANK_TOLERANCE = 50 * np.finfo(np.float64).eps
-# Covariances and informations are sums of squares of the differences, and lose the direction of a singular value s,
-# relative to the largest, to rounding of size eps / s^2: at so many roots of eps that is 0.4%. Columns are scaled to
-# one size first, since factorisations are as exact for graded matrices.
-_ROOTS_OF_ROUNDING = 16
 
 
-def basis(features: np.ndarray, support: np.ndarray, eps: float) -> np.ndarray:
+def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
     """Orthonormal basis (d, rank) of the span of within-context differences on `support` (S, A) bool.
 
-    The identity when the rank is d, so that full-rank problems keep their own coordinates. Directions that arithmetic
-    at unit roundoff `eps` loses in squares of the differences are left out of the span.
+    The identity when the rank is d, so that full-rank problems keep their own coordinates.
     """
     anchors = features[np.arange(len(features)), support.argmax(axis=1)]
     differences = (features - anchors[:, None, :])[support]
@@ -29,18 +24,7 @@ def basis(features: np.ndarray, support: np.ndarray, eps: float) -> np.ndarray:
         return np.zeros((features.shape[-1], 0))
     _, singular_values, directions = np.linalg.svd(differences / scale, full_matrices=False)
     rank = int((singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum())
-    spanning = np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
-    return _resolved(differences / scale @ spanning, spanning, eps)
-
-
-def _resolved(coordinates: np.ndarray, spanning: np.ndarray, eps: float) -> np.ndarray:
-    """`spanning` (d, k), or the part of its span whose squares are resolved; `coordinates` (N, k) of differences."""
-    sizes = np.linalg.norm(coordinates, axis=0)
-    _, singular_values, directions = np.linalg.svd(coordinates / sizes, full_matrices=False)
-    rank = int((singular_values > _ROOTS_OF_ROUNDING * eps**0.5 * singular_values[0]).sum())
-    if rank == len(sizes):
-        return spanning
-    return spanning @ np.linalg.qr(sizes[:, None] * directions[:rank].T)[0]
+    return np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
 
 
 def best_fits(

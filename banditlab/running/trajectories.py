@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from banditlab import losses, validation
 from banditlab.door import door
 from banditlab.environment import Environment
-from banditlab.estimators.descent import check_options, descend
+from banditlab.estimators.descent import check_options, descend, step_counts
 from banditlab.metrics import METRICS, measure
 from banditlab.numerics import blocks
 
@@ -106,7 +106,7 @@ def paths(
         size,
         lanes,
         env,
-        validation.step_counts("record_at", record_at),
+        step_counts("record_at", record_at),
         None if target is None else jnp.asarray(target, dtype),
         jnp.asarray(masks, dtype),
         jnp.asarray(validation.positive("tolerance", tolerance, zero=True), dtype),
