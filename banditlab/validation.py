@@ -113,6 +113,7 @@ def above_zero(name: str, values: Any) -> None:
 
 def squarable(name: str, values: Any) -> None:
     """Refuse what is not positive, or so large or small that its square leaves the range of the precision in use."""
+    above_zero(name, values)
     given, low, high = np.asarray(values), _smallest() ** 0.5, float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
     if not (fine := (given >= low) & (given <= high)).all():
         raise ValueError(f"{name} must be between {low:.2g} and {high:.2g}; got {given[~fine].flat[0]}")

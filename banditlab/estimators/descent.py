@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import ArrayLike
 
 from banditlab import losses, validation
 from banditlab.door import Cells, Key, NonNegative, Number, Params, Wins, door
@@ -220,7 +221,7 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
 
 
 @door
-def step_counts(name: str, value: Any) -> np.ndarray:
+def step_counts(name: str, value: ArrayLike) -> np.ndarray:
     """`value` (R,) as increasing counts of steps from 0, int32."""
     counts = validation.array(name, value, ("num_records",))
     ordered = len(counts) > 0 and counts[0] >= 0 and (np.diff(counts) > 0).all() and (counts == np.floor(counts)).all()
