@@ -213,7 +213,7 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
     if np.ndim(record_at) != 1 or np.size(record_at) == 0:
         raise ValueError(f"record_at must be a non-empty list of step counts; got shape {np.shape(record_at)}")
     if validation.is_concrete(record_at):
-        step_counts("record_at", record_at)
+        step_counts(record_at)
     for name, value, zero in (("step_size", step_size, False), ("penalty", penalty, True), ("beta", beta, False)):
         if value is not None and np.ndim(value) == 0 and validation.is_concrete(value):
             validation.positive(name, value, zero=zero)
@@ -221,12 +221,12 @@ def _check(env, wins, start, record_at, step_size, penalty, loss, target, beta, 
 
 
 @door
-def step_counts(name: str, value: ArrayLike) -> np.ndarray:
-    """`value` (R,) as increasing counts of steps from 0, int32."""
-    counts = validation.array(name, value, ("num_records",))
+def step_counts(record_at: ArrayLike) -> np.ndarray:
+    """`record_at` (R,) as int32: increasing counts of steps from 0; ValueError for others."""
+    counts = validation.array("record_at", record_at, ("num_records",))
     ordered = len(counts) > 0 and counts[0] >= 0 and (np.diff(counts) > 0).all() and (counts == np.floor(counts)).all()
     if not (ordered and counts[-1] < 2**31):
-        raise ValueError(f"{name} must be whole numbers from 0 to 2^31 - 1, increasing; got {counts}")
+        raise ValueError(f"record_at must be whole numbers from 0 to 2^31 - 1, increasing; got {counts}")
     return counts.astype(np.int32)
 
 

@@ -106,7 +106,7 @@ def paths(
         size,
         lanes,
         env,
-        step_counts("record_at", record_at),
+        step_counts(record_at),
         None if target is None else jnp.asarray(target, dtype),
         jnp.asarray(masks, dtype),
         jnp.asarray(validation.positive("tolerance", tolerance, zero=True), dtype),
