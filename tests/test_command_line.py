@@ -462,6 +462,7 @@ def test_a_nonsense_device_count_is_a_command_line_error(toy, monkeypatch, capsy
         ("run os.path", "NAME os.path must define EXPERIMENT = banditlab.claims.Experiment(...)"),
         ("run --preset papr", "--preset 'papr' is not known; did you mean 'paper'?"),
         ("run --prest paper", "unrecognized options: --prest; did you mean --preset? (`banditlab --help`)"),
+        ("figures --no-draft", "unrecognized options: --no-draft"),
         ("rum", "VERB 'rum' is not known; did you mean 'run'? (`banditlab --help`)"),
         ("show", "missing from banditlab show: NAME (`banditlab --help`)"),
         ("plan", "missing from banditlab plan: --data FILE (`banditlab --help`)"),

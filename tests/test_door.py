@@ -194,6 +194,15 @@ BAD = [
     ),
     (lambda: bl.policy_gradients.sample(KEY, 0.0, 2), r"log_policy must be \(S, A\); got \(\)"),
     (lambda: bl.didactic.problem.problem(peak=[]), "peak must be a number"),
+    (
+        lambda: bl.policy_gradients.rloo(CHAIN, HALF, np.full((1, 2), 1e308), np.asarray([[0, 1]])),
+        r"values must have sums over 2 draws; got 1e\+308",
+    ),
+    (
+        lambda: theory.function_classes.l2_coverage(CHAIN, np.zeros((1, 1, 2)), [[1e308, 0.0]], HALF, HALF),
+        r"rewards and truth must be below 1\.7e\+153; got 1e\+308",
+    ),
+    (lambda: CHAIN.around([[0.0]]), r"log_reference must be \(1, 2\); got \(1, 1\)"),
     (lambda: bl.instances.chain(beta=1e300), r"beta must be between 1\.5e-154 and 1\.3e\+154; got 1e\+300"),
     (lambda: bl.estimators.fit(CHAIN, np.ones((1, 2, 2)), ridge=1e308), r"ridge must be between 1\.5e-154 and 1\.3e"),
     (lambda: bl.algorithms.on_policy_dpo(jnp.asarray(2**53 + 1)), "num_pairs must be a number that float64 holds exac"),

@@ -191,9 +191,10 @@ def test_the_price_of_a_staircase_is_divided_by_its_length_where_start_and_step_
     stairs = np.asarray([16, 32, 64])
     traces, prices = logs_of_prefactors(start, start, stairs).T
     np.testing.assert_allclose(traces[2], traces[1], atol=32**2 * np.exp(-32 * start), rtol=0)
-    # C_F = e^{2uL} / (a L + b): divided by e^{2uL} / L it is 1 / (a + b/L), whose changes halve as L doubles.
+    # C_F = e^{2uL} / (L (a + b/L + O(1/L^2))): as L doubles the changes of the bracket halve, up to O(1/L). Without the
+    # division by L they would be log 2 each, beside those.
     first, second = np.diff(prices + np.log(stairs))
-    assert second / first == pytest.approx(0.5, abs=0.05)
+    assert second / first == pytest.approx(0.5, abs=1 / stairs[0])
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])

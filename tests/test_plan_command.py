@@ -243,6 +243,13 @@ def test_a_square_table_of_wins_has_the_known_fit():
     np.testing.assert_allclose(params[1:] - params[0], [-2.94907, -0.47957, 0.26895], atol=5e-6)
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "text"), [(2.0, 1e-16, "2 ± 0"), (2.0, 1e-12, "2 ± 1e-12"), (0.0417, 6.1e-19, "0.0417 ± 0")]
+)
+def test_an_error_of_rounding_size_is_that_of_a_constant(value, error, text):
+    assert plan_report._with_error(value, error) == text
+
+
 def test_columns_that_nothing_reads_are_named(tmp_path, capsys):
     data, features = saved_csv(tmp_path)
     assert command(tmp_path, "--data", data, "--features", features) == 0
@@ -250,7 +257,7 @@ def test_columns_that_nothing_reads_are_named(tmp_path, capsys):
 
 
 UNREAD = (
-    "reps amount wt nb both_equal score target "
+    "reps amount wt nb y both_equal score target num_annotators annotations support strength margin "
     "count counts weight n votes wins winner tie ties outcome result label preference freq prob num_votes isTie N_WINS"
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from banditlab import validation
@@ -114,6 +115,11 @@ def _check_draws(
         raise ValueError(f"actions must be (num_contexts, k) with k of at least {at_least}; got {actions.shape}")
     if validation.is_concrete(actions) and (actions >= env.num_actions).any():
         raise ValueError(f"actions must be below num_actions = {env.num_actions}; got {actions.max()}")
+    if values is not None and validation.is_concrete(values):
+        sizes = np.abs(np.asarray(values))
+        most = float(jnp.finfo(jnp.result_type(float)).max) / (2 * actions.shape[1])
+        if (too_large := np.isfinite(sizes) & (sizes > most)).any():
+            raise ValueError(f"values must have sums over {actions.shape[1]} draws; got {sizes[too_large].flat[0]}")
     return actions.shape[1]
 
 

@@ -15,8 +15,7 @@ _TROUBLE = (
     KeyError,
     AttributeError,
     EOFError,
-    NotImplementedError,
-    RuntimeError,
+    RuntimeError,  # and what is not implemented: a kind of compression
     MemoryError,
     OverflowError,
     zipfile.BadZipFile,

@@ -25,6 +25,8 @@ __all__ = [
 
 # f - f* of tables of size s carries rounding of eps s, and a difference of two of them twice that.
 _ROUNDING = 64 * np.finfo(np.float64).eps
+# Differences of two deviations, at most 4 s, are squared.
+_LARGEST = float(np.finfo(np.float64).max) ** 0.5 / 8
 _MOST_FUNCTIONS = 12  # of a law over the subsets of the class: 2^12 of them
 
 
@@ -171,6 +173,8 @@ def _errors(env: Environment, rewards: ArrayLike, truth: ArrayLike) -> tuple[np.
     if not len(tables):
         raise ValueError(f"rewards must hold at least one function; got {tables.shape}")
     sizes = np.maximum(np.abs(tables).max(axis=(1, 2)), np.abs(truth).max())
+    if not sizes.max() < _LARGEST:
+        raise ValueError(f"rewards and truth must be below {_LARGEST:.2g}; got {sizes.max()}")
     return tables - truth, _ROUNDING * sizes
 
 

@@ -129,7 +129,10 @@ def least_constant(env: Environment, log_sampler: LogPolicy, log_policy: LogPoli
 
 @door
 def ball_radius(env: Environment, log_policy: LogPolicy) -> Array:
-    """The least e for which C_kl(e) serves the bound with mu = pi_ref: the larger E_x KL of pi and pi* to it, ()."""
+    """The least e for which C_kl(e) serves the bound with mu = pi_ref: the larger E_x KL of pi and pi* to it, ().
+
+    It is inf where one of them plays what pi_ref does not.
+    """
     _check_table(env, "log_policy", log_policy)
     divergences = [policies.kl(env, log_p, env.log_reference) for log_p in (log_policy, env.log_target)]
     return jnp.maximum(*divergences)

@@ -32,7 +32,8 @@ _LONGEST_HEADER = 200
 # A row is one comparison that `chosen` won. What is called by one of these words says something else of it.
 _TELLING = re.compile(
     "counts?|weights?|votes?|wins?|winner|loss(es)?|ties?|tied|draws?|outcomes?|results?|labels?|preferences?|preferred"
-    "|choice|reps|amounts?|equal|annotations?|annotators?|support|strength|margin|scores?|targets?|freq|frequency|frequencies|multiplicity|repeats|repetitions|occurrences|copies|probs?|probability"
+    "|choice|freq|frequency|frequencies|multiplicity|repeats|repetitions|reps|occurrences|copies|probs?|probability"
+    "|amounts?|equal|annotations?|annotators?|support|strength|margin|scores?|targets?"
 )
 _TELLING_ALONE = ("n", "nb", "wt", "y", "num", "number", "total", "times")
 
