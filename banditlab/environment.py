@@ -102,7 +102,9 @@ class Environment:
             initial_params: (d,) of the first sampling policy; None means pi_0 = pi_ref.
             context_inputs: (S, p), only read by neural policies.
             unidentified: "raise" if the differences within the support of pi_ref, over contexts of
-                positive probability, do not span R^d; "allow" for tabular classes.
+                positive probability, do not span R^d; "allow" for tabular classes. Either refuses features that are
+                nearly collinear: with each feature's differences scaled to one size, a singular value below
+                16 sqrt(eps) of the largest, where rounding would decide covariances.
 
         Raises:
             ValueError: naming the argument, what was wanted and what came.
@@ -118,17 +120,8 @@ class Environment:
             initial_params,
             context_inputs,
         )
-        if unidentified not in ("raise", "allow"):
-            raise ValueError(f"unidentified must be 'raise' or 'allow'; got {unidentified!r}")
-        phi, rho = given["features"], given["context_probs"]
-        rank = span.basis(phi, rho[:, None] * np.isfinite(given["log_reference"]) > 0).shape[1]
-        if rank < phi.shape[-1] and unidentified == "raise":
-            raise ValueError(
-                "features must be identified: within-context differences on the support of the reference must "
-                f"span all {phi.shape[-1]} dimensions; they span {rank} (pass unidentified='allow' for tabular classes)"
-            )
-        given["difference_basis"] = span.basis(phi, rho[:, None] * np.isfinite(given["log_base"]) > 0)
         dtype = jnp.result_type(float)
+        given["difference_basis"] = environment_arrays.spanning(given, unidentified, dtype)
         given |= span.membership(given, float(jnp.finfo(dtype).eps))
         fields: dict[str, Any] = {k: None if v is None else jnp.asarray(v, dtype) for k, v in given.items()}
         return cls(**fields)

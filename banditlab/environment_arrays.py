@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from banditlab import validation
+from banditlab.numerics import span
 from banditlab.store import archives
 from banditlab.store.files import write_atomically
 
@@ -83,6 +84,31 @@ def checked(
         if context_inputs is None
         else validation.array("context_inputs", context_inputs, (num_contexts, "num_inputs")),
     }
+
+
+def spanning(given: dict[str, Any], unidentified: str, dtype: np.dtype) -> np.ndarray:
+    """The basis (d, rank) of the differences of the class, refused where numbers of `dtype` do not tell them apart.
+
+    `given` is what `checked` returns; `unidentified` as in `Environment.create`.
+    """
+    if unidentified not in ("raise", "allow"):
+        raise ValueError(f"unidentified must be 'raise' or 'allow'; got {unidentified!r}")
+    phi, possible = given["features"], given["context_probs"][:, None] > 0
+    rank = span.basis(phi, possible & np.isfinite(given["log_reference"])).shape[1]
+    if rank < phi.shape[-1] and unidentified == "raise":
+        raise ValueError(
+            "features must be identified: within-context differences on the support of the reference must "
+            f"span all {phi.shape[-1]} dimensions; they span {rank} (pass unidentified='allow' for tabular classes)"
+        )
+    allowed = possible & np.isfinite(given["log_base"])
+    found = span.basis(phi, allowed)
+    if lost := span.unresolved(phi, allowed, found, float(np.finfo(dtype).eps)):
+        raise ValueError(
+            f"features must not be nearly collinear: squares of {dtype} numbers lose {lost} of the {found.shape[1]} "
+            "directions of their within-context differences; leave out or combine features that are nearly multiples "
+            "or sums of others"
+        )
+    return found
 
 
 def _spans(values: np.ndarray) -> np.ndarray:

@@ -202,16 +202,16 @@ def test_degenerate_features_are_certified_too(name, kind):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("rotate", [False, True])
-def test_designs_do_not_see_a_condition_number_of_1e8(env, name, rotate):
-    scales = np.diag([1.0, 1e-4, 1e-8])
+@pytest.mark.parametrize(("rotate", "smallest"), [(False, 1e-8), (True, 1e-6)])
+def test_designs_do_not_see_condition_numbers(env, name, rotate, smallest):
+    scales = np.diag([1.0, smallest**0.5, smallest])
     left, right = (np.linalg.qr(np.random.default_rng(k).standard_normal((3, 3)))[0] for k in (2, 3))
     transform = left @ scales @ right if rotate else scales
     changed = random_environment(0, SHAPE, features=np.asarray(env.features) @ transform)
     design = SOLVE[name](changed, GAP)
     assert design.converged
-    # Leverages are invariant, so certify in the good coordinates. Rounding phi T alone moves them by eps * 1e8.
-    assert abs(certificate(name, env.features, design.weights, env.context_probs)) < (1e-6 if rotate else GAP)
+    # Leverages are invariant, so certify in the good coordinates. Rounding phi T alone moves them by eps * 1e6.
+    assert abs(certificate(name, env.features, design.weights, env.context_probs)) < GAP
 
 
 @pytest.mark.parametrize("name", ["triple", "joint"])

@@ -274,3 +274,42 @@ def test_save_and_load_refuse_what_is_no_environment(tmp_path):
             bl.Environment.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         bl.Environment.load(tmp_path / "none.npz")
+
+
+def nearly_collinear(gap):
+    rng = np.random.default_rng(1)
+    features, further = rng.normal(size=(2, 4, 3)), rng.normal(size=(2, 4, 1))
+    return np.concatenate([features, features[..., :1] + gap * further], -1), np.concatenate([features, further], -1)
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-6])
+def test_prices_do_not_depend_on_the_coordinates_of_the_class(gap):
+    given, apart = nearly_collinear(gap)
+    reward = given @ np.ones(4)
+    envs = [
+        bl.Environment.create(phi, target_params=np.linalg.lstsq(phi.reshape(8, 4), reward.ravel(), rcond=None)[0])
+        for phi in (given, apart)
+    ]
+    prices = [float(theory.label_price(env, bl.samplers.initial(env, env.log_initial))) for env in envs]
+    # Squares of the differences lose eps / gap^2 of the direction, whose share of the price is below one.
+    assert prices[0] == pytest.approx(prices[1], rel=64 * np.finfo(float).eps / gap**2)
+
+
+@pytest.mark.parametrize("unidentified", ["raise", "allow"])
+@pytest.mark.parametrize("gap", [1e-7, 1e-10, 1e-13])
+def test_features_that_squares_of_their_differences_do_not_tell_apart_are_refused(gap, unidentified):
+    given, _ = nearly_collinear(gap)
+    with pytest.raises(ValueError, match="features must not be nearly collinear: .* lose 1 of the 4 directions"):
+        bl.Environment.create(given, target_params=np.ones(4), unidentified=unidentified)
+    # The size of a feature is no collinearity.
+    assert bl.Environment.create(given[..., :3] * [1.0, 1e-6, 1e6], target_params=[0.0, 0.0, 0.0]).rank == 3
+
+
+def test_a_repeated_feature_leaves_the_class_of_the_others():
+    features = nearly_collinear(1.0)[0][..., :3]
+    repeated = np.concatenate([features, features[..., :1]], -1)
+    env = bl.Environment.create(repeated, target_params=np.ones(4), unidentified="allow")
+    kept = bl.Environment.create(features, target_params=[2.0, 1.0, 1.0])
+    prices = [float(theory.label_price(one, bl.samplers.initial(one, one.log_initial))) for one in (env, kept)]
+    assert env.rank == 3
+    assert prices[0] == pytest.approx(prices[1], rel=1e-12)

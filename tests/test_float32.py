@@ -32,7 +32,11 @@ import jax, jax.numpy as jnp, numpy as np, banditlab as bl
 fit = jax.jit(bl.estimators.fit)
 found = []
 for seed in range(100):
-    env, rng = bl.instances.random_features(1, 4, 3, seed=seed), np.random.default_rng(seed)
+    try:
+        env, rng = bl.instances.random_features(1, 4, 3, seed=seed), np.random.default_rng(seed)
+    except ValueError as error:  # squares of float32 numbers do not tell all directions of all draws apart
+        assert "squares of float32 numbers lose 1 of the 3 directions" in str(error), error
+        continue
     wins = rng.integers(5, 50, (1, 4, 4)) * (1 - np.eye(4))
     found.append(int(fit(env, jnp.asarray(wins, np.float32)).existence))
     wins[:, 3], wins[:, :, 3] = 0, 0
@@ -40,6 +44,7 @@ for seed in range(100):
     assert fitted.existence != bl.Existence.exists, seed
     assert np.isinf(bl.theory.label_price(env, jnp.asarray(wins / wins.sum(), np.float32))), seed
 assert found.count(int(bl.Existence.exists)) > 90 and int(bl.Existence.separable) not in found, found
+assert len(found) >= 95, len(found)
 for name in bl.designs.__all__:
     make = getattr(bl.designs, name)
     if name in ("triple", "joint", "conditional_pairs", "conditional_nodes", "d_optimal", "l_optimal"):

@@ -154,9 +154,15 @@ def test_the_residual_is_that_of_the_best_fit_on_the_support_in_units_of_the_rew
     assert inside.realizable
     assert "residual 0" in repr(inside)
     # A free softmax must reach pi*, not the reward alone.
-    tilted = made - 0.3 * np.where(np.isfinite(reference), np.log(0.25), 0.0) + rng.normal(size=(3, 5))
-    free = bl.Environment.create(features, reward=tilted, log_reference=reference, log_base=np.zeros((3, 5)), beta=0.3)
-    assert free.residual == pytest.approx(residual(features, tilted, np.isfinite(reference)), rel=1e-12)
+    uneven = np.where(np.isfinite(reference), np.log(rng.dirichlet(np.ones(5), size=3)), -np.inf)
+    uneven -= np.logaddexp.reduce(uneven, axis=1, keepdims=True)
+    tilt = 0.3 * np.where(np.isfinite(uneven), uneven, 0.0)
+    free = bl.Environment.create(features, reward=reward, log_reference=uneven, log_base=np.zeros((3, 5)), beta=0.3)
+    assert free.residual == pytest.approx(residual(features, reward + tilt, np.isfinite(uneven)), rel=1e-12)
+    reached = bl.Environment.create(
+        features, reward=made - tilt, log_reference=uneven, log_base=np.zeros((3, 5)), beta=0.3
+    )
+    assert reached.realizable
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])

@@ -10,6 +10,9 @@ import numpy as np
 # A direction is lost from the span of the differences below this singular value relative to the
 # largest: the float64 rounding of the singular values themselves, with a margin of 50.
 _RANK_TOLERANCE = 50 * np.finfo(np.float64).eps
+# Covariances and informations are sums of squares of the differences, and lose the direction of a singular value s,
+# relative to the largest, to rounding of size eps / s^2: at so many roots of eps that is 0.4%.
+_ROOTS_OF_ROUNDING = 16
 
 
 def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
@@ -25,6 +28,20 @@ def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
     _, singular_values, directions = np.linalg.svd(differences / scale, full_matrices=False)
     rank = int((singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum())
     return np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
+
+
+def unresolved(features: np.ndarray, support: np.ndarray, spanning: np.ndarray, eps: float) -> int:
+    """Number of directions of the differences' span that rounding at unit roundoff `eps` decides in their squares.
+
+    `spanning` (d, rank) is the `basis`; its coordinates are scaled to one size first, since factorisations are as
+    exact for graded matrices.
+    """
+    coordinates = _centred(np.ldexp(features, -_exponent(features)), support) @ spanning
+    sizes = np.linalg.norm(coordinates, axis=0)
+    if not coordinates.size:
+        return 0
+    singular_values = np.linalg.svd(coordinates / sizes, compute_uv=False)
+    return int((singular_values <= _ROOTS_OF_ROUNDING * eps**0.5 * singular_values[0]).sum())
 
 
 def best_fits(
