@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import door_checks, validation
+from banditlab import door_checks, law_checks, validation
 from banditlab.door_checks import Check, Dimensions, OneKey, Shape, Together, Values, Whole
 
 # What JAX raises where code asks a traced array for its values.
@@ -32,9 +32,9 @@ _NEED_VALUES = (
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-LogPolicy = Annotated[Array, Shape(("S", "A"), validation.log_probs)]
-PairLaw = Annotated[Array, Shape(("S", "A", "A"), validation.law)]
-OutcomeLaw = Annotated[Array, Shape(("S", "A", "A"), validation.partial_law)]
+LogPolicy = Annotated[Array, Shape(("S", "A"), law_checks.log_probs)]
+PairLaw = Annotated[Array, Shape(("S", "A", "A"), law_checks.law)]
+OutcomeLaw = Annotated[Array, Shape(("S", "A", "A"), law_checks.partial_law)]
 Wins = Annotated[Array, Shape(("S", "A", "A"), validation.non_negative)]
 Params = Annotated[Array, Shape(("d",), validation.finite)]
 Table = Annotated[Array, Shape(("S", "A"), validation.finite)]

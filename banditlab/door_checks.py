@@ -22,6 +22,9 @@ from banditlab import validation
 Dimensions = MutableMapping[str, tuple[int, str]]
 Check = Callable[[str, Any, Dimensions], Any]
 
+# Contexts, actions and features; there may be no parameter that matters (r), and no draw.
+_NEVER_ZERO = ("S", "A", "d")
+
 
 class Shape(NamedTuple):
     """The symbols of an array's axes, and a check (name, values) of what it holds; "..." first for any more axes."""
@@ -127,6 +130,8 @@ def _fit(name: str, got: tuple[int, ...], axes: tuple[str, ...], dimensions: Dim
         others = [f"{symbol} is that of {of[1]}" for symbol, of in zip(symbols, known, strict=True) if of and of[1]]
         text = ", ".join([*axes[: len(axes) - len(symbols)], *wanted]) + ("," if len(axes) == 1 else "")
         raise ValueError(f"{name} must be ({text}){f', where {others[0]}' if others else ''}; got {got}")
+    if any(size == 0 and symbol in _NEVER_ZERO for symbol, size in zip(symbols, sizes, strict=True)):
+        raise ValueError(f"{name} must not be empty; got {got}")
     for symbol, size in zip(symbols, sizes, strict=True):
         dimensions.setdefault(symbol, (size, name))
 

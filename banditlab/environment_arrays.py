@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.numerics import span
 from banditlab.store import archives
 from banditlab.store.files import write_atomically
@@ -30,8 +30,6 @@ def checked(
     """Check the arguments of `Environment.create`; returns its fields as NumPy arrays, but for the basis."""
     phi = validation.array("features", features, ("num_contexts", "num_actions", "num_features"))
     num_contexts, num_actions, num_features = phi.shape
-    if 0 in phi.shape:
-        raise ValueError(f"features must have at least one context, action and feature; got {phi.shape}")
     if (target_params is None) == (reward is None):
         raise ValueError(
             f"exactly one of target_params and reward must be given; got {'neither' if reward is None else 'both'}"
@@ -136,11 +134,11 @@ def read(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 def _probs(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     probs = validation.array(name, value, shape)
-    validation.law(name, probs)
+    law_checks.law(name, probs)
     return probs / probs.sum()
 
 
 def _log_probs(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     logs = validation.array(name, value, shape, minus_infinity=True)
-    validation.log_probs(name, logs)
+    law_checks.log_probs(name, logs)
     return logs - np.log(np.exp(logs).sum(axis=1))[:, None]

@@ -16,7 +16,7 @@ from jax import Array
 from jax.tree_util import Partial
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.door import Key, OutcomeLaw, PairLaw, door
 from banditlab.environment import Environment
 from banditlab.numerics import multinomial
@@ -92,7 +92,7 @@ def outcome_law(env: Environment, pair_law: PairLaw, labeller: Labeller = bradle
     """
     if validation.is_concrete(pair_law):
         size = env.num_contexts, env.num_actions, env.num_actions
-        validation.partial_law("pair_law", validation.array("pair_law", pair_law, size))
+        law_checks.partial_law("pair_law", validation.array("pair_law", pair_law, size))
     either_order = pair_law + jnp.swapaxes(pair_law, 1, 2)
     self_pair = jnp.eye(env.num_actions, dtype=bool)[None]
     return jnp.where(self_pair, pair_law, either_order * labeller(env))

@@ -13,24 +13,20 @@ from jax.core import Tracer
 __all__ = [
     "above_zero",
     "array",
+    "at",
     "choice",
     "count",
     "finite",
+    "first",
     "flags",
     "index",
     "indices",
     "is_concrete",
-    "law",
-    "log_masses",
-    "log_probs",
-    "logits",
     "no_nan",
     "non_negative",
     "number",
     "numbers",
-    "partial_law",
     "positive",
-    "positive_log_probs",
     "shape",
     "squarable",
     "steps",
@@ -43,12 +39,10 @@ _MOST_CELLS = 2**27
 _COUNTER = 2**31
 # Whole numbers beyond this are rounded by float64.
 _EXACT = 2**53
-# Probabilities typed by hand or stored as float32 sum to one only this well; they are renormalised after the check.
-_SUM_TOLERANCE = 1e-6
 
 
 def array(name: str, value: Any, shape: tuple[int | str, ...], *, minus_infinity: bool = False) -> np.ndarray:
-    """`value` as float64 of the wanted shape (a string in `shape` names a free size), finite unless -inf is allowed."""
+    """`value` as float64 of the wanted shape (a string names a free size, not zero), finite unless -inf is allowed."""
     out = numbers(name, value)
     matches = out.ndim == len(shape) and all(
         shape.index(w) == axis or out.shape[shape.index(w)] == g if isinstance(w, str) else w == g
@@ -57,10 +51,12 @@ def array(name: str, value: Any, shape: tuple[int | str, ...], *, minus_infinity
     if not matches:
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must be ({wanted}); got {out.shape}")
+    if 0 in out.shape:
+        raise ValueError(f"{name} must not be empty; got {out.shape}")
     allowed = np.isfinite(out) | (np.isneginf(out) if minus_infinity else False)
     if not allowed.all():
         wanted = "finite or -inf" if minus_infinity else "finite"
-        raise ValueError(f"{name} must be {wanted}; got {out[~allowed].flat[0]} at index {_first(~allowed)}")
+        raise ValueError(f"{name} must be {wanted}; got {out[~allowed].flat[0]} at index {first(~allowed)}")
     return out
 
 
@@ -86,20 +82,20 @@ def no_nan(name: str, values: Any) -> None:
     values = np.asarray(values)
     if values.dtype.kind not in "biu" and (undefined := np.isnan(values)).any():
         wanted = "hold no nan" if values.ndim else "be a number"
-        raise ValueError(f"{name} must {wanted}; got nan{_at(undefined)}")
+        raise ValueError(f"{name} must {wanted}; got nan{at(undefined)}")
 
 
 def finite(name: str, values: Any) -> None:
     """Refuse nan and infinities."""
     if not (fine := np.isfinite(values)).all():
-        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]}{_at(~fine)}")
+        raise ValueError(f"{name} must be finite; got {np.asarray(values)[~fine].flat[0]}{at(~fine)}")
 
 
 def non_negative(name: str, values: Any) -> None:
     """Refuse nan, infinities and negative numbers."""
     finite(name, values)
     if (low := np.asarray(values) < 0).any():
-        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()}{_at(low)}")
+        raise ValueError(f"{name} must be non-negative; got {np.asarray(values)[low].min()}{at(low)}")
 
 
 def above_zero(name: str, values: Any) -> None:
@@ -119,23 +115,6 @@ def squarable(name: str, values: Any) -> None:
         raise ValueError(f"{name} must be between {low:.2g} and {high:.2g}; got {given[~fine].flat[0]}")
 
 
-def log_masses(name: str, values: Any) -> None:
-    """Refuse nan, inf and what is no logarithm of a probability, up to rounding."""
-    values = np.asarray(values)
-    if not (fine := values <= 1e-6).all():
-        got = f"{values[~fine].flat[0]}{_at(~fine)}"
-        raise ValueError(f"{name} must hold logarithms of probabilities; got {got}")
-
-
-def logits(name: str, values: Any) -> None:
-    """Refuse what is not finite, or lies further apart than the largest number."""
-    finite(name, values)
-    with np.errstate(over="ignore"):
-        spread = np.ptp(values) if np.size(values) else 0.0
-    if not np.isfinite(spread):
-        raise ValueError(f"{name} must have finite differences; got {np.min(values)} and {np.max(values)}")
-
-
 def flags(name: str, values: Any) -> None:
     """Refuse what is not True or False."""
     if np.asarray(values).dtype != bool:
@@ -150,48 +129,9 @@ def indices(name: str, values: Any) -> None:
         raise ValueError(f"{name} must hold whole numbers; got {given.dtype} values")
 
 
-def law(name: str, values: Any) -> None:
-    """Refuse what is no probability law over all its cells."""
-    non_negative(name, values)
-    if not abs((total := float(np.sum(values))) - 1) <= _rounding(values):
-        raise ValueError(f"{name} must sum to 1; got a sum of {total}")
-
-
-def partial_law(name: str, values: Any) -> None:
-    """Refuse what is no law of total mass at most one."""
-    non_negative(name, values)
-    if (total := float(np.sum(values))) > 1 + _rounding(values):
-        raise ValueError(f"{name} must have total mass at most 1; got {total}")
-
-
-def log_probs(name: str, values: Any) -> None:
-    """Refuse what is no table (..., A) of log-probabilities, -inf for none."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        totals = np.exp(np.asarray(values, np.float64)).sum(axis=-1)
-    off = ~(np.abs(totals - 1) <= _rounding(values))
-    if off.any():
-        raise ValueError(
-            f"{name} must hold log-probabilities that sum to 1 in every context; "
-            f"got a sum of {totals[off].flat[0]} in context {_first(off)[0] if off.ndim else 0}"
-        )
-
-
-def positive_log_probs(name: str, values: Any) -> None:
-    """Refuse what is no table (..., A) of log-probabilities, all of them finite."""
-    finite(name, values)
-    log_probs(name, values)
-
-
 def _smallest() -> float:
     """The least positive number that compiled code in the precision in use does not take for zero."""
     return float(jnp.finfo(jnp.result_type(float)).tiny)
-
-
-def _rounding(values: Any) -> float:
-    """What a sum of probabilities may be off by: typed by hand, or summed in the precision of the values."""
-    values = np.asarray(values)
-    eps = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
-    return max(_SUM_TOLERANCE, float(eps) * values.size)
 
 
 def shape(name: str, value: Any, wanted: tuple[int, ...]) -> None:
@@ -287,12 +227,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:30]}... ({type(value).__name__})"
 
 
-def _at(mask: Any) -> str:
+def at(mask: Any) -> str:
     """Where a mask is first True, in words; nothing for a single number."""
-    return f" at index {_first(mask)}" if np.ndim(mask) else ""
+    return f" at index {first(mask)}" if np.ndim(mask) else ""
 
 
-def _first(mask: Any) -> tuple[int, ...]:
+def first(mask: Any) -> tuple[int, ...]:
+    """Index of the first True of a mask."""
     return tuple(int(i) for i in np.argwhere(mask)[0])
 
 

@@ -12,11 +12,12 @@ import jax
 
 import banditlab
 import experiments
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.store.modules import Library
 from banditlab.store.sources import WITHOUT_EFFECT, Sources
 from banditlab.store.syntax import Reference
 
+REFUSING = {checks.__name__: checks for checks in (validation, law_checks)}
 ROOTS = {"banditlab": [Path(banditlab.__file__).parent], "experiments": [Path(experiments.__file__).parent]}
 # The framework calls `run`; what it does itself makes no number. Statistics and instances are called by experiments.
 AROUND = ("banditlab.claims.", "banditlab.command.", "banditlab.errors", "banditlab.terminal")
@@ -73,19 +74,22 @@ def uncovered(entered, experiments_run):
         around = module and module.startswith(AROUND) and module not in CALLED
         if module and not around and module not in WITHOUT_EFFECT:
             names = _names(file, line)
-            if module == validation.__name__ and all(_refuses(name) for name in names):
+            if module in REFUSING and all(_refuses(REFUSING[module], name) for name in names):
                 continue
             if not any(Reference(module, name) in reached for name in names):
                 lacking.add((module, *sorted(names)))
     return lacking
 
 
-def _refuses(name):
-    """Whether a function of `validation` returns nothing, or helps such a one: it changes no number."""
-    own = {other: getattr(validation, other) for other in validation.__all__}
-    refusing = [one for one in own.values() if inspect.signature(one).return_annotation in (None, "None")]
-    helps = name[0] == "_" and any(f"{name}(" in inspect.getsource(one) for one in refusing)
-    return own.get(name) in refusing or helps
+def _refuses(module, name):
+    """Whether a function of `module` returns nothing, or helps one that does: it changes no number."""
+    refusing = [
+        one
+        for checks in REFUSING.values()
+        for one in (getattr(checks, other) for other in checks.__all__)
+        if inspect.signature(one).return_annotation in (None, "None")
+    ]
+    return getattr(module, name, None) in refusing or any(f"{name}(" in inspect.getsource(one) for one in refusing)
 
 
 @cache

@@ -215,6 +215,10 @@ BAD = [
     (lambda: CHAIN.log_policy([math.nan]), r"params must be finite; got nan at index \(0,\)"),
     (
         lambda: bl.gradient_limits.equal_gap_reward(CHAIN, [[1e308, 0.0]], [[True, False]], 0.25, 0.75),
+        "reward must have sums over actions that float64 holds",
+    ),
+    (
+        lambda: bl.gradient_limits.equal_gap_reward(CHAIN, [[1e306, 0.0]], [[True, False]], 0.25, 0.75),
         "reward, first and second must make policies that float64 tells apart; got none in context 0",
     ),
     (
@@ -250,7 +254,20 @@ BAD = [
         lambda: bl.preferences.from_table(np.full((3, 4, 3), 0.5)),
         r"win_probs must be \(num_contexts, num_actions, num_actions\); got \(3, 4, 3\)",
     ),
-    (lambda: bl.instances.tabular(np.zeros((0, 4))), r"reward must have at least one context .*; got \(0, 4\)"),
+    (lambda: bl.instances.tabular(np.zeros((0, 4))), r"reward must not be empty; got \(0, 4\)"),
+    (
+        lambda: bl.theory.mode_seeking.members(np.zeros((0, 2)), np.zeros(2)),
+        r"features must not be empty; got \(0, 2\)",
+    ),
+    (lambda: bl.theory.recursion(CHAIN, 1.0, np.zeros(0), 2), r"num_pairs must be \(\); got \(0,\)"),
+    (
+        lambda: theory.distillation.population_recursion(CHAIN, [[60.0, 0.0]], 3, damping=1e308),
+        r"damping must leave parameters that float64 holds; got 1e\+308",
+    ),
+    (
+        lambda: bl.gradient_limits.dpo_flow_limit(CHAIN, [[1.7e308, 1.7e308]], [[True, True]]),
+        "reward must have sums over actions that float64 holds",
+    ),
     (
         lambda: bl.didactic.kl_descent.speed_ratios(np.zeros((1, 2)), [[1e308, 0.0]]),
         "log_target must hold log-probabilities that sum to 1",

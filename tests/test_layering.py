@@ -17,6 +17,7 @@ LIBRARY = CHECKOUT / "banditlab"
 LAYERS = [
     {
         "validation",
+        "law_checks",
         "door",
         "door_checks",
         "environment_arrays",

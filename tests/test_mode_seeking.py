@@ -234,7 +234,7 @@ def test_mode_seeking_refuses_what_it_cannot_do():
         (lambda: ms.gradient_flow(POLICY, TARGET, FORWARD, [1.0, 1.0]), "times must be non-negative and increasing"),
         (lambda: ms.two_action_time(0.1, 0.9, 0.8), "end must lie between start = 0.1 and target = 0.8; got 0.9"),
         (lambda: ms.quadratic_features(2), "num_actions must be at least 3; got 2"),
-        (lambda: ms.fit(TARGET, np.ones((6, 1)), FORWARD, np.zeros((0, 1))), "starts must hold one start at least"),
+        (lambda: ms.fit(TARGET, np.ones((6, 1)), FORWARD, np.zeros((0, 1))), r"starts must not be empty; got \(0, 1\)"),
         (lambda: ms.fit(TARGET, np.ones((5, 1)), FORWARD, [[0.0]]), r"log_target must be \(5,\); got \(6,\)"),
     ]
     for call, message in cases:

@@ -7,7 +7,7 @@ import pytest
 from random_environments import random_environment
 
 import banditlab as bl
-from banditlab import scenarios, validation
+from banditlab import law_checks, scenarios
 
 ALL = [
     scenarios.rare_good(),
@@ -31,7 +31,7 @@ def test_labels_are_pairs_of_the_reference_given_the_seen_actions(scenario):
     for x in np.flatnonzero(labelled):
         given = reference[x] / reference[x].sum()
         np.testing.assert_allclose(law[x].sum(axis=1), float(env.context_probs[x]) * given, atol=1e-15)
-    validation.partial_law("pair_law", law)
+    law_checks.partial_law("pair_law", law)
 
 
 def test_each_scenario_is_what_its_name_says():

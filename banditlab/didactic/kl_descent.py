@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from scipy.special import log_softmax
 
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.door import Count, Finite, Flag, Scalar, Shape, door
 from banditlab.numerics.compilation import LOOPS, inner
 
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 
-Line = Annotated[Array, Shape(("A",), validation.logits)]
-Lines = Annotated[Array, Shape(("N", "A"), validation.logits)]
-LogLine = Annotated[Array, Shape(("A",), validation.positive_log_probs)]
-LogLines = Annotated[Array, Shape(("N", "A"), validation.positive_log_probs)]
-Tables = Annotated[np.ndarray, Shape(("N", "A"), validation.logits)]
-LogTables = Annotated[np.ndarray, Shape(("N", "A"), validation.positive_log_probs)]
+Line = Annotated[Array, Shape(("A",), law_checks.logits)]
+Lines = Annotated[Array, Shape(("N", "A"), law_checks.logits)]
+LogLine = Annotated[Array, Shape(("A",), law_checks.positive_log_probs)]
+LogLines = Annotated[Array, Shape(("N", "A"), law_checks.positive_log_probs)]
+Tables = Annotated[np.ndarray, Shape(("N", "A"), law_checks.logits)]
+LogTables = Annotated[np.ndarray, Shape(("N", "A"), law_checks.positive_log_probs)]
 
 
 @door

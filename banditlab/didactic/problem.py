@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.door import Positive, Shape, Together, Values, door
 from banditlab.numerics.compilation import LOOPS, inner
 
@@ -28,9 +28,9 @@ _BISECTIONS = 100
 Number = float | np.ndarray | Array
 # Logarithms of probabilities, which may be -inf.
 Place = Annotated[float | Array, Values(validation.finite)]
-LogTable = Annotated[Array, Shape(("...", "A"), validation.log_masses)]
-LogMasses = Annotated[Array, Together(validation.log_masses)]
-LogLine = Annotated[Array, Shape(("A",), validation.log_masses)]
+LogTable = Annotated[Array, Shape(("...", "A"), law_checks.log_masses)]
+LogMasses = Annotated[Array, Together(law_checks.log_masses)]
+LogLine = Annotated[Array, Shape(("A",), law_checks.log_masses)]
 Line = Annotated[Array, Shape(("A",), validation.finite)]
 
 

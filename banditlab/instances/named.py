@@ -155,8 +155,6 @@ def table(
 ) -> Environment:
     """`tabular`, whose errors name the arguments of an instance, as those of `create`."""
     rewards = validation.array("reward", reward, ("num_contexts", "num_actions"))
-    if rewards.size == 0:
-        raise ValueError(f"reward must have at least one context and action; got {rewards.shape}")
     validation.tables("reward", rewards.size**2)
     features = np.eye(rewards.size).reshape(*rewards.shape, rewards.size)
     return create(

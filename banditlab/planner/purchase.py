@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from banditlab import coverage, preferences, theory, validation
+from banditlab import coverage, law_checks, preferences, theory, validation
 from banditlab.designs.leverage import gram_table
 from banditlab.door import Information, Number, Wins, door
 from banditlab.environment import Environment
@@ -77,7 +77,7 @@ def apportion(law: np.ndarray, num_pairs: int) -> np.ndarray:
     """
     num_pairs = int(validation.count("num_pairs", validation.whole("num_pairs", num_pairs)))
     law = validation.array("law", law, ("num_contexts", "num_actions", "num_actions"))
-    validation.partial_law("law", law)
+    law_checks.partial_law("law", law)
     pairs = np.triu(law + law.swapaxes(1, 2), 1)
     if not pairs.any():
         raise ValueError("law must show a pair of two different actions; got self-pairs alone")

@@ -147,7 +147,10 @@ def population_recursion(
     law = policies.independent_pairs(env, env.log_initial, env.log_initial)
     for _ in range(validation.steps("num_rounds", num_rounds)):
         solution = population_solution(env, teacher, np.asarray(law), params[-1])
-        params.append(params[-1] + damping * (solution - params[-1]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            params.append(params[-1] + damping * (solution - params[-1]))
+        if not np.isfinite(params[-1]).all():
+            raise ValueError(f"damping must leave parameters that float64 holds; got {damping}")
         if on_policy:
             following = env.log_policy(jnp.asarray(params[-1]))
             law = policies.independent_pairs(env, following, following)

@@ -260,7 +260,12 @@ def _door(env: Environment, reward, seen, pairs, beta) -> tuple[Array, Array, Ar
     if beta is not None and validation.is_concrete(beta):
         validation.positive("beta", beta)
     temperature = env.beta if beta is None else jnp.asarray(beta, env.features.dtype)
-    return jnp.where(jnp.asarray(seen), jnp.asarray(reward, env.features.dtype), 0.0), temperature, linked
+    values = jnp.where(jnp.asarray(seen), jnp.asarray(reward, env.features.dtype), 0.0)
+    if validation.is_concrete((values, temperature)):
+        sizes = jnp.sum(jnp.abs(values), axis=1)
+        if not jnp.isfinite(2.0 * sizes / temperature + sizes).all():
+            raise ValueError("reward must have sums over actions that float64 holds, divided by beta too")
+    return values, temperature, linked
 
 
 def __dir__() -> list[str]:

@@ -165,6 +165,8 @@ def recursion(
     _check_start(start)
     _check_labels(num_pairs)
     num_rounds = validation.steps("num_rounds", num_rounds)
+    for name, value in (("start", start), ("num_pairs", num_pairs)):
+        validation.shape(name, value, ())
     rate = jnp.sqrt(target_leverage(env) * statistical_radius(env) / num_pairs)
     return _contracted(rate, jnp.asarray(start, env.beta.dtype), num_rounds=num_rounds)
 

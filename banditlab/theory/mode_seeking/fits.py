@@ -79,8 +79,6 @@ def fit(log_target: ArrayLike, features: ArrayLike, direction: Direction, starts
         raise ValueError("log_target must leave some action mass; got -inf throughout")
     log_q = log_softmax(log_q)
     first = validation.array("starts", starts, ("num_starts", phi.shape[1]))
-    if len(first) == 0:
-        raise ValueError("starts must hold one start at least; got none")
     derivatives = _forward if direction == "forward" else _reverse
     options = {"gtol": 1e-12, "maxiter": 500}
     with np.errstate(over="ignore", invalid="ignore"):
