@@ -218,6 +218,10 @@ BAD = [
         "reward must have sums over actions that float64 holds",
     ),
     (
+        lambda: bl.gradient_limits.rlhf_limit(CHAIN, [[1.0, 0.0]], [[True, False]], 1e308),
+        "imputed must have sums over actions that float64 holds",
+    ),
+    (
         lambda: bl.gradient_limits.equal_gap_reward(CHAIN, [[1e306, 0.0]], [[True, False]], 0.25, 0.75),
         "reward, first and second must make policies that float64 tells apart; got none in context 0",
     ),

@@ -145,12 +145,22 @@ def test_two_functions_are_confused_as_often_as_a_direct_sum_over_the_outcomes_s
     assert chosen_alone(shown, 1.4, 1.0, 1, least=2.0).sum() == 0.0
 
 
+def test_the_crude_bound_counts_every_function_that_is_given():
+    env, rewards, truth = small_class()
+    n, missed = 7, function_classes.disagreement(env, rewards, truth, env.log_initial)
+    given = np.concatenate([rewards, truth[None], truth[None] + 1.0])  # two that do not differ modulo c(x)
+    smallest = min(p for f, p in zip(rewards, missed, strict=True) if np.ptp(f - truth, axis=1).any())
+    crude, union = function_classes.failure_bounds(env, given, truth, env.log_initial, n)
+    assert crude == pytest.approx(len(given) * (1 - smallest) ** n, rel=1e-12)
+    assert crude > union
+
+
 def test_error_messages():
     env, rewards, truth = small_class()
     good = np.asarray(env.log_target)
     with pytest.raises(ValueError, match=r"rewards must be \(M, 2, 3\); got \(2, 3\)"):
         function_classes.disagreement(env, truth, truth, good)
-    with pytest.raises(ValueError, match="rewards must hold at least one function"):
+    with pytest.raises(ValueError, match=r"rewards must not be empty; got \(0, 2, 3\)"):
         function_classes.disagreement(env, rewards[:0], truth, good)
     with pytest.raises(ValueError, match=r"truth must be \(2, 3\); got \(3,\)"):
         function_classes.l2_coverage(env, rewards, truth[0], good, good)

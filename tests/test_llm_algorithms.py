@@ -67,7 +67,21 @@ def test_no_key_of_two_rounds_is_drawn_from_twice(algorithm):
         jax.block_until_ready(state)
     drawn = [use.data for use in found if use.what == "draw"]
     assert len(drawn) == len(set(drawn)) > 2 * 3  # prompts, responses, labels and more, in each round
-    assert not {use.data for use in found if use.what == "split"} & set(drawn)
+    # Draws of the divergence apart, a key that is drawn from makes no others.
+    assert not {use.data for use in found if use.what in ("split", "fold")} & set(drawn)
+
+
+def test_no_batch_of_pretraining_is_drawn_twice():
+    task = llm.tasks.habit_target(num_symbols=4, length=2, num_prompts=3)
+    config = llm.DecoderConfig(4, 3, width=4, num_layers=1, num_heads=1, hidden_width=4)
+    model = llm.EnumerableModel(config, 2, prompts=task.prompts)
+    with key_records.recording() as found:
+        trained = llm.pretraining.pretrain(
+            model, model.init(jax.random.key(0)), task, key_records.key(5), num_steps=4, batch_size=8
+        )
+        jax.block_until_ready(trained)
+    drawn = [use.data for use in found if use.what == "draw"]
+    assert len(drawn) == len(set(drawn)) >= 2 * 4  # prompts and responses of each
 
 
 def test_the_batches_of_a_fixed_set_are_others_in_every_round():

@@ -73,6 +73,55 @@ def test_the_sampled_ascent_of_rlhf_goes_on_from_where_the_last_round_ended():
     assert np.abs(second.params - first.params).max() > 0.05
 
 
+def descended(theta, wins, penalty, step_size, num_steps):
+    """Gradient steps on the mean logistic loss of a win table + penalty E_x KL(pi_theta || pi_ref), by loops."""
+    phi, beta, rho = np.asarray(ENV.features), float(ENV.beta), np.asarray(ENV.context_probs)
+    reference, wins = np.asarray(ENV.log_reference), np.asarray(wins)
+    for _ in range(num_steps):
+        slope = np.zeros_like(theta)
+        for x, i, j in np.argwhere(wins > 0):
+            row = beta * (phi[x, i] - phi[x, j])
+            slope -= wins[x, i, j] / wins.sum() * row / (1 + np.exp(row @ theta))
+        for x in range(2):
+            logits = reference[x] + phi[x] @ theta
+            pi = np.exp(logits - np.logaddexp.reduce(logits))
+            ratio = np.log(pi) - reference[x]
+            slope += penalty * rho[x] * (pi * (ratio - pi @ ratio)) @ phi[x]
+        theta = theta - step_size * slope
+    return theta
+
+
+def test_hypo_goes_on_from_where_the_last_round_ended_on_all_labels_so_far():
+    """So few steps that neither the start nor the labels are forgotten."""
+    start, first, second = two_rounds(algorithms.hypo(60, 0.5, num_steps=3, step_size=0.7))
+    assert (first.wins.sum(), second.wins.sum()) == (60, 120)
+    assert (np.asarray(second.wins) >= np.asarray(first.wins)).all()
+    for before, after in ((start, first), (first, second)):
+        wanted = descended(np.asarray(before.params), after.wins, 0.5, 0.7, 3)
+        np.testing.assert_allclose(after.params, wanted, atol=1e-12)
+    fresh = np.asarray(second.wins) - np.asarray(first.wins)
+    for others in ((start.params, second.wins), (first.params, fresh)):
+        assert np.abs(second.params - descended(np.asarray(others[0]), others[1], 0.5, 0.7, 3)).max() > 1e-2
+
+
+def test_pooled_distillation_keeps_the_noise_of_the_pairs_that_it_keeps():
+    """The noise of a cell is a sum over its pairs of both rounds, which here do not depend on it."""
+    algorithm = algorithms.reward_distillation(20, noise=1.0, sampler=bl.samplers.uniform, pooled=True)
+
+    def run(key):
+        first, second = jax.random.split(key)
+        state = algorithm.step(first, algorithm.init(KEYS[0], ENV), ENV)[0]
+        return algorithm.step(second, state, ENV)[0]
+
+    state = jax.vmap(run)(jax.random.split(jax.random.key(3), 10_000))
+    counts, noise = np.asarray(state.counts), np.asarray(state.noise)
+    assert (counts.sum(axis=(1, 2, 3)) <= 40).all()
+    assert (noise[counts == 0] == 0).all()
+    standard = noise[counts > 0] / np.sqrt(counts[counts > 0])
+    # Given the counts these are independent standard normal numbers: their squares have mean 1 and variance 2.
+    assert abs(np.mean(standard**2) - 1) < 4.5 * np.sqrt(2 / len(standard))
+
+
 @pytest.mark.parametrize(
     ("algorithm", "memory"),
     [

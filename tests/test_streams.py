@@ -104,6 +104,35 @@ def test_settings_have_random_numbers_of_their_own_whatever_the_number_of_seeds(
     assert abs(np.corrcoef(many[0][:, 0, 0], many[1][:, 0, 0])[0, 1]) < 4 / np.sqrt(300)
 
 
+def test_every_seed_and_every_run_has_random_numbers_of_its_own():
+    """64 fits to 300 labels of 12 kinds agree by chance with probability below 64^2/2 times that of the likeliest."""
+    run = bl.simulate(A.on_policy_dpo(300, ridge=0.1), ENV, num_rounds=2, num_seeds=64)
+    for k in range(2):
+        assert len(np.unique(run.params[:, k], axis=0)) == 64
+    curves = bl.trajectories.paths(
+        ENV,
+        np.ones((64, 2, 3, 3)),
+        record_at=[5],
+        start=np.ones(2),
+        step_size=0.5,
+        penalty=1.0,
+        kl="rloo",
+        num_samples=300,
+    )
+    assert len(np.unique(curves["params"][:, 0], axis=0)) == 64
+
+
+def test_labels_of_a_reward_model_are_drawn_with_another_key_than_its_pairs():
+    problem = bl.didactic.problem.problem()
+    with key_records.recording() as found:
+        wins = bl.didactic.reward_model.draw_wins(
+            key_records.key(4), problem.reward, problem.log_reference, 1.0, num_pairs=50
+        )
+        jax.block_until_ready(wins)
+    drawn = [use.data for use in found if use.what == "draw"]
+    assert len(drawn) == len(set(drawn)) == 2
+
+
 def test_noise_of_reward_distillation_is_independent_of_its_pairs():
     """Correlation of a cell's count with its mean noise over 10,000 seeds: within four standard errors."""
     state = jax.vmap(lambda key: A.reward_distillation(40, noise=1.0).step(key, START, ENV)[0])(

@@ -15,7 +15,7 @@ _NUMBERS = extended.threefry_prng_impl
 
 
 class Use(NamedTuple):
-    """What was done, "draw" or "split", with which key data."""
+    """What was done, "draw", "split" or "fold", with which key data."""
 
     what: str
     data: tuple[int, ...]
@@ -52,7 +52,7 @@ _IMPLEMENTATION = extended.define_prng_impl(
     seed=_NUMBERS.seed,
     split=_noting("split", _NUMBERS.split),
     random_bits=_noting("draw", _NUMBERS.random_bits),
-    fold_in=_NUMBERS.fold_in,
+    fold_in=_noting("fold", _NUMBERS.fold_in),
     name="recorded",
     tag="rec",
 )

@@ -170,8 +170,6 @@ def _errors(env: Environment, rewards: ArrayLike, truth: ArrayLike) -> tuple[np.
     """e (M, S, A), and for every f the deviation (M,) that rounding alone explains."""
     table = (env.num_contexts, env.num_actions)
     tables, truth = validation.array("rewards", rewards, ("M", *table)), validation.array("truth", truth, table)
-    if not len(tables):
-        raise ValueError(f"rewards must hold at least one function; got {tables.shape}")
     sizes = np.maximum(np.abs(tables).max(axis=(1, 2)), np.abs(truth).max())
     if not sizes.max() < _LARGEST:
         raise ValueError(f"rewards and truth must be below {_LARGEST:.2g}; got {sizes.max()}")

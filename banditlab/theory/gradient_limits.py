@@ -97,6 +97,7 @@ def rlhf_limit(
     ):
         raise ValueError(f"imputed must broadcast to {values.shape}; got {shape}")
     others = jnp.broadcast_to(jnp.asarray(imputed, values.dtype), values.shape)
+    _check_sums("imputed", others, scale)
     return _normalised(env, jnp.where(jnp.asarray(seen), values, others) / scale)
 
 
@@ -261,11 +262,15 @@ def _door(env: Environment, reward, seen, pairs, beta) -> tuple[Array, Array, Ar
         validation.positive("beta", beta)
     temperature = env.beta if beta is None else jnp.asarray(beta, env.features.dtype)
     values = jnp.where(jnp.asarray(seen), jnp.asarray(reward, env.features.dtype), 0.0)
+    _check_sums("reward", values, temperature)
+    return values, temperature, linked
+
+
+def _check_sums(name: str, values: Array, temperature: Array) -> None:
     if validation.is_concrete((values, temperature)):
         sizes = jnp.sum(jnp.abs(values), axis=1)
         if not jnp.isfinite(2.0 * sizes / temperature + sizes).all():
-            raise ValueError("reward must have sums over actions that float64 holds, divided by beta too")
-    return values, temperature, linked
+            raise ValueError(f"{name} must have sums over actions that float64 holds, divided by beta too")
 
 
 def __dir__() -> list[str]:
