@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
-from banditlab.didactic import batches, generator, losses, pairs, policies, reward_model, training
+from banditlab.didactic import batches, data_sets, generator, losses, pairs, policies, reward_model, training
 from banditlab.didactic import problem as bandit
 from banditlab.didactic.settings import Settings, checked
 from banditlab.estimators import Status
@@ -279,12 +279,11 @@ def test_population_gradients_in_the_logits_have_their_closed_forms():
 # Whole runs, retraced in NumPy
 
 
-def retrace(problem, s, key, gradient, schedule, *, on_policy):
+def retrace(problem, s, key, gradient, schedule, *, on_policy, coins=0):
     """Logits after every step; `gradient` of one batch's (actions, coins, logits) by hand, Adam by hand."""
     steps, states, samples, dataset, minibatch, reuse, refresh = schedule
     reference, reward = np.asarray(problem.log_reference), np.asarray(problem.reward)
     logits, sampler, m, v, path = reference.copy(), reference, 0.0, 0.0, [reference]
-    coins = samples * (samples - 1) // 2 if on_policy else 0
 
     def draw(index, log_probs, count):
         u = uniform(key, index, (count, samples + coins))
@@ -351,10 +350,56 @@ def test_on_policy_runs_draw_from_the_policy_of_the_last_refresh():
         reuse=2, refresh=2, settings=NUMBERS, label_mode="bradley_terry", record_policy=True, record_every=5,
     )  # fmt: skip
     key = np.random.SeedSequence((0, 0)).generate_state(2)
-    path = retrace(NEAR, NUMBERS, key, winner_gradient, (10, 3, 4, 0, 3, 2, 2), on_policy=True)
+    path = retrace(NEAR, NUMBERS, key, winner_gradient, (10, 3, 4, 0, 3, 2, 2), on_policy=True, coins=6)
     np.testing.assert_allclose(run["log_policy"][0], path[[0, 5, 10]], atol=1e-9)
     assert run["num_queries"].tolist() == [0, 36, 60]
     assert run["num_steps"].tolist() == [0, 5, 10]
+
+
+def test_the_baseline_is_the_mean_of_all_rewards_seen():
+    seen = []
+
+    def gradient(reward, reference, actions, coins, logits, s):
+        seen.extend(reward[actions].ravel())
+        advantages = (reward[actions] - np.mean(seen)) / actions.size
+        pull = np.zeros(100)
+        np.add.at(pull, actions.ravel(), advantages.ravel())
+        return advantages.sum() * np.exp(log_softmax(logits)) - pull
+
+    settings = Settings(learning_rate=0.1)
+    run = training.train(
+        "reinforce_running", policies.tabular(), NEAR, num_steps=6, num_states=3, num_samples=4, on_policy=True, seeds=1,
+        settings=settings, record_policy=True, record_every=2,
+    )  # fmt: skip
+    key = np.random.SeedSequence((0, 0)).generate_state(2)
+    path = retrace(NEAR, settings, key, gradient, (6, 3, 4, 0, 3, 1, 1), on_policy=True)
+    np.testing.assert_allclose(run["log_policy"][0], path[::2], atol=1e-9)
+
+
+def test_every_run_learns_its_reward_model_with_a_key_of_its_own(monkeypatch):
+    keys = []
+
+    def learned(key, problem, *others):
+        jax.debug.callback(lambda data: keys.append(data.tolist()), jax.random.key_data(key))
+        return problem.reward
+
+    monkeypatch.setattr(reward_model, "learned", learned)
+    training.train(
+        "pref_ft", policies.tabular(), NEAR, num_steps=1, num_states=2, num_samples=2, on_policy=True, seeds=3,
+        label_mode="reward_model", reward_pairs=7,
+    )  # fmt: skip
+    jax.effects_barrier()
+    own = [(np.random.SeedSequence((0, place)).generate_state(2) ^ np.uint32(1)).tolist() for place in range(3)]
+    assert all(key in keys for key in own)
+    assert all(key in own for key in keys)
+
+
+def test_every_seed_has_a_data_set_of_its_own_which_is_that_of_its_run():
+    drawn = data_sets.actions(NEAR, 5, 4, 6, seed=3)
+    for place, actions in enumerate(drawn):
+        u = uniform(np.random.SeedSequence((3, place)).generate_state(2), 0, (5, 4))
+        cumulative = np.cumsum(np.exp(np.asarray(NEAR.log_reference)))
+        np.testing.assert_array_equal(actions, np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
 
 def test_a_run_that_overflows_is_reported_and_keeps_finite_numbers():

@@ -13,6 +13,7 @@ from scipy import special, stats
 
 from banditlab import llm
 from banditlab.llm import generation
+from banditlab.numerics import key_records
 
 BLOCKS = {
     "llama": {"num_key_value_heads": 1, "tied": False},
@@ -174,6 +175,10 @@ def test_a_response_depends_on_its_row_number_and_not_on_its_place(drawn):
     moved = MODEL.sample(PARAMS, llm.Prompts(*(leaf[order] for leaf in BATCH)), jax.random.key(3), 0.7, rows=rows)
     np.testing.assert_array_equal(moved.tokens, np.asarray(drawn.tokens)[order])
     np.testing.assert_allclose(moved.logp, np.asarray(drawn.logp)[order], atol=1e-6)
+    with key_records.recording() as found:
+        jax.block_until_ready(MODEL.sample(PARAMS, PROMPTS, key_records.key(3), 0.7).tokens)
+    used = [use.data for use in found if use.what == "draw"]
+    assert len(used) == len(set(used)) > len(PROMPTS.tokens)
     other = MODEL.sample(PARAMS, BATCH, jax.random.key(4), 0.7)
     assert (np.asarray(other.tokens) != np.asarray(drawn.tokens)).any()
 

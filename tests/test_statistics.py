@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from banditlab.claims import statistics
+from experiments.shared import shares
 
 RNG = np.random.default_rng(0)
 
@@ -33,3 +34,11 @@ def test_quantiles_and_their_standard_errors_are_those_of_repeated_draws(law):
         repeated = np.quantile(draws, share, axis=1)
         assert rows[0][f"kl_{level}"] == pytest.approx(np.quantile(draws[0], share), rel=1e-14)
         assert np.mean([row[f"kl_{level}_se"] for row in rows]) == pytest.approx(repeated.std(), rel=0.1)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.02, 0.5, 1.0])
+def test_a_share_of_known_probability_has_the_error_of_a_binomial(probability):
+    row = shares.beside("misses", probability, 0.25, 400)
+    deviation = RNG.binomial(400, probability, size=20_000).std() / 400
+    assert (row["misses_exact"], row["misses"]) == (probability, 0.25)
+    assert row["misses_se"] == pytest.approx(deviation, rel=0.03)  # its own error is about 0.6%

@@ -68,6 +68,14 @@ def test_no_key_of_an_algorithm_is_drawn_from_twice(name, num_pairs):
         assert all(number >= 2**24 for number in made)
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_key_of_an_algorithm_comes_from_the_one_that_it_is_given(name):
+    program = str(jax.make_jaxpr(two_rounds)(ALGORITHMS[name](40.0).prepare(ENV), jax.random.key(0)))
+    assert "random_" in program
+    assert "random_seed" not in program
+    assert "random_wrap" not in program
+
+
 def test_the_recorder_sees_a_key_that_serves_twice_and_draws_the_same_numbers():
     twice = dataclasses.replace(
         A.on_policy_dpo(40),
