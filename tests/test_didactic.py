@@ -368,8 +368,8 @@ def test_the_baseline_is_the_mean_of_all_rewards_seen():
 
     settings = Settings(learning_rate=0.1)
     run = training.train(
-        "reinforce_running", policies.tabular(), NEAR, num_steps=6, num_states=3, num_samples=4, on_policy=True, seeds=1,
-        settings=settings, record_policy=True, record_every=2,
+        "reinforce_running", policies.tabular(), NEAR, num_steps=6, num_states=3, num_samples=4, on_policy=True,
+        seeds=1, settings=settings, record_policy=True, record_every=2,
     )  # fmt: skip
     key = np.random.SeedSequence((0, 0)).generate_state(2)
     path = retrace(NEAR, settings, key, gradient, (6, 3, 4, 0, 3, 1, 1), on_policy=True)

@@ -11,8 +11,10 @@ BAND = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 
 def mean(name: str, values: np.ndarray) -> dict[str, float]:
-    """Columns ``name`` and ``name_se`` of values (num_seeds,)."""
-    return {name: float(values.mean()), f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))}
+    """Columns ``name`` and ``name_se`` of values (num_seeds,); equal values have no error, not one of rounding."""
+    equal = len(values) > 1 and bool((values == values[0]).all())
+    error = 0.0 if equal else float(values.std(ddof=1) / math.sqrt(len(values)))
+    return {name: float(values.mean()), f"{name}_se": error}
 
 
 def quantiles(name: str, values: np.ndarray, levels: Mapping[str, float] = BAND) -> dict[str, float]:

@@ -117,7 +117,7 @@ def plot(tables: Mapping[str, Table]):
         rows = drawn.where(arm=arm)
         x = np.exp(bands.apart(np.log(rows["coverage_start"]), place, len(ARMS), 0.3))
         plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
-        plotting.theory(ax, x, rows["predicted_median"], arm)
+        plotting.theory(ax, x, rows["predicted"], arm)
     ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi_2$) [nats]")
     ax.set_xlabel(r"first coverage, $C_{op}(\pi_0)$ (arms a little apart)")
     ax.set_title("With a design the first round's coverage\ndoes not matter; without one it does")
@@ -127,7 +127,7 @@ def plot(tables: Mapping[str, Table]):
         f"Staircases, {designs['rank'][0]} stairs, $\\beta$ = {designs['beta'][0]:g}, linear softmax, two rounds of "
         f"{drawn['labels'][0] / 2:,.0f} labels: means over {drawn['seeds'][0]:,} seeds. {plotting.BARS} "
         f"{plotting.BAND} Ridge {drawn['ridge'][0]:g} on the sum of losses, centred at the last iterate. Offline fits "
-        "both batches, the others the second. Dashed: the mean predicted at the policies realised (median over seeds), "
+        "both batches, the others the second. Dashed: the mean predicted at the policies realised (over seeds), "
         "which asks for many labels: offline from far away is below it.",
     )
     return made

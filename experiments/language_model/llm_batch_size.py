@@ -8,7 +8,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
-from experiments.language_model.shared.curve_figure import LABELS, REFERENCE, curve, look_of
+from experiments.language_model.shared.curve_figure import LABELS, REFERENCE, behind, curve, look_of
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
 
@@ -133,9 +133,10 @@ def plot(parts: curves.Parts):
     axes[0].yaxis.set(major_formatter=ScalarFormatter(), minor_formatter=NullFormatter())
     shared = table.where(rule=SHARED, num_pairs=sizes[0])
     rate = ", ".join(f"{rate:g}" for rate in np.unique(table.where(rule=SHARED)["learning_rate"]))
-    worse = (shared["gap"] > shared["reference_gap"]).all()
+    worse = (shared["gap_over_reference"] > plotting.NUM_ERRORS * shared["gap_over_reference_se"]).all()
     axes[0].set_title(f"Learning rate {rate}:\n{'small batches overfit' if worse else ''}".rstrip(":\n"))
-    falls = all(np.all(np.diff(table.where(rule=TUNED, arm=arm)["gap"]) < 0) for arm in ARMS)
+    few, many = (table.where(rule=TUNED, num_pairs=size) for size in (sizes[0], sizes[-1]))
+    falls = all(behind(few.where(arm=arm), many.where(arm=arm), "gap") for arm in ARMS)
     axes[1].set_title("Each $n$'s own rate:\nthe gap falls with $n$" if falls else "Each $n$'s own rate")
     plotting.legend(made, columns=3)
     tried = ", ".join(f"{rate:g}" for rate in np.unique(parts["rates"]["learning_rate"]))

@@ -58,20 +58,20 @@ def check(parts: curves.Parts) -> list[Check]:
     ]
 
 
-_OFF, _ON = plotting.shades("reward_distillation", 2)
 LOOKS = {
     OFFLINE: ("offline", "DPO, offline"),
     ON_POLICY: ("on_policy", "DPO, on-policy"),
-    OFF_DISTILLED: ("reward_distillation", "distilled, offline", _OFF),
-    ON_DISTILLED: ("reward_distillation", "distilled, on-policy", _ON),
+    OFF_DISTILLED: ("reward_distillation", "distilled, offline", plotting.shades("reward_distillation", 3)[0]),
+    ON_DISTILLED: ("reward_distillation", "distilled, on-policy"),
 }
 
 
 def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
     note = f"Noise of a reward difference: {parts['reference']['reward_noise'][0]:g}."
-    finding = "Reward differences teach more than labels, and on-policy pairs more than offline ones"
-    return plot_curves(parts, LOOKS, note, finding, (ON_DISTILLED, OFF_DISTILLED, ON_POLICY, OFFLINE))
+    finding = "Reward differences teach more than labels, and on-policy ones more than offline ones"
+    pairs = [(OFF_DISTILLED, OFFLINE), (ON_DISTILLED, ON_POLICY), (ON_DISTILLED, OFF_DISTILLED)]
+    return plot_curves(parts, LOOKS, note, {finding: pairs})
 
 
 COLUMNS = curves.columns("distillation off policy")

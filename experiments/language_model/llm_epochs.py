@@ -8,7 +8,7 @@ import numpy as np
 from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table, upper
 from experiments.language_model.shared import curves, references
-from experiments.language_model.shared.curve_figure import LABELS, REFERENCE, curve, look_of
+from experiments.language_model.shared.curve_figure import LABELS, REFERENCE, behind, curve, look_of
 from experiments.language_model.shared.references import Setup
 from experiments.language_model.shared.training_runs import Bench, Cell
 
@@ -89,14 +89,17 @@ def plot(parts: curves.Parts):
         2, len(rates), width=plotting.PAGE_WIDTH, height=3.8, sharex=True, sharey="row", squeeze=False
     )
     every = max(1, int(table["epoch"].max()) // 8)  # so many markers that they do not touch
-    looks = {OFFLINE: look_of("offline", "fresh pairs"), FIXED: look_of("uniform", "one set")}
+    looks = {
+        OFFLINE: look_of("offline", "fresh pairs"),
+        FIXED: look_of("offline", "one set", plotting.shades("offline", 3)[1]),
+    }
     for column, rate in zip(axes.T, rates, strict=True):
         for ax, name in zip(column, ("gap", "kl_reference"), strict=True):
             for arm, look in looks.items():
                 one = table.where(arm=arm, learning_rate=rate)
                 curve(ax, one["epoch"], one, name, look | {"markevery": every, "errorevery": every}, start)
             ax.axhline(start[name][0], **REFERENCE)
-        column[0].set_title(_title(table, rate, start["gap"][0]))
+        column[0].set_title(_title(table, rate))
         column[1].set_xlabel("epochs")
     for ax, name in zip(axes[:, 0], ("gap", "kl_reference"), strict=True):
         ax.set_ylabel(LABELS[name])
@@ -109,12 +112,13 @@ def plot(parts: curves.Parts):
     return made
 
 
-def _title(table: Table, rate: float, reference: float) -> str:
-    """Where one set ends at this rate: behind fresh pairs, or even behind the reference."""
+def _title(table: Table, rate: float) -> str:
+    """Where one set ends at this rate, by four standard errors: behind fresh pairs, or even behind the reference."""
     last = table.where(learning_rate=rate, epoch=table["epoch"].max())
-    fixed, fresh = (last.where(arm=arm)["gap"][0] for arm in (FIXED, OFFLINE))
-    words = "ends behind fresh pairs" if fixed > fresh else ""
-    words = r"leaves a larger gap than $\pi_{\mathrm{ref}}$" if fixed > reference else words
+    fixed, fresh = (last.where(arm=arm) for arm in (FIXED, OFFLINE))
+    words = "ends behind fresh pairs" if behind(fixed, fresh, "gap") else ""
+    if fixed["gap_over_reference"][0] > plotting.NUM_ERRORS * fixed["gap_over_reference_se"][0]:
+        words = r"leaves a larger gap than $\pi_{\mathrm{ref}}$"
     return f"Learning rate {rate:g}:\none set {words}" if words else f"Learning rate {rate:g}"
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
@@ -73,8 +74,11 @@ def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
     *_, pool, few = parts["pools"]["num_candidates"]
     note = f"Pools: {pool} candidates a prompt of the reference and as many of the policy; small: {few} each."
-    finding = "Pairs of a design end between on-policy and offline ones"
-    return plot_curves(parts, LOOKS, note, finding, (ON_POLICY, DESIGN, OFFLINE))
+    findings = {
+        "Pairs of a design end between on-policy and offline ones": [(ON_POLICY, DESIGN), (DESIGN, OFFLINE)],
+        "Offline pairs end behind on-policy ones": [(ON_POLICY, OFFLINE)],
+    }
+    return plot_curves(parts, LOOKS, note, findings)
 
 
 LOOKS = {
@@ -83,7 +87,7 @@ LOOKS = {
     DESIGN: ("hybrid_design", "hybrid, design"),
     PAIRED: ("hybrid_paired", "hybrid, paired"),
     MIXTURE: ("hybrid_mixture", "hybrid, mixture"),
-    SMALL: ("uniform", "design, small pool"),
+    SMALL: ("hybrid_design", "design, small pool", plotting.shades("hybrid_design", 3)[0]),
 }
 POOLS = {"num_candidates": "candidates of the reference, and as many of the policy, in a prompt's pool [responses]"}
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from banditlab import plotting
 from banditlab.claims import Check, Experiment, Shards, Table
 from experiments.language_model.shared import curves, references
 from experiments.language_model.shared.curve_figure import plot_curves
@@ -49,7 +50,7 @@ def check(parts: curves.Parts) -> list[Check]:
 
 LOOKS = {
     OFFLINE: ("offline", "offline, fresh"),
-    FIXED: ("uniform", "offline, one set"),
+    FIXED: ("offline", "offline, one set", plotting.shades("offline", 3)[1]),
     ON_POLICY: ("on_policy", "on-policy"),
 }
 
@@ -57,7 +58,7 @@ LOOKS = {
 def plot(parts: curves.Parts):
     """The curves of `plot_curves`."""
     finding = r"On-policy labels bring DPO nearest to $\pi^*$; one set used again is behind fresh ones"
-    return plot_curves(parts, LOOKS, finding=finding, order=(ON_POLICY, OFFLINE, FIXED))
+    return plot_curves(parts, LOOKS, findings={finding: [(ON_POLICY, OFFLINE), (OFFLINE, FIXED)]})
 
 
 EXPERIMENT = Experiment(

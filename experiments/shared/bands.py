@@ -25,9 +25,3 @@ def curve(ax, rows: Table, x: str, predicted: str, key: str, name: str = "kl", *
     quantiles = statistics.band(rows, spread) if spread else None
     plotting.mean(ax, rows[x], rows[name], rows[f"{name}_se"], key, quantiles=quantiles, **look)
     plotting.theory(ax, rows[x], rows[predicted], key, color=look.get("color"))
-
-
-def medians(ax, rows: Table, x: str, predicted: str, key: str, **look) -> None:
-    """Medians of KL over runs in their band against a column, and a column that is the KL of the limit, no mean."""
-    plotting.band(ax, rows[x], statistics.band(rows, "kl"), key, **look)
-    plotting.theory(ax, rows[x], rows[predicted], key)

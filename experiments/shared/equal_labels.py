@@ -147,7 +147,7 @@ def _plain_kl(env: bl.Environment, how: dict[str, Any], runs: int) -> dict[str, 
 def compared(kl: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Columns of KL over seeds, its quotient by the prediction, and the prediction; PREDICTED says what they mean."""
     row = statistics.quantiles("kl", kl) | statistics.mean("kl", kl) | statistics.mean("ratio", kl / predicted)
-    return row | statistics.quantiles("predicted", predicted, {"median": 0.5})
+    return row | statistics.mean("predicted", predicted)
 
 
 def _run(env: bl.Environment, algorithm: bl.Algorithm, num_rounds: int, num_seeds: int) -> dict[str, np.ndarray]:
@@ -212,7 +212,7 @@ def plot(
             x = bands.apart(rows["labels"], place, len(shown), each / 7)
             plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
             known = rows["labels"] > 0
-            plotting.theory(ax, x[known], rows["predicted_median"][known], arm)
+            plotting.theory(ax, x[known], rows["predicted"][known], arm)
         ax.set(title=title, ylabel=r"KL($\pi^*\|\pi$) [nats]", yscale="log")
     axes[1].set_xlabel("labels bought in total (arms a little apart)")
     plotting.legend(made, columns=2, theory_label="predicted mean")
@@ -223,7 +223,7 @@ def plot(
         f"{words(tables['environment'])}{note}. Means over {drawn['seeds'][0]:,} seeds. {plotting.BARS} "
         f"{plotting.BAND} {each:,.0f} labels a round; ridge {drawn['ridge'][0]:g} on the sum of losses, centred at the "
         "last iterate. On-policy (fresh) and design fit the last batch, the others all labels so far. Dashed: the mean "
-        "predicted at the policies realised (median over seeds), $\\mathrm{tr}(V^*H^{-1})/(2n)$ without ridge; fresh "
+        "predicted for many labels at the policies realised, $\\mathrm{tr}(V^*H^{-1})/(2n)$ without ridge; fresh "
         f"on-policy ends at {fresh['ratio'][0]:.2f} of it. Label prices: $C_F(\\pi_0)$ = {start}, "
         f"$C_F(\\pi^*)$ = {target}.",
     )
@@ -237,7 +237,7 @@ def _last(table: Table, arm: str) -> Table:
 
 PREDICTED = {
     "ratio": "KL(pi*||pi) over its prediction at the policies realised, mean over seeds",
-    "predicted": "predicted mean of KL(pi*||pi) at the policies realised [nats]",
+    "predicted": "predicted mean of KL(pi*||pi) at the policies realised, mean over seeds [nats]",
 }
 COLUMNS = {
     "environment": {

@@ -20,7 +20,7 @@ def plot(tables: dict[str, Table]):
         plotting.mean(top, rows["labels"], seen, rows["failure_se"], key, label=arm, color=color)
         exact = np.where(rows["failure_exact"] > 1e-4, rows["failure_exact"], np.inf)
         plotting.theory(top, rows["labels"], exact, key, color=color)
-    dotted = {"union_bound": ("offline", r"$\sum_f(1-p_f)^n$"), "crude_bound": ("uniform", r"$|F|(1-p_0)^n$")}
+    dotted = {"union_bound": ("offline", r"$\sum_f(1-p_f)^n$"), "crude_bound": ("reference", r"$|F|(1-p_0)^n$")}
     for name, (key, label) in dotted.items():
         top.plot(bounds["labels"], bounds[name], ":", color=plotting.COLORS[key], linewidth=1, label=label)
     top.set(yscale="log", ylim=(3e-3, 6), xlabel="labels $n$ (noiseless)", ylabel="P(a wrong $f$ survives)")

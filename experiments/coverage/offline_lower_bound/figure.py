@@ -11,13 +11,13 @@ from banditlab.claims import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Name in the figure, and whose marker and colour.
+# Name in the figure, whose marker and colour, and a shade of it.
 LOOKS = {
-    "mle": ("likelihood, capped", "offline"),
-    "ridge": ("ridge at 0", "uniform"),
-    "prior_ridge": ("ridge of the prior", "oracle"),
-    "pessimistic": ("pessimistic", "pessimistic"),
-    "chi_po": (r"$\chi$PO, nearest softmax", "chi_po"),
+    "mle": ("likelihood, capped", "offline", None),
+    "ridge": ("ridge at 0", "offline", plotting.shades("offline", 3)[1]),
+    "prior_ridge": ("ridge of the prior", "oracle", None),
+    "pessimistic": ("pessimistic", "pessimistic", None),
+    "chi_po": (r"$\chi$PO, nearest softmax", "chi_po", None),
 }
 _HIGHEST = 40.0  # of the ratios that are drawn
 
@@ -28,10 +28,10 @@ def plot(tables: Mapping[str, Table]) -> "Figure":
     instances = list(dict.fromkeys(bayes["instance"].tolist()))
     made, axes = plotting.figure(len(instances), 1, height=4.4, sharex=True)
     for ax, instance in zip(np.atleast_1d(axes), instances, strict=True):
-        for name, (label, key) in LOOKS.items():
+        for name, (label, key, color) in LOOKS.items():
             rows = bayes.where(instance=instance, estimator=name)
             ratio, error = rows["risk"] / rows["bound"], rows["risk_se"] / rows["bound"]
-            plotting.mean(ax, rows["num_pairs"], ratio, error, key, label=label)
+            plotting.mean(ax, rows["num_pairs"], ratio, error, key, label=label, color=color)
             if ratio[-1] > _HIGHEST:
                 # Beside the point after which the line leaves the picture.
                 place = int(np.flatnonzero(ratio <= _HIGHEST)[-1])

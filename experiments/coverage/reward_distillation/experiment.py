@@ -100,7 +100,7 @@ def _teachers(config: Config, shards: Shards) -> Rows:
         path = population_bias(env, rewards[place], config.teacher_rounds, on_policy=sampler == "refreshed")
         for k, bias in enumerate(path.pop("bias_kl")):
             row = {"arm": arm, "round": k + 1, "num_pairs": float(config.teacher_pairs), "seeds": seeds}
-            row |= {"bias_kl": bias} | statistics.quantiles("kl", drawn[:, k])
+            row |= {"bias_kl": bias} | statistics.quantiles("kl", drawn[:, k]) | statistics.mean("kl", drawn[:, k])
             yield row | statistics.mean("limit_kl", many[:, k]) | {name: values[k] for name, values in path.items()}
 
 
@@ -122,7 +122,7 @@ def _learners(config: Config, shards: Shards) -> Rows:
         data = shards.get(name, (0, seeds), partial(runs.learner, name, pairs, config.ridge, seeds, config))
         for k, kl in enumerate([data["start"], *data["kl"].T]):
             row = {"arm": name, "round": k, "num_pairs": float(pairs), "ridge": config.ridge, "seeds": seeds}
-            yield row | {"floor_kl": floor} | statistics.quantiles("kl", kl)
+            yield row | {"floor_kl": floor} | statistics.quantiles("kl", kl) | statistics.mean("kl", kl)
 
 
 def _label_floor(config: Config, shards: Shards) -> Rows:

@@ -27,7 +27,7 @@ def plot(tables: dict[str, Table]):
     titles = ("(d) Teacher wrong at the top:\nrefreshing does harm", "(e) Wrong at the bottom:\nrefreshing helps")
     for ax, place, title in zip(axes[1], runs.WRONG, titles, strict=False):
         for sampler, (key, label) in _SAMPLERS.items():
-            bands.medians(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
+            bands.curve(ax, teacher.where(arm=f"{place} {sampler}"), "round", "bias_kl", key, label=label)
         ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$) [nats]", title=title)
         ax.set_ylim(0.5 * teacher["kl_low"].min(), 3 * teacher["kl_high"].max())
     _draw_learners(axes[1, 2], learner)
@@ -40,8 +40,8 @@ def plot(tables: dict[str, Table]):
         f"ramp of 6 actions with one feature; {seeds} seeds in (a)-(f). "
         f"(a) {recovery['num_pairs'][0]:g} noiseless pairs a round, pooled. (b) $n\\,$KL or, given the pairs, the "
         f"squared error. {plotting.BARS} (d), (e) Noiseless, wrong about the action that $\\pi^*$ or $\\pi_0$ likes; "
-        f"{teacher['num_pairs'][0]:,g} fresh pairs a round, in (f) {learner['num_pairs'][0]:,g}; medians. "
-        f"{plotting.BAND} (f) Dashed: means.",
+        f"{teacher['num_pairs'][0]:,g} fresh pairs a round, in (f) {learner['num_pairs'][0]:,g}; means. "
+        f"{plotting.BAND}",
     )
     return made
 
@@ -72,7 +72,8 @@ def _draw_learners(ax, rows: Table) -> None:
     for arm, label in {"DPO": "DPO, on-policy", "distillation": ""}.items():
         line, key = rows.where(arm=arm), "on_policy" if arm == "DPO" else _KEY
         labels = line["round"] * line["num_pairs"] / 1000
-        plotting.band(ax, labels, np.maximum(statistics.band(line, "kl"), 1e-6 * lowest), key, label=label)
+        quantiles = np.maximum(statistics.band(line, "kl"), 1e-6 * lowest)
+        plotting.mean(ax, labels, line["kl"], line["kl_se"], key, quantiles=quantiles, label=label)
         plotting.theory(ax, labels[3:], line["floor_kl"][3:], key)
     line = rows.where(arm="noiseless")
     labels, shade = line["round"] * line["num_pairs"] / 1000, plotting.shades(_KEY, 5)[0]

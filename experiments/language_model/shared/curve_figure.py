@@ -1,6 +1,7 @@
 """The figure of curves over rounds: gap, gap less that of one arm, KL(pi*||pi) and win rate."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,14 @@ def plot_curves(
     parts: Mapping[str, Table],
     looks: Mapping[str, tuple[str, ...]],
     note: str = "",
-    finding: str = "",
-    order: Sequence[str] = (),
+    findings: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType({}),
 ):
     """Gap, gap less that of the arm that the table compares with, KL(pi*||pi) and win rate against rounds.
 
     Args:
       looks: arm -> arguments of `look_of`, the key and the label at least.
       note: last sentence of the caption.
-      finding: the title, where the last gaps of the arms ``order`` rise in that order.
+      findings: title -> pairs (arm that ends lower, arm that ends higher); the first whose arms are `behind` holds.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -74,8 +74,9 @@ def plot_curves(
         ax.set(xlabel="round", ylabel=label)
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     last = table.where(round=table["round"].max())
-    gaps = [last.where(arm=arm)["gap"][0] for arm in order]
-    headline(axes, finding if np.all(np.diff(gaps) > 0) else "")
+    ends = {arm: last.where(arm=arm) for arm in arms}
+    told = [words for words, pairs in findings.items() if all(behind(ends[b], ends[a], "gap_over") for a, b in pairs)]
+    headline(axes, next(iter(told), ""))
     plotting.legend(made, columns=4)
     each = int(table["num_labels"].max() // table["round"].max())
     grid, rates = parts["rates"]["learning_rate"], parts["rates"].where(chosen=1)["learning_rate"]
@@ -90,6 +91,12 @@ def plot_curves(
         + f" {note}",
     )
     return made
+
+
+def behind(higher: Table, lower: Table, name: str) -> bool:
+    """Whether a mean is above another one by four standard errors, the two taken as independent."""
+    error = np.hypot(higher[f"{name}_se"], lower[f"{name}_se"])
+    return bool((higher[name] - lower[name] > plotting.NUM_ERRORS * error).all())
 
 
 def headline(axes, finding: str) -> None:
