@@ -106,10 +106,9 @@ def _teachers(config: Config, shards: Shards) -> Rows:
 
 def _damped(config: Config, shards: Shards) -> Rows:
     for damping in config.dampings:
-        seeds = config.damped_seeds
-        data = shards.get(f"damping {damping:g}", (0, seeds), partial(runs.damped, damping, config))
+        data = shards.get(f"damping {damping:g}", (0, config.damped_seeds), partial(runs.damped, damping, config))
         for k, (kl, deviation) in enumerate(zip(data["kl"].T, data["deviation"], strict=True)):
-            row = {"damping": damping, "round": k + 1, "num_pairs": runs.MANY, "seeds": seeds}
+            row = {"damping": damping, "round": k + 1, "num_pairs": runs.MANY, "seeds": config.damped_seeds}
             row |= {"path_kl": float(data["predicted"][k])} | statistics.quantiles("kl", kl)
             yield row | {"one_plus_distance": 1.0 + deviation, "undetermined": int(data["undetermined"])}
 

@@ -20,8 +20,8 @@ def plot(tables: dict[str, Table]):
         arm = recovery.where(sampler=sampler)
         axes[0, 0].plot(arm["round"], arm["probability"], plotting.MARKERS[key], color=plotting.COLORS[key])
         plotting.theory(axes[0, 0], arm["round"], arm["probability_exact"], key)
-    axes[0, 0].set(ylim=(0, 1.05), xlabel="round", ylabel=r"P($\theta_k=\theta^*$)")
-    axes[0, 0].set_title("(a) Refreshed pairs recover\n" + r"$\theta^*$ in fewer rounds")
+    title = "(a) Refreshed pairs recover\n" + r"$\theta^*$ in fewer rounds"
+    axes[0, 0].set(ylim=(0, 1.05), xlabel="round", ylabel=r"P($\theta_k=\theta^*$)", title=title)
     _draw_floors(axes[0, 1], {"given\nthe pairs": given} | {arm: floors.where(arm=arm) for arm in runs.FLOORS})
     _draw_damped(axes[0, 2], damped)
     titles = ("(d) Teacher wrong at the top:\nrefreshing does harm", "(e) Wrong at the bottom:\nrefreshing helps")
@@ -58,13 +58,14 @@ def _draw_floors(ax, rows: dict[str, Table]) -> None:
 
 
 def _draw_damped(ax, rows: Table) -> None:
-    for damping, shade in zip(shares := np.unique(rows["damping"]), plotting.shades(_KEY, len(shares)), strict=True):
+    shares = np.unique(rows["damping"])
+    for damping, shade in zip(shares, plotting.shades(_KEY, len(shares)), strict=True):
         arm = rows.where(damping=damping)
         ax.plot(arm["round"], arm["kl_median"], plotting.MARKERS[_KEY], color=shade, gid="labelled")
         line = plotting.theory(ax, arm["round"], arm["path_kl"], color=shade)
         plotting.direct_label(line, rf"$\eta={damping:g}$", place=len(arm) // 2, offset=(3, 6))
-    ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$) [nats]")
-    ax.set_title("(c) Damped by $\\eta$, noiseless:\ngeometric decay")
+    title = "(c) Damped by $\\eta$, noiseless:\ngeometric decay"
+    ax.set(yscale="log", xlabel="round", ylabel=r"KL($\pi^*\|\pi$) [nats]", title=title)
 
 
 def _draw_learners(ax, rows: Table) -> None:
@@ -75,8 +76,8 @@ def _draw_learners(ax, rows: Table) -> None:
         quantiles = np.maximum(statistics.band(line, "kl"), 1e-6 * lowest)
         plotting.mean(ax, labels, line["kl"], line["kl_se"], key, quantiles=quantiles, label=label)
         plotting.theory(ax, labels[3:], line["floor_kl"][3:], key)
-    line = rows.where(arm="noiseless")
-    labels, shade = line["round"] * line["num_pairs"] / 1000, plotting.shades(_KEY, 5)[0]
+    line, shade = rows.where(arm="noiseless"), plotting.shades(_KEY, 5)[0]
+    labels = line["round"] * line["num_pairs"] / 1000
     # Exact recovery is at KL = 0, below every logarithmic axis.
     shown = ax.plot(labels, np.maximum(line["kl_median"], 1e-6 * lowest), plotting.MARKERS[_KEY], ls="-", color=shade)
     plotting.direct_label(shown[0], "noiseless: exact", place=min(1, len(line) - 1), offset=(6, 4))
