@@ -114,8 +114,7 @@ def _damped(config: Config, shards: Shards) -> Rows:
 
 
 def _learners(config: Config, shards: Shards) -> Rows:
-    pairs, seeds = config.learner_pairs, config.learner_seeds
-    env = runs.stairs(config.start, config.beta)
+    env, pairs, seeds = runs.stairs(config.start, config.beta), config.learner_pairs, config.learner_seeds
     for name, noise in runs.LEARNERS.items():
         floor = float(on_policy_floor(env, noise)) / pairs
         data = shards.get(name, (0, seeds), partial(runs.learner, name, pairs, config.ridge, seeds, config))
