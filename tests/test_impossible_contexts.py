@@ -9,7 +9,7 @@ from random_environments import random_pair_law, random_policy
 import banditlab as bl
 from banditlab import coverage, designs, metrics, theory
 from banditlab.numerics import tolerances
-from banditlab.theory import distillation
+from banditlab.theory import distillation, function_classes, guarantees
 
 S, A, D = 3, 4, 3
 RNG = np.random.default_rng(17)
@@ -50,6 +50,11 @@ def padded(law):
     return jnp.concatenate([jnp.asarray(law), jnp.zeros((1, A, A))])
 
 
+def teacher(env):
+    """(S, A) an error of a teacher, the same in the contexts that both environments have."""
+    return jnp.asarray(np.random.default_rng(5).normal(size=(S + 1, A)))[: env.num_contexts]
+
+
 FUNCTIONS = {
     **{name: lambda env, law, log_policy, name=name: getattr(metrics, name)(env, log_policy) for name in (
         "kl_target", "gap", "kl_reference", "expected_reward", "win_rate",
@@ -72,7 +77,24 @@ FUNCTIONS = {
     "offline_lower_bound": lambda env, law, log_policy: theory.offline_lower_bound(
         env, 100.0, 1.0, misspecified="allow"
     ),
+    "second_moment": lambda env, law, log_policy: theory.second_moment(env, law),
+    "predicted_kl": lambda env, law, log_policy: theory.predicted_kl(env, law, 200.0, misspecified="allow"),
+    "predicted_kl_pooled": lambda env, law, log_policy: theory.predicted_kl_pooled(
+        env, 50.0 * theory.fisher_information(env, law), misspecified="allow"
+    ),
+    "predicted_kl_weighted": lambda env, law, log_policy: theory.predicted_kl_weighted(
+        env, theory.fisher_information(env, law), 2.0 * theory.fisher_information(env, law), misspecified="allow"
+    ),
+    "labels_needed": lambda env, law, log_policy: theory.labels_needed(env, law, 0.01, misspecified="allow"),
+    "recursion": lambda env, law, log_policy: theory.recursion(env, 1.0, 1e6, 3, misspecified="allow"),
     "noise_price": lambda env, law, log_policy: distillation.noise_price(env, law, 1.0, misspecified="allow"),
+    "noise_floor": lambda env, law, log_policy: distillation.noise_floor(env, 60.0 * law, 1.0, misspecified="allow"),
+    "distillation's predicted_kl": lambda env, law, log_policy: distillation.predicted_kl(
+        env, law, 50.0, 0.5, misspecified="allow"
+    ),
+    "on_policy_floor": lambda env, law, log_policy: distillation.on_policy_floor(env, 1.0, misspecified="allow"),
+    "bias_bound": lambda env, law, log_policy: distillation.bias_bound(env, env.reward + teacher(env), log_policy),
+    "weighted_error": lambda env, law, log_policy: distillation.weighted_error(env, env.reward + teacher(env), law),
     "feature_covariance": lambda env, law, log_policy: bl.policies.feature_covariance(env, log_policy),
     "kl of two policies": lambda env, law, log_policy: bl.policies.kl(env, log_policy, env.log_initial),
 }  # fmt: skip
@@ -101,6 +123,61 @@ def test_a_context_of_probability_zero_counts_for_nothing(name, kind):
     wanted = jax.jit(FUNCTIONS[name])(without, jnp.asarray(LAW), jnp.asarray(POLICY))
     found = jax.jit(FUNCTIONS[name])(with_one, padded(LAW), POLICY_WITH_ONE)
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+EAGER = {
+    "initial_distance": lambda env, law, log_policy: guarantees.initial_distance(env),
+    "success_probability": lambda env, law, log_policy: (  # for a class that holds pi* alone
+        guarantees.success_probability(env, 1e9, 3, 2.0) if env.realizable else 0.0
+    ),
+    "population_solution": lambda env, law, log_policy: distillation.population_solution(
+        env, env.reward + teacher(env), law, PARAMS
+    ),
+    "population_recursion": lambda env, law, log_policy: distillation.population_recursion(
+        env, env.reward + teacher(env), 3
+    ),
+    "population_bias": lambda env, law, log_policy: np.stack(
+        list(distillation.population_bias(env, env.reward + teacher(env), 3).values())
+    ),
+    **{name: lambda env, law, log_policy, name=name: getattr(function_classes, name)(
+        env, functions(env), env.reward, *policies_of(name, env, log_policy)
+    ) for name in (
+        "agreement", "deviation_coverage", "disagreement", "failure_bounds", "l2_coverage", "smallest_disagreement",
+        "survivor_law",
+    )},
+}  # fmt: skip
+
+
+def functions(env):
+    return np.stack([env.reward + teacher(env), env.reward - 2.0 * teacher(env), env.reward])
+
+
+def policies_of(name, env, log_policy):
+    """What a function of classes takes after the truth."""
+    more = {"deviation_coverage": [env.log_target], "l2_coverage": [env.log_target], "failure_bounds": [9]}
+    if name == "survivor_law":
+        return [np.broadcast_to(np.asarray(log_policy), (8, *log_policy.shape)), 5, 3]
+    return [log_policy, *more.get(name, [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", EAGER)
+def test_nor_in_what_is_called_eagerly(name, kind):
+    without, with_one = (environment(kind, impossible=impossible) for impossible in (False, True))
+    wanted = EAGER[name](without, jnp.asarray(LAW), jnp.asarray(POLICY))
+    found = EAGER[name](with_one, padded(LAW), POLICY_WITH_ONE)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+# Of matrices or numbers alone; and what `operator`, `trace` and the metrics above are read from.
+OF_NO_ENVIRONMENT = {"trace_ratio", "relative_to", "damped_share", "score_bound", "kl_factor"}
+ELSEWHERE = {"operator_and_trace", "measure"}
+
+
+@pytest.mark.parametrize("module", [theory, coverage, metrics, distillation, guarantees, function_classes])
+def test_every_function_of_the_core_is_here(module):
+    names = {name for name in module.__all__ if callable(getattr(module, name))}
+    assert names <= set(FUNCTIONS) | set(EAGER) | OF_NO_ENVIRONMENT | ELSEWHERE
 
 
 @pytest.mark.parametrize("kind", KINDS)

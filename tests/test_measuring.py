@@ -200,7 +200,14 @@ def test_a_proxy_has_the_look_that_it_stands_for():
 
 
 @pytest.mark.parametrize(
-    ("text", "symbol"), [("n = 40", "n"), ("fresh batches of n labels", "n"), ("R_1 at T = 1", "T"), ("at K > 3", "K")]
+    ("text", "symbol"),
+    [
+        ("n = 40", "n"),
+        ("fresh batches of n labels", "n"),
+        ("R_1 at T = 1", "T"),
+        ("at K > 3", "K"),
+        ("at -0.2 nats", "-0.2"),
+    ],
 )
 def test_a_symbol_that_is_not_set_as_mathematics_is_a_fault(text, symbol):
     made, ax = plotting.figure(1, 1)

@@ -177,7 +177,10 @@ def test_proposition_33_some_random_bandits_are_beyond_half_the_bound():
         least = np.maximum(target, policy) / reference
         bound = np.sqrt(least.max(axis=1) * 2 * (reference * error**2).sum(axis=1))
         ratios.append((policy * np.log(policy / target)).sum(axis=1) / bound)
-    assert 0.5 < np.concatenate(ratios).max() <= 1
+    found = np.concatenate(ratios)
+    assert 0.75 < found.max() < 0.9
+    # 20,000 bandits in all: a share of 8% is known to 0.2%.
+    assert 0.04 < np.mean(found > 0.5) < 0.13
 
 
 @pytest.mark.parametrize("seed", SEEDS)

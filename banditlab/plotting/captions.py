@@ -90,11 +90,12 @@ def only_if(count: float, words: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number for a caption, a label or a title: 3,200 and 0.05 as they are, 1e14 as mathematics."""
+    """A number for a caption, a label or a title: 3,200 and 0.05 as they are, 1e14 and a minus as mathematics."""
     if not math.isfinite(value):
         return r"$\infty$" if value > 0 else r"$-\infty$" if value < 0 else "nan"
     if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+        plain = f"{abs(value):,.0f}" if float(value).is_integer() else f"{abs(value):.4g}"
+        return plain if value >= 0 else f"$-${plain}"
     digits, power = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else f"{value:.2e}".split("e")
     digits = f"{float(digits):g}"
     factor = {"1": "", "-1": "-"}.get(digits, rf"{digits}\times ")

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 # for those that go deepest, a quarter of the size, whether the text has any or not. A quarter of 7 points is 1.75.
 _ROOM = 1.75
 _FORMULA = re.compile(r"(?<!\\)\$.*?(?<!\\)\$", re.DOTALL)
-# A single letter that is compared, or counts something. "a" is an article.
+# A single letter that is compared, or counts something ("a" is an article); a number below zero.
 _SYMBOL = re.compile(
     r"(?<![\w'\\])[A-Za-z](?= ?[=<>≤≥] ?[-\d.])"
     r"|(?<![\w'\\(])[B-Zb-z](?= (?:pairs|labels|rounds|steps|draws|samples|responses|queries|actions|seeds)\b)"
+    r"|(?<![\w§)-])-[\d.]+"
 )
 
 
@@ -41,7 +42,7 @@ def measure(made: "Figure") -> list[str]:
       by `direct_label`; so is what a dashed line means beside data.
     - Texts have a contrast of 4.5 on white, lines and markers of 3. Texts on images are not measured.
     - Lines of one axes that share marker and dash have colours that eyes of every kind tell apart.
-    - A symbol is set as mathematics: $n$ = 40, not n = 40.
+    - Symbols and numbers below zero are set as mathematics: $n$ = 40, not n = 40.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

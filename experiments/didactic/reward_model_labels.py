@@ -184,7 +184,7 @@ def plot(tables: Mapping[str, Table]):
         line.set(linestyle="", marker="o")
         plotting.theory(ax, fits["labels"], fits[f"{name}_predicted"], "reference")
         ax.set(xscale="log", xlabel="labels $n$ of the reward model")
-    fitted[0].set(ylim=(0, None), ylabel=r"n E$(\hat r_a-\hat r_b-R_a+R_b)^2$ [reward$^2$]")
+    fitted[0].set(ylim=(0, None), ylabel=r"$n$ E$(\hat r_a-\hat r_b-R_a+R_b)^2$ [reward$^2$]")
     fitted[0].set_title("a  With many labels the error is\nthe inverse information")
     fitted[1].set(ylabel="share of pairs in order", title="b  More labels order more\npairs, as predicted")
     _draw_ends(ends, tables)

@@ -117,8 +117,8 @@ def plot(tables: Mapping[str, Table]):
     points = runs["osc"], runs["log_coverage"], 9, runs["round"]
     shown = ax.scatter(*points, marker="s", cmap="viridis_r", linewidth=0)
     ax.set_xlabel(r"osc = $\max_z (\theta-\theta^*)'z$")
-    ax.set_ylabel(r"$\log C_{op}(\pi_\theta)$")
-    ax.set_title(r"$|\log C_{op}|$ never exceeds osc, and attains it")
+    ax.set_ylabel(r"$\log C_{\mathrm{op}}(\pi_\theta)$")
+    ax.set_title(r"$|\log C_{\mathrm{op}}|$ never exceeds osc, and attains it")
     made.colorbar(shown, ax=ax, label="round", ticks=np.unique(runs["round"]), pad=0.02, aspect=30)
     entry = plotting.proxy("on-policy runs, by round", marker="s")
     plotting.legend(made, theory_label="Proposition 1", extra=[entry])

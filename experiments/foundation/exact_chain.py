@@ -147,7 +147,7 @@ def plot(table: Table):
     labels = {name: rf"{plotting.LABELS[name]}, $\beta={betas[0]:g}$" for name in samplers}
     opened = [plotting.proxy(labels[name], name, filled=False) for name in samplers if len(betas) > 1]
     plotting.legend(made, columns=2, theory_label="exact", extra=opened)
-    target, start, cap = (f"{table[name][0]:g}" for name in ("target", "initial", "max_norm"))
+    target, start, cap = (f"${table[name][0]:g}$" for name in ("target", "initial", "max_norm"))
     seeds = table["seeds"]
     plotting.caption(
         made,

@@ -119,7 +119,7 @@ def plot(tables: Mapping[str, Table]):
         plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
         plotting.theory(ax, x, rows["predicted"], arm)
     ax.set(xscale="log", yscale="log", ylabel=r"KL($\pi^*\|\pi_2$) [nats]")
-    ax.set_xlabel(r"first coverage, $C_{op}(\pi_0)$ (arms a little apart)")
+    ax.set_xlabel(r"first coverage, $C_{\mathrm{op}}(\pi_0)$ (arms a little apart)")
     ax.set_title("With a design the first round's coverage\ndoes not matter; without one it does")
     plotting.legend(made, columns=2, theory_label="predicted mean")
     plotting.caption(

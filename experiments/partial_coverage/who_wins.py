@@ -206,7 +206,7 @@ def _mark_crossing(ax, name: str, learners: Table) -> None:
     for learner, shift, side in ((order[0], -4, "right"), (order[1], 4, "left")):
         where = {"textcoords": "offset points", "xytext": (shift, 0), "ha": side, "va": "top", "fontsize": 7}
         ax.annotate(f"{plotting.LABELS[learner]} wins", (crossing, top), **where)
-    ax.set_title(f"{name}: HyPO wins {'above' if order[-1] == HYPO else 'below'} {crossing:.1f}")
+    ax.set_title(f"{name}: HyPO wins {'above' if order[-1] == HYPO else 'below'} ${crossing:.1f}$")
 
 
 PRESETS = {

@@ -8,14 +8,14 @@ from banditlab.claims import Check, Table, interval, lower, upper
 
 
 def check(tables: Mapping[str, Table]) -> list[Check]:
-    """Proposition 4's guarantee where it comes nearest; the chain's cells against their exact law."""
+    """Proposition 12's guarantee where it comes nearest; the chain's cells against their exact law."""
     checks = []
     cells = tables["guarantees"]
     if (cells["guarantee"] > 0).any():
         promised = cells.kept(cells["guarantee"] > 0)
         ratio, error = (promised[name] / promised["guarantee"] for name in ("success", "success_se"))
         worst = int(np.argmin(ratio))
-        claim = f"share of successful runs over Proposition 4's guarantee, worst of {len(promised)} cells above it"
+        claim = f"share of successful runs over Proposition 12's guarantee, worst of {len(promised)} cells above it"
         checks.append(lower(claim, 1.0, ratio[worst], error[worst]))
     for regulariser in dict.fromkeys(tables["exact"]["regulariser"].tolist()):
         cells = tables["exact"].where(regulariser=regulariser)

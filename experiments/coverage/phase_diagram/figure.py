@@ -74,7 +74,7 @@ def plot(tables: Mapping[str, Table]):
         made,
         "On-policy DPO on fresh batches, linear softmax, no ridge or cap unless named. Above: share of "
         f"{free['seeds'][0]:,} seeds whose KL after {free['rounds'][0]} rounds is within {factor:g} times "
-        r"$C_F(\pi^*)/(2n)$; grey: $\pi_0$ is; dashed: Proposition 4 guarantees it to the right. Below left: chain, "
+        r"$C_F(\pi^*)/(2n)$; grey: $\pi_0$ is; dashed: Proposition 12 guarantees it to the right. Below left: chain, "
         f"$\\theta_0$ = ${-dial:g}$; absorbed: under one informative pair expected in the next batch; ridge "
         f"{chain['ridge'].max():g}, cap {chain['max_norm'].min():g}. Middle: until arrival, from the worst "
         r"$\pi_0$. Right: standard deviation over $\pi_0$; $n_{1/2}$: half the runs succeed.",
