@@ -193,11 +193,12 @@ def plot(tables: Mapping[str, Table]):
     plotting.caption(
         made,
         f"Tabular policy: means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below "
-        f"{plotting.number(LINEAR)}. Rates are tuned on held-out seeds at each point. Right ends are the same runs: "
-        f"{most} steps, each on {table['num_states'][0] * table['num_samples'][0]} new draws. Left panels: as many "
-        f"draws, of older policies; middle: as many steps on fewer draws, at least {steps['num_queries'][0]} of "
-        f"{fresh['num_queries'][0]:,}; right: what draws cost, {table['draw_price'][0]} gradient passes each, spent on "
-        f"up to {compute['num_steps'][0]} steps."
+        f"{plotting.number(LINEAR)}, bars cut at 0. Rates are tuned on held-out seeds at each point. Right ends are "
+        f"the same runs: {most} steps, each on {table['num_states'][0] * table['num_samples'][0]} new draws. Left "
+        f"panels: as many draws, of older policies; middle: as many steps on fewer draws, at least "
+        f"{steps['num_queries'][0]} of {fresh['num_queries'][0]:,}; right: what draws cost, "
+        f"{table['draw_price'][0]} gradient passes each, "
+        f"spent on up to {compute['num_steps'][0]} steps."
         + plotting.only_if(table["failed"].sum(), " Runs not finite: {}.")
         + plotting.only_if(table["rate_at_edge"].sum(), f" Best rate at an end of the grid: {{}} of {len(table)}."),
     )

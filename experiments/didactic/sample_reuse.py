@@ -189,8 +189,8 @@ def plot(tables: Mapping[str, Table]):
     plotting.caption(
         made,
         f"Tabular policy, {table['num_queries'][0]:,} reward queries in on-policy batches, $T$ Adam steps on each: "
-        f"means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below {linear}. Learning rates are "
-        f"tuned on held-out seeds, at each $T$ (left) or at $T$ = 1 (right). PPO clips at {clip}; REINFORCE has "
+        f"means over {table['seeds'][0]} seeds. {plotting.BARS} Axes are linear below {linear}, bars cut at 0. Rates "
+        f"are tuned on held-out seeds, at each $T$ (left) or at $T$ = 1 (right). PPO clips at {clip}; REINFORCE has "
         f"neither ratio nor clip.{plotting.only_if(table['failed'].sum(), ' Runs not finite: {}.')}",
     )
     return made

@@ -115,8 +115,8 @@ def check(tables: dict[str, Table]) -> list[Check]:
 
 
 def plot(tables: dict[str, Table]):
-    """Gap against KL to the reference, every setting beside the exact frontier; below, the three that are compared."""
-    made, axes = plotting.figure(2, len(SCENARIOS), height=3.9, height_ratios=(2.3, 1), sharey="row")
+    """Gap against KL to the reference, every setting beside the exact frontier; below, DPO's gap over tuned HyPO's."""
+    made, axes = plotting.figure(2, len(SCENARIOS), height=3.7, height_ratios=(3.5, 1), sharey="row")
     for (top, bottom), scenario in zip(axes.T, SCENARIOS, strict=True):
         panel = {arm: table.where(scenario=scenario) for arm, table in tables.items()}
         for arm, rows in panel.items():
@@ -126,13 +126,10 @@ def plot(tables: dict[str, Table]):
         order = np.argsort(kl)
         plotting.theory(top, kl[order], exact[order])
         compared = _compared(panel)
-        for place, (name, (row, marker, key)) in enumerate(compared.items()):
-            bars = {"xerr": plotting.NUM_ERRORS * row["gap_se"], "elinewidth": 0.8, "fmt": marker}
-            bottom.errorbar(row["gap"], -place, color=plotting.COLORS[key], markersize=5, gid="labelled", **bars)
+        for name, (row, marker) in compared.items():
             ring = {"color": "#000000", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 0.9}
             top.plot(row["kl"], row["gap"], marker, linestyle="", label=name, zorder=4, **ring)
-        bottom.set(xlabel="mean gap [reward]", xlim=(0, None), ylim=(0.6 - len(compared), 0.4))
-        bottom.set_yticks(-np.arange(len(compared)), list(compared))
+        _draw_quotients(bottom, *(row for row, _ in compared.values()))
         top.set(xscale="log", yscale="log", xlabel=r"KL$(\pi\|\pi_{\mathrm{ref}})$ [nats]", ylim=(5e-3, None))
         words = f"the rare action\nis {scenario.removeprefix('rare_')}"
         top.annotate(words, (0.04, 0.98), xycoords="axes fraction", va="top", fontsize=7)
@@ -146,25 +143,39 @@ def plot(tables: dict[str, Table]):
         f"Tabular policies, gradient descent on offline labels, $J$'s $\\beta$ = {beta}. Points: "
         f"{len(dpo) // len(SCENARIOS)} settings each (DPO: training $\\beta$, steps; HyPO: training $\\beta$, "
         f"$\\lambda$), means over {num_seeds:,} data sets. Tuned: the least gap on {num_seeds:,} others. Untuned: "
-        f"training $\\beta$ = {beta}, {dpo['steps'].max():,.0f} steps. {plotting.BARS} The frontier is the least gap "
-        "of any policy at that KL.",
+        f"training $\\beta$ = {beta}, {dpo['steps'].max():,.0f} steps. Below: differences of gaps, data set by data "
+        f"set, in percent of HyPO's mean gap. {plotting.BARS} The frontier is the least gap of any policy at that KL.",
     )
     return made
 
 
-def _compared(panel: dict[str, Table]) -> dict[str, tuple[dict[str, float], str, str]]:
-    """Name, row, marker and colour's key of what the checks compare."""
+def _draw_quotients(ax, untuned: dict[str, float], tuned: dict[str, float], hypo: dict[str, float]) -> None:
+    """How far tuned DPO is behind tuned HyPO, in percent of its gap; untuned DPO in words, beyond the axis."""
+    percent = 100 / hypo["gap"]
+    behind, bar = (percent * tuned[f"behind_tuned_hypo{end}"] for end in ("", "_se"))
+    bar *= plotting.NUM_ERRORS
+    look = {"fmt": plotting.MARKERS["dpo"], "color": plotting.COLORS["dpo"], "gid": "labelled"}
+    ax.errorbar(behind, 0, xerr=bar, **look)
+    ax.axvline(0, color="#888888", linewidth=0.8, zorder=1, gid="labelled")
+    words = rf"untuned: {percent * untuned['behind_tuned_hypo']:,.0f}% $\to$"
+    ax.annotate(words, (0.98, 0.9), xycoords="axes fraction", ha="right", va="top", fontsize=7)
+    ax.set(xlabel="gap over HyPO's [%]", ylim=(-0.6, 1.0), yticks=())
+    ax.set_xlim(*1.3 * (abs(behind) + bar) * np.array([-1, 1]))
+
+
+def _compared(panel: dict[str, Table]) -> dict[str, tuple[dict[str, float], str]]:
+    """Name, row and marker of what the checks compare."""
     dpo = panel["dpo"]
     untuned = dpo.where(training_beta=dpo["beta"][0], steps=dpo["steps"].max())
     return {
-        "DPO, untuned": (_first(untuned), "s", "dpo"),
-        "DPO, tuned": (_first(dpo.where(tuned=1)), plotting.MARKERS["dpo"], "dpo"),
-        "HyPO, tuned": (_first(panel["hypo"].where(tuned=1)), plotting.MARKERS["hypo"], "hypo"),
+        "DPO, untuned": (_first(untuned), "s"),
+        "DPO, tuned": (_first(dpo.where(tuned=1)), plotting.MARKERS["dpo"]),
+        "HyPO, tuned": (_first(panel["hypo"].where(tuned=1)), plotting.MARKERS["hypo"]),
     }
 
 
 def _first(rows: Table) -> dict[str, float]:
-    return {name: rows[name][0] for name in ("kl", "gap", "gap_se")}
+    return {name: rows[name][0] for name in ("kl", "gap", "behind_tuned_hypo", "behind_tuned_hypo_se")}
 
 
 COLUMNS = {

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POLICY_ARMS = ("offline", "uniform", "on_policy", "on_policy_pooled")
-DESIGN_ARMS = ("design", "design_one_round", "hybrid_paired", "hybrid_mixture", "hybrid_design")
+ONE_ROUND = "design_one_round"
+DESIGN_ARMS = ("design", ONE_ROUND, "hybrid_paired", "hybrid_mixture", "hybrid_design")
 COMPARED_ARMS = ("offline", "on_policy")
 MOST_PLAIN_CELLS = 10_000
 FINITE, ASYMPTOTIC = "finite", "asymptotic"  # parts of the tables, and prefixes of the shards
@@ -90,7 +91,7 @@ def algorithms(
         "on_policy": (arm({"on_policy": 1.0}, pooled=False), num_rounds),
         "on_policy_pooled": (arm({"on_policy": 1.0}, pooled=True), num_rounds),
         "design": (arm({"designed": 1.0}, pooled=False), num_rounds),
-        "design_one_round": (arm({"designed": 1.0}, pooled=False, pairs=num_pairs * num_rounds), 1),
+        ONE_ROUND: (arm({"designed": 1.0}, pooled=False, pairs=num_pairs * num_rounds), 1),
         "hybrid_paired": (arm({"paired": 1.0}, pooled=pooled_hybrids), num_rounds),
         "hybrid_mixture": (arm({"on_policy": 0.5, "designed": 0.5}, pooled=pooled_hybrids), num_rounds),
         "hybrid_design": (arm({"designed": 1.0}, pooled=pooled_hybrids), num_rounds),
@@ -204,13 +205,16 @@ def plot(
     made, axes = plotting.figure(2, 1, height=5.4, sharex=True)
     each = drawn.where(arm="on_policy", round=1)["labels"][0]
     for ax, title, arms in zip(axes, titles, (POLICY_ARMS, DESIGN_ARMS), strict=True):
-        shown = [arm for arm in arms if arm not in left_out]
+        # One round ends in a point that others would cover: it comes last, open and larger.
+        shown = sorted((arm for arm in arms if arm not in left_out), key=lambda arm: arm == ONE_ROUND)
         for place, arm in enumerate(shown):
             rows = drawn.where(arm=arm)
-            if arm == "design_one_round":  # two points are no curve
+            if arm == ONE_ROUND:
                 rows = rows.where(round=int(rows["round"].max()))
             x = bands.apart(rows["labels"], place, len(shown), each / 7)
-            plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
+            line = plotting.mean(ax, x, rows["kl"], rows["kl_se"], arm, quantiles=statistics.band(rows, "kl"))
+            if arm == ONE_ROUND:
+                line.set(markersize=9, markerfacecolor="none", markeredgewidth=0.9, zorder=6)
             known = rows["labels"] > 0
             plotting.theory(ax, x[known], rows["predicted"][known], arm)
         ax.set(title=title, ylabel=r"KL($\pi^*\|\pi$) [nats]", yscale="log")

@@ -38,7 +38,9 @@ def from_zero(axis: Any, most: float, linear: float = LINEAR) -> None:
     """A logarithmic axis of shortfalls up to `most`, linear from 0 to `linear`."""
     name = axis.axis_name
     getattr(axis.axes, f"set_{name}scale")("symlog", linthresh=linear, linscale=0.6)
-    getattr(axis.axes, f"set_{name}lim")(-0.1 * linear, 1.2 * most)  # a marker at 0 is seen whole
+    getattr(axis.axes, f"set_{name}lim")(
+        -0.1 * linear, 1.2 * most
+    )  # a marker at 0 is seen whole; no shortfall is below
 
 
 def _curves(ax: Any, rows: Table, by: str, along: str) -> None:
