@@ -27,6 +27,7 @@ __all__ = [
     "number",
     "numbers",
     "positive",
+    "semidefinite",
     "shape",
     "squarable",
     "steps",
@@ -37,6 +38,8 @@ __all__ = [
 _MOST_CELLS = 2**27
 # Steps are counted in int32.
 _COUNTER = 2**31
+# Matrices typed by hand or stored as float32 are symmetric only this well, relative to their diagonal.
+_MATRIX_TOLERANCE = 1e-6
 # Whole numbers beyond this are rounded by float64.
 _EXACT = 2**53
 
@@ -113,6 +116,21 @@ def squarable(name: str, values: Any) -> None:
     given, low, high = np.asarray(values), _smallest() ** 0.5, float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
     if not (fine := (given >= low) & (given <= high)).all():
         raise ValueError(f"{name} must be between {low:.2g} and {high:.2g}; got {given[~fine].flat[0]}")
+
+
+def semidefinite(name: str, values: Any) -> None:
+    """Refuse what is not finite, nor a symmetric matrix without negative eigenvalues, up to rounding."""
+    finite(name, values)
+    given = np.asarray(values, np.float64)
+    if not given.size:
+        return
+    diagonal = np.diagonal(given)
+    scale = np.where(diagonal > 0, np.sqrt(np.abs(diagonal)), 1.0)  # a graded matrix has no scale of its own
+    scaled = given / scale[:, None] / scale[None, :]
+    if not (np.abs(scaled - scaled.T) <= _MATRIX_TOLERANCE).all():
+        raise ValueError(f"{name} must be symmetric; got entries that differ across the diagonal")
+    if (least := np.linalg.eigvalsh(scaled)[0]) < -_MATRIX_TOLERANCE * len(given):
+        raise ValueError(f"{name} must have no negative eigenvalue; got {least:.3g}, scaled to unit diagonal")
 
 
 def flags(name: str, values: Any) -> None:

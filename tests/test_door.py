@@ -263,10 +263,21 @@ BAD = [
         lambda: bl.theory.mode_seeking.members(np.zeros((0, 2)), np.zeros(2)),
         r"features must not be empty; got \(0, 2\)",
     ),
+    (lambda: bl.coverage.leverage(CHAIN, [[-1.0]]), r"second_moment must have no negative eigenvalue; got -1"),
+    (lambda: bl.coverage.trace_ratio([[1.0, 0.5], [0.0, 1.0]], np.eye(2)), "covering must be symmetric"),
+    (lambda: bl.coverage.trace_ratio([[1.0, 2.0], [2.0, 1.0]], np.eye(2)), "covering must have no negative eigenvalue"),
+    (
+        lambda: theory.distillation.population_solution(CHAIN, np.ones((1, 2)), -LAW, [0.0]),
+        "pair_law must be non-negative",
+    ),
+    (
+        lambda: theory.distillation.population_solution(CHAIN, [[1e308, 0.0]], LAW, [0.0]),
+        "teacher must differ from the reward by less than what float64 can square",
+    ),
     (lambda: bl.theory.recursion(CHAIN, 1.0, np.zeros(0), 2), r"num_pairs must be \(\); got \(0,\)"),
     (
         lambda: theory.distillation.population_recursion(CHAIN, [[60.0, 0.0]], 3, damping=1e308),
-        r"damping must leave parameters that float64 holds; got 1e\+308",
+        r"damping must be at most 1; got 1e\+308",
     ),
     (
         lambda: bl.gradient_limits.dpo_flow_limit(CHAIN, [[1.7e308, 1.7e308]], [[True, True]]),

@@ -124,7 +124,9 @@ def population_solution(env: Environment, teacher: ArrayLike, pair_law: ArrayLik
     """
     table = (env.num_contexts, env.num_actions)
     reward = validation.array("teacher", teacher, table)
+    _error(env, reward)  # refused if out of range
     law = validation.array("pair_law", pair_law, (*table, env.num_actions))
+    validation.non_negative("pair_law", law)
     beta, features = float(env.beta), np.asarray(env.features)
     comparable = np.isfinite(env.log_reference) & np.isfinite(env.log_base)
     offset = np.where(comparable, np.asarray(env.log_base), 0.0) - np.where(comparable, env.log_reference, 0.0)
@@ -141,16 +143,14 @@ def population_recursion(
     env: Environment, teacher: ArrayLike, num_rounds: int, *, on_policy: bool = True, damping: float = 1.0
 ) -> np.ndarray:
     """theta_0 .. theta_K (num_rounds + 1, d) of infinitely many pairs a round, from pi_k x pi_k or pi_0 x pi_0."""
-    damping = validation.positive("damping", damping)
+    if (damping := validation.positive("damping", damping)) > 1:
+        raise ValueError(f"damping must be at most 1; got {damping}")
     _error(env, validation.array("teacher", teacher, (env.num_contexts, env.num_actions)))  # refused if out of range
     params = [np.asarray(env.start_params)]
     law = policies.independent_pairs(env, env.log_initial, env.log_initial)
     for _ in range(validation.steps("num_rounds", num_rounds)):
         solution = population_solution(env, teacher, np.asarray(law), params[-1])
-        with np.errstate(over="ignore", invalid="ignore"):
-            params.append(params[-1] + damping * (solution - params[-1]))
-        if not np.isfinite(params[-1]).all():
-            raise ValueError(f"damping must leave parameters that float64 holds; got {damping}")
+        params.append(params[-1] + damping * (solution - params[-1]))
         if on_policy:
             following = env.log_policy(jnp.asarray(params[-1]))
             law = policies.independent_pairs(env, following, following)
