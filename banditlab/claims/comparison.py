@@ -105,7 +105,11 @@ def _relative(fresh: np.ndarray, committed: np.ndarray) -> float:
 
 def _standard_errors(fresh: Table, committed: Table, name: str) -> float:
     """Largest difference of a column in combined standard errors; infinite when those differ fourfold."""
-    first, second = fresh[f"{name}_se"], committed[f"{name}_se"]
+    # An error of rounding size is none: the draws agree.
+    largest = np.maximum(np.abs(fresh[name]), np.abs(committed[name]))
+    first, second = (
+        np.where(error <= ROUNDING * largest, 0.0, error) for error in (fresh[f"{name}_se"], committed[f"{name}_se"])
+    )
     # The standard error of a quantile over 256 seeds is itself known to about 25%: a factor of four cannot be
     # chance, and an error that had grown by more would excuse any difference.
     if np.any((first > 4 * second) | (second > 4 * first)):
