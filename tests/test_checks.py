@@ -77,3 +77,11 @@ def test_of_many_cells_one_may_differ_by_more(cells, difference, kind):
     moved = np.ones(cells)
     moved[0] += difference * 0.1 * np.sqrt(2)
     assert compare(Table(first | {"mean": moved}), Table(first)).kind == kind
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-18])
+def test_an_error_of_rounding_size_is_none(error):
+    equal = {"mean": np.array([0.3, 1.0]), "mean_se": np.array([error, 0.1])}
+    other = {"mean": np.array([0.3 * (1 + 1e-12), 1.1]), "mean_se": np.array([4e-17, 0.1])}
+    found = compare(Table(equal), Table(other))
+    assert (found.kind, round(found.deviation, 2)) == ("statistical", 0.71)
