@@ -20,8 +20,8 @@ def hashes(places):
     return {name: found.hash(roots(experiment)) for name, experiment in EXPERIMENTS.items()}
 
 
-# Their only numbers shorten what a message quotes.
-SILENT = [Reference("banditlab.validation", name) for name in ("array", "numbers")]
+# Its only number shortens what a message quotes.
+SILENT = [Reference("banditlab.validation", "numbers")]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_moves_renames_messages_comments_figures_and_checks_leave_every_hash_alo
     for path in files():
         path.write_text(re.sub(r"\b(theory|prices)\.label_price\b", r"\1.price_of_labels", path.read_text()))
     # A message changes, and every file gets a comment.
-    edit(library / "validation.py", r"must hold log-probabilities", "has to hold log-probabilities")
+    edit(library / "law_checks.py", r"must hold log-probabilities", "has to hold log-probabilities")
     for path in files():
         path.write_text(path.read_text() + "\n\n# a comment\n")
     # So does every figure, and every check.

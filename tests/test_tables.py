@@ -29,9 +29,9 @@ def test_every_record_explains_every_column(name):
     for preset, kept in results(name):
         tables, record = by_part(kept.tables()), kept.record()
         assert kept.damage() is None
-        assert {part: entry["columns"] for part, entry in record["tables"].items()} == experiment.dictionary(tables), (
-            preset
-        )
+        if kept.outdated(*select(experiment, preset).hashes) is None:
+            said = {part: entry["columns"] for part, entry in record["tables"].items()}
+            assert said == experiment.dictionary(tables), preset
         for part, entry in record["tables"].items():
             assert entry["rows"] == len(tables[part])
             for column, words in entry["columns"].items():

@@ -32,13 +32,13 @@ def _balls(ax, inside: Table) -> None:
     for mass in np.unique(inside["mass"]):
         rows = inside.where(mass=mass)
         look = {"color": plotting.COLORS["rlhf"], "linestyle": "", "marker": plotting.MARKERS["rlhf"]}
-        ax.plot(rows["radius"], rows["coverage"], label="$C_{kl}$ by the library", markevery=2, **look)
+        ax.plot(rows["radius"], rows["coverage"], label=r"$C_{\mathrm{kl}}$ by the library", markevery=2, **look)
         line = plotting.theory(ax, rows["radius"], rows["lower"], "rlhf")
         plotting.direct_label(line, f"$p$ = {plotting.number(mass)}", offset=(5, 0))
         ax.hlines(1 / mass, rows["radius"].min(), rows["radius"].max(), color="#888888", linewidth=0.6, zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="radius $e$ of the KL ball [nats]", ylabel=_RATIO)
     ax.set_xlim(right=3e3 * inside["radius"].max())  # room for the names
-    ax.set_title(r"a  $C_{kl}$ grows from 1 to $C_{glo}$ (grey)")
+    ax.set_title(r"a  $C_{\mathrm{kl}}$ grows from 1 to $C_{\mathrm{glo}}$ (grey)")
 
 
 def _spans(ax, spans: Table) -> None:
@@ -63,8 +63,8 @@ def _masses(ax, inside: Table, spans: Table) -> None:
     limit = np.full(len(rows), spans["largest_ratio"][place])
     (bounded,) = ax.plot(rows["mass"], limit, "-.", color=plotting.COLORS["reference"])
     middle, span = len(rows) // 2, spans["span"][place]
-    plotting.direct_label(everything, "$C_{glo}=1/p$", place=middle, offset=(-6, 6))
-    plotting.direct_label(ball, f"$C_{{kl}}$ at $e$ = {radius:g}", place=middle, offset=(8, -7))
+    plotting.direct_label(everything, r"$C_{\mathrm{glo}}=1/p$", place=middle, offset=(-6, 6))
+    plotting.direct_label(ball, rf"$C_{{\mathrm{{kl}}}}$ at $e$ = {radius:g}", place=middle, offset=(8, -7))
     name = "" if span == 1 else f"{span:g}"
     plotting.direct_label(bounded, rf"$e^{{s/\beta}}$ at $s={name}\beta$", place=middle, offset=(8, 7))
     ax.set(xscale="log", yscale="log", xlabel=r"mass $p$ of the rare action", ylabel=_RATIO)

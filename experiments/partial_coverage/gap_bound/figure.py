@@ -10,9 +10,9 @@ from experiments.partial_coverage.gap_bound.runs import ADVERSARIAL, DPO, HYPO, 
 _GREY, _DARK = plotting.shades("reference", 2)
 # Colour, marker of the largest ratio, name.
 _POLICIES = {
-    DPO: (plotting.COLORS["dpo"], "o", "DPO, $C_{glo}$"),
-    RLHF: (plotting.COLORS["rlhf"], "p", "RLHF, $C_{kl}$"),
-    HYPO: (plotting.COLORS["hypo"], ">", "HyPO, $C_{kl}$"),
+    DPO: (plotting.COLORS["dpo"], "o", r"DPO, $C_{\mathrm{glo}}$"),
+    RLHF: (plotting.COLORS["rlhf"], "p", r"RLHF, $C_{\mathrm{kl}}$"),
+    HYPO: (plotting.COLORS["hypo"], ">", r"HyPO, $C_{\mathrm{kl}}$"),
     RANDOM: (_GREY, "X", "random, least $C$"),
     ADVERSARIAL: (_DARK, "d", "ascent, least $C$"),
 }
