@@ -243,6 +243,15 @@ class Environment:
         return self.reference_params
 
     @property
+    def optimal_params(self) -> Array:
+        """(d,) of pi*, which tilts pi_ref by `target_params`; ValueError if either has none in the class."""
+        if self.target_params is None:
+            raise ValueError("env must be created with target_params for this; got a reward table")
+        if self.reference_params is None or not self.holds_reference:
+            raise ValueError("env must hold pi_ref in its policy class, so that theta* is known; it does not")
+        return self.reference_params + self.target_params
+
+    @property
     def holds_reference(self) -> bool:
         """Whether pi_ref is in the policy class, as far as is known: a traced environment does not tell."""
         return self.reference_missed is None or not (

@@ -44,8 +44,13 @@ def feature_covariance(env: Environment, log_policy: LogPolicy) -> Array:
 
     A sum of positive terms around the mean, so rare actions keep their relative accuracy.
     """
-    centred = env.reduced_features - mean_features(env, log_policy)[:, None, :]
-    weights = env.context_probs[:, None] * jnp.exp(log_policy)
+    validation.shape("log_policy", log_policy, (env.num_contexts, env.num_actions))
+    # Less the likeliest action first: what is constant where the policy plays has no variance, not one of rounding.
+    likeliest = jnp.argmax(log_policy, axis=1)[:, None] == jnp.arange(env.num_actions)[None]
+    anchor = jnp.sum(jnp.where(likeliest[:, :, None], env.reduced_features, 0.0), axis=1, keepdims=True)
+    probs, features = jnp.exp(log_policy), env.reduced_features - anchor
+    centred = features - jnp.einsum("xa,xar->xr", probs, features)[:, None, :]
+    weights = env.context_probs[:, None] * probs
     return jnp.einsum("xa,xar,xas->rs", weights, centred, centred)
 
 

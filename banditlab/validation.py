@@ -40,6 +40,7 @@ _MOST_CELLS = 2**27
 _COUNTER = 2**31
 # Matrices typed by hand or stored as float32 are symmetric only this well, relative to their diagonal.
 _MATRIX_TOLERANCE = 1e-6
+_DOUBLE = float(np.finfo(np.float64).eps)
 # Whole numbers beyond this are rounded by float64.
 _EXACT = 2**53
 
@@ -124,8 +125,10 @@ def semidefinite(name: str, values: Any) -> None:
     given = np.asarray(values, np.float64)
     if not given.size:
         return
-    diagonal = np.diagonal(given)
-    scale = np.where(diagonal > 0, np.sqrt(np.abs(diagonal)), 1.0)  # a graded matrix has no scale of its own
+    eps = np.finfo(np.asarray(values).dtype).eps if np.asarray(values).dtype.kind == "f" else 0.0
+    # A graded matrix has a scale for every row; what cancellation leaves of zero is small against the largest entry.
+    scale = np.sqrt(np.maximum(np.diagonal(given), 64 * len(given) * max(eps, _DOUBLE) * np.abs(given).max()))
+    scale = np.where(scale > 0, scale, 1.0)
     scaled = given / scale[:, None] / scale[None, :]
     if not (np.abs(scaled - scaled.T) <= _MATRIX_TOLERANCE).all():
         raise ValueError(f"{name} must be symmetric; got entries that differ across the diagonal")

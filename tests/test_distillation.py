@@ -319,3 +319,12 @@ def test_the_population_bias_reads_no_direction_that_changes_no_policy():
     )
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-12, 1e9])
+def test_a_population_solution_does_not_depend_on_the_scale_of_a_feature(scale):
+    features = np.random.default_rng(0).normal(size=(2, 4, 2)) * [1, scale]
+    env = bl.Environment.create(features, target_params=[0.5, 0.5 / scale])
+    law = bl.samplers.uniform(env, env.log_initial)
+    found = distillation.population_solution(env, env.reward, law, np.zeros(2))
+    np.testing.assert_allclose(found, env.target_params, rtol=1e-9)

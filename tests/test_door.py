@@ -263,7 +263,10 @@ BAD = [
         lambda: bl.theory.mode_seeking.members(np.zeros((0, 2)), np.zeros(2)),
         r"features must not be empty; got \(0, 2\)",
     ),
-    (lambda: bl.coverage.leverage(CHAIN, [[-1.0]]), r"second_moment must have no negative eigenvalue; got -1"),
+    (lambda: bl.coverage.leverage(CHAIN, [[-1.0]]), "second_moment must have no negative eigenvalue"),
+    (lambda: bl.coverage.trace_ratio(np.diag([1, 1e-12]), np.diag([1, -1e-6])), "covered must have no negative eigenv"),
+    (lambda: bl.coverage.trace_ratio(np.eye(2), -1e-6 * np.eye(2)), "covered must have no negative eigenvalue"),
+    (lambda: bl.coverage.trace_ratio(np.eye(2), [[0.0, 1e-7], [1e-7, 0.0]]), "covered must have no negative eigenval"),
     (lambda: bl.coverage.trace_ratio([[1.0, 0.5], [0.0, 1.0]], np.eye(2)), "covering must be symmetric"),
     (lambda: bl.coverage.trace_ratio([[1.0, 2.0], [2.0, 1.0]], np.eye(2)), "covering must have no negative eigenvalue"),
     (

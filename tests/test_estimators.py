@@ -270,3 +270,13 @@ def test_bad_input_is_named(options, message):
     with pytest.raises(ValueError, match=message) as error:
         estimators.fit(ENV, **{"wins": WINS, **options})
     assert len(str(error.value)) < 150
+
+
+def test_a_cap_that_does_not_bind_changes_no_fit_whatever_the_scales_of_features():
+    features = np.random.default_rng(0).normal(size=(2, 5, 2)) * [1, 1e-7]
+    env = bl.Environment.create(features, target_params=[0.5, 5e6])
+    law = bl.samplers.uniform(env, env.log_initial)
+    wins = 1e6 * np.asarray(bl.preferences.outcome_law(env, law))
+    fit = bl.estimators.fit(env, wins, max_norm=1e9)
+    assert fit.status == bl.Status.converged
+    np.testing.assert_allclose(fit.params, env.target_params, rtol=1e-8)

@@ -16,7 +16,9 @@ RNG = np.random.default_rng(17)
 FEATURES = RNG.normal(size=(S, A, D))
 TARGET, START = RNG.normal(size=D), RNG.normal(size=D)
 REFERENCE, PROBS = random_policy(1, (S, A)), RNG.dirichlet(np.ones(S))
-BASE = np.log(RNG.dirichlet(np.ones(A), S))
+BASE = REFERENCE - FEATURES @ np.random.default_rng(18).normal(
+    size=D
+)  # the free softmax holds pi_ref, at other parameters than zero
 LAW, POLICY = random_pair_law(2, (S, A)), random_policy(3, (S, A))
 UNLIKELY = 3  # an action that the extreme context's policy plays, where pi* does not
 PARAMS = RNG.normal(size=D)

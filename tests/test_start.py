@@ -203,3 +203,36 @@ def test_a_prediction_that_assumes_realizability_names_the_residual(predict):
     with pytest.raises(ValueError, match="misspecified must be one of 'raise', 'allow'; got 'ignore'"):
         predict(env, law, misspecified="ignore")
     assert np.isfinite(predict(LINEAR, law)).all()
+
+
+TILTED = bl.Environment.create(
+    np.eye(3)[None], target_params=[0.5, 0.0, -0.5], log_reference=np.log([[0.7, 0.2, 0.1]]), log_base=np.zeros((1, 3)),
+    unidentified="allow",
+)  # fmt: skip
+
+
+def test_a_free_softmax_has_the_parameters_of_its_optimum_where_pi_ref_has_its_own():
+    """`target_params` says the reward; pi* is at those of pi_ref and these together."""
+    optimum = np.asarray(TILTED.optimal_params)
+    np.testing.assert_allclose(TILTED.log_policy(optimum), TILTED.log_target, atol=1e-14)
+    assert theory.kl_bounds(TILTED, optimum) == (0.0, 0.0)
+    for params in (TILTED.target_params, np.zeros(3), np.asarray([1.0, 2.0, -1.0])):
+        low, high = theory.kl_bounds(TILTED, params)
+        log_policy = TILTED.log_policy(params)
+        assert low <= bl.metrics.kl_target(TILTED, log_policy) <= high
+        assert abs(np.log(bl.coverage.operator(TILTED, log_policy))) <= theory.oscillation(TILTED, params)
+    teacher = np.asarray(TILTED.reward) + np.random.default_rng(0).normal(size=(1, 3))
+    assert theory.distillation.population_bias(TILTED, teacher, 3)["share"].max() <= 1
+    linear = TILTED.replace(log_base=TILTED.log_reference)
+    start = theory.guarantees.initial_distance(linear)
+    assert start > 0
+    assert theory.guarantees.initial_distance(TILTED) == pytest.approx(start, rel=1e-12)
+
+
+def test_a_class_that_plays_what_pi_ref_does_not_holds_no_optimum():
+    reference = np.asarray([[np.log(0.5), np.log(0.5), -np.inf]])
+    env = TILTED.replace(log_reference=reference)
+    law = bl.samplers.uniform(env, TILTED.log_reference)
+    with pytest.raises(ValueError, match="every policy of its class plays actions that pi_ref and pi"):
+        theory.predicted_kl(env, law, 1e6)
+    assert np.isfinite(theory.predicted_kl(env, law, 1e6, misspecified="allow"))

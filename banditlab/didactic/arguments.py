@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from banditlab import validation
+from banditlab import law_checks, validation
 from banditlab.didactic import losses
 from banditlab.didactic.problem import Problem
 from banditlab.didactic.settings import Settings
@@ -78,6 +78,7 @@ def grid(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
     validation.array(
         "problem.log_reference", table.log_reference, ("num_settings", reward.shape[1]), minus_infinity=True
     )
+    law_checks.log_probs("problem.log_reference", table.log_reference)
     lengths = {np.shape(leaf)[0] for leaf in (*table, *(value for value in settings if np.ndim(value)))}
     size = max(lengths)
     if not lengths <= {1, size}:

@@ -41,7 +41,9 @@ def certify(objective: Objective, loss: losses.Loss, coordinates: Array, gradien
         largest = jnp.max(jnp.where(objective.observed, jnp.abs(gaps), 0.0), initial=0.0)
         separable = jnp.isfinite(worst) & (worst > tolerances.at_least(_MARGIN_ROUNDING, gaps.dtype) * largest)
     else:
-        exists = whitening(hessian)[1] & losses.is_quadratic(loss)
+        rows, invertible = whitening(hessian)
+        lost = _hidden(rows, objective.sizes(loss, objective.margins(coordinates)))
+        exists = invertible & (lost < 0.5) & losses.is_quadratic(loss)
         separable = jnp.zeros_like(exists)
     verdict = jnp.where(separable, Existence.separable, jnp.where(exists, Existence.exists, Existence.undetermined))
     return verdict.astype(jnp.int8)
@@ -70,12 +72,20 @@ def proximity(env: Environment, wins: Wins, params: Params) -> Array:
 def _proposition_3(objective: Objective, margins: Array, gradient: Array, hessian: Array) -> tuple[Array, Array, Array]:
     """rad lam, lam = ||g||_{H^{-1}} and rad = max over observed pairs of ||beta z||_{H^{-1}}.
 
-    lam has what rounding may hide of the gradient added, a sum whose terms are rounded. The product is inf where
-    nothing can be proved: a singular H, or a label whose slope or curvature underflows.
+    lam has what rounding may hide of the gradient added, a sum whose terms are rounded; so is H, whose true value is at
+    least 1 - lost of the computed one. The product is inf where nothing can be proved: a singular H, one that rounding
+    may have made, or a label whose slope or curvature underflows.
     """
     rows, invertible = whitening(hessian)
+    lost = _hidden(rows, objective.sizes(losses.dpo, margins))
     hidden = 8 * float(jnp.finfo(gradient.dtype).eps) * jnp.linalg.norm(rows) * objective.pull(losses.dpo, margins)
     decrement = jnp.linalg.norm(rows @ gradient) + hidden
     radius = jnp.sqrt(objective.largest_leverage(rows))
-    provable = invertible & objective.resolved(losses.dpo, margins)
-    return jnp.where(provable, radius * decrement, jnp.inf), decrement, radius
+    provable = invertible & (lost < 0.5) & objective.resolved(losses.dpo, margins)
+    held = jnp.where(provable, 1.0 - lost, 1.0)
+    return jnp.where(provable, radius * decrement / held, jnp.inf), decrement, radius
+
+
+def _hidden(rows: Array, sizes: Array) -> Array:
+    """Bound on |R E R'| for an error E of H of 16 roundings of its terms, |E_ij| <= 16 eps sqrt(sizes_i sizes_j)."""
+    return 16 * float(jnp.finfo(rows.dtype).eps) * jnp.sum(jnp.square(jnp.abs(rows) @ jnp.sqrt(sizes)))

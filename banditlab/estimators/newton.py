@@ -117,8 +117,9 @@ def _escape(
 def step_in_ball(hessian: Array, gradient: Array, point: Array, radius: Array) -> Array:
     """Step to the minimiser of the quadratic model over ||point + step||_2 <= radius.
 
-    In the eigenbasis ||w(mu)||^2 = sum (b_i / (lambda_i + mu))^2; Newton on 1/radius - 1/||w(mu)|| from mu = 0
-    increases monotonically to the root.
+    Where the step to the minimum lies in the ball it is taken, by a factorisation that keeps the digits of small-scale
+    coordinates. Else, in the eigenbasis ||w(mu)||^2 = sum (b_i / (lambda_i + mu))^2; Newton on 1/radius - 1/||w(mu)||
+    from mu = 0 increases monotonically to the root.
     """
     eigenvalues, vectors = factorise.eigenvectors(hessian)
     floor = tolerances.scaled(1e-14, hessian.dtype) * eigenvalues[-1]
@@ -139,4 +140,7 @@ def step_in_ball(hessian: Array, gradient: Array, point: Array, radius: Array) -
         return jnp.where(norm > radius, newton, multiplier)
 
     multiplier = jax.lax.fori_loop(0, 30, towards_root, jnp.zeros_like(radius))
-    return vectors @ (pull / (curvature + multiplier)) - point
+    bounded = vectors @ (pull / (curvature + multiplier)) - point
+    free = -linalg.solve_psd(hessian, gradient)
+    inside = jnp.linalg.norm(point + free) < radius
+    return jnp.where(inside, free, bounded)

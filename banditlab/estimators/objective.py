@@ -17,7 +17,7 @@ from jax import Array
 from banditlab import losses
 from banditlab.environment import Environment
 from banditlab.losses import Loss, derivatives, pair_derivatives
-from banditlab.numerics import linalg
+from banditlab.numerics import graphs, linalg
 
 # Above this many ordered cells S A^2 the (pairs, rank^2) products outweigh the two thin products of I7.
 PAIR_FORM_LIMIT = 2048
@@ -63,6 +63,10 @@ class PairForm(NamedTuple):
         position[rows, columns] = position[columns, rows] = np.arange(len(rows))
         return jnp.einsum("p,pr->r", slopes, self.differences), upper[position]
 
+    def sizes(self, loss: Loss, margins: Array) -> Array:
+        """(r,) sizes of the terms of the Hessian's diagonal: a few roundings of them are its error."""
+        return jnp.diagonal(self.derivatives(loss, margins)[1])
+
     def pull(self, loss: Loss, margins: Array) -> Array:
         """What a gradient is small against, (): over labels, its norm now and how it changes over one unit of h."""
         targets = [()] * 2 if self.targets is None else [(target,) for target in self.targets]
@@ -91,7 +95,7 @@ class LaplacianForm(NamedTuple):
     """Ordered cells as (S, A, A) tables; every quantity is a product with the weighted graph's Laplacian.
 
     Attributes:
-        features: (S, A, r) beta phi, centred per context (only differences matter).
+        features: (S, A, r) beta phi less that of one action of every component of the labelled pairs' graph.
         node_offsets: (S, A) beta (log_base - log_reference).
         wins: (S, A, A), zero on the diagonal.
         targets: (S, A, A) or None.
@@ -124,6 +128,12 @@ class LaplacianForm(NamedTuple):
         degrees = jnp.sum(edges, axis=2)
         applied = degrees[..., None] * self.features - jnp.einsum("xij,xjr->xir", edges, self.features)
         return jnp.einsum("xa,xar->r", flow, self.features), jnp.einsum("xar,xas->rs", self.features, applied)
+
+    def sizes(self, loss: Loss, margins: Array) -> Array:
+        """As in `PairForm`; the two products of I7 cancel."""
+        edges = self.wins * jnp.abs(derivatives(loss, margins, *(() if self.targets is None else (self.targets,)))[1])
+        degrees = jnp.sum(edges, axis=2) + jnp.sum(edges, axis=1)
+        return 2.0 * jnp.einsum("xa,xar->r", degrees, self.features**2)
 
     def pull(self, loss: Loss, margins: Array) -> Array:
         """As in `PairForm`, with the triangle inequality between the two nodes of a pair."""
@@ -163,9 +173,9 @@ def build(env: Environment, wins: Array, target: Array | None) -> Objective:
     both = comparable[:, :, None] & comparable[:, None, :] & ~jnp.eye(env.num_actions, dtype=bool)[None]
     wins = jnp.where(both, wins, 0.0)
     if env.num_contexts * env.num_actions**2 > PAIR_FORM_LIMIT:
-        features = env.reduced_features
-        centred = features - jnp.mean(features, axis=1, keepdims=True)
-        return LaplacianForm(env.beta * centred, env.beta * offsets, wins, target)
+        return LaplacianForm(
+            env.beta * graphs.anchored(env.reduced_features, wins > 0), env.beta * offsets, wins, target
+        )
     differences = env.beta * _one_of_each_pair(_node_gaps(env.reduced_features)).reshape(-1, env.rank)
     rows, columns = np.triu_indices(env.rank)
     return PairForm(

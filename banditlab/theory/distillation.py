@@ -135,7 +135,11 @@ def population_solution(env: Environment, teacher: ArrayLike, pair_law: ArrayLik
     differences = _gaps(features).reshape(-1, env.num_features)
     start = validation.array("start", start, (env.num_features,))
     missing = weights * (wanted - differences @ start)
-    return start + np.linalg.lstsq(weights[:, None] * differences, missing, rcond=1e-12)[0]
+    rows = weights[:, None] * differences
+    # Columns of one size, so that a feature on a small scale counts as much.
+    sizes = np.linalg.norm(rows, axis=0)
+    sizes = np.where(sizes > 0, sizes, 1.0)
+    return start + np.linalg.lstsq(rows / sizes, missing, rcond=1e-12)[0] / sizes
 
 
 @door
@@ -172,7 +176,7 @@ def population_bias(
     log_policies = [env.log_policy(jnp.asarray(theta)) for theta in params]
     sampling = log_policies[:-1] if on_policy else [env.log_initial] * num_rounds
     spread = np.asarray(coverage.target_covariance(env))
-    shifts = (params[1:] - np.asarray(env.target_params)) @ np.asarray(env.difference_basis)
+    shifts = (params[1:] - np.asarray(env.optimal_params)) @ np.asarray(env.difference_basis)
     taught = jnp.asarray(teacher, env.features.dtype)
     pairs = [policies.independent_pairs(env, each, each) for each in sampling]
     errors = np.asarray([float(weighted_error(env, taught, law)) / 2.0 for law in pairs])

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from banditlab import validation
 from banditlab.door import LogPolicy, Positive, Shape, Table, door
 from banditlab.environment import Environment
+from banditlab.numerics import graphs
 
 __all__ = [
     "components",
@@ -195,12 +196,11 @@ def components(env: Environment, seen: ArrayLike, pairs: ArrayLike | None = None
     if pairs is not None:
         validation.shape("pairs", pairs, (*table, env.num_actions))
         weights = jnp.asarray(pairs)
+        if validation.is_concrete(weights):
+            validation.non_negative("pairs", weights)
         both = both & (weights + jnp.swapaxes(weights, 1, 2) > 0)
-    linked = both | jnp.eye(env.num_actions, dtype=bool)[None]
-    for _ in range(max(env.num_actions - 1, 1).bit_length()):  # paths of 2, 4, 8, ... edges
-        counts = linked.astype(env.features.dtype)
-        linked = jnp.einsum("xij,xjk->xik", counts, counts) > 0
-    return linked
+    labels = graphs.components(both)
+    return labels[:, :, None] == labels[:, None, :]
 
 
 @door

@@ -114,9 +114,7 @@ def score_bound(rank: int, kappa: float, chance: float) -> float:
 @door
 def initial_distance(env: Environment) -> float:
     """u_0 = sqrt(G*) ||theta_0 - theta*||_{V*}, at the policy that samples the first round."""
-    if env.target_params is None:
-        raise ValueError("env must be created with target_params for this guarantee; got a reward table")
-    shift = np.asarray(env.difference_basis).T @ (np.asarray(env.start_params) - np.asarray(env.target_params))
+    shift = np.asarray(env.difference_basis).T @ (np.asarray(env.start_params) - np.asarray(env.optimal_params))
     spread = np.asarray(coverage.target_covariance(env))
     return math.sqrt(float(prices.target_leverage(env)) * float(shift @ spread @ shift))
 

@@ -17,7 +17,7 @@ from jax import Array
 from banditlab import coverage, policies, preferences, validation
 from banditlab.door import Information, Number, PairLaw, Params, door
 from banditlab.environment import Environment
-from banditlab.numerics import factorise, linalg
+from banditlab.numerics import factorise, graphs, linalg
 from banditlab.numerics.compilation import LOOPS, inner
 from banditlab.theory.realizability import Misspecified, needed
 
@@ -93,8 +93,8 @@ def labels_needed(env: Environment, pair_law: PairLaw, kl: float, *, misspecifie
 
 @door
 def oscillation(env: Environment, params: Params) -> Array:
-    """osc = max_z (theta - theta*)'z, () for params (d,); needs `target_params`. |log C_op| <= osc (Proposition 1)."""
-    gap = jnp.einsum("xad,d->xa", env.features, params - _target_params(env))
+    """osc = max_z (theta - theta*)'z, () for params (d,), theta* those of pi*. |log C_op| <= osc (Proposition 1)."""
+    gap = jnp.einsum("xad,d->xa", env.features, params - env.optimal_params)
     allowed = (env.context_probs[:, None] > 0) & jnp.isfinite(env.log_base)
     high = jnp.max(jnp.where(allowed, gap, -jnp.inf), axis=1)
     low = jnp.min(jnp.where(allowed, gap, jnp.inf), axis=1)
@@ -108,7 +108,7 @@ def kl_bounds(env: Environment, params: Params) -> tuple[Array, Array]:
     small = osc < 1e-4
     # In units of osc, whose square may overflow; e^osc does beyond the logarithm of the largest number.
     unit = jnp.where(small, 1.0, osc)
-    shift = jnp.einsum("dr,d->r", env.difference_basis, params - _target_params(env)) / unit
+    shift = jnp.einsum("dr,d->r", env.difference_basis, params - env.optimal_params) / unit
     square = shift @ coverage.target_covariance(env) @ shift
     bounded = osc <= math.log(float(jnp.finfo(osc.dtype).max)) - 1.0
     safe = jnp.where(bounded, unit, 1.0)
@@ -216,11 +216,10 @@ def moment(env: Environment, weights: Array) -> Array:
     validation.shape("weights", weights, (env.num_contexts, env.num_actions, env.num_actions))
     loops = jnp.eye(env.num_actions, dtype=bool)[None]
     edges = jnp.where(loops, 0.0, weights + jnp.swapaxes(weights, 1, 2))
-    features = env.reduced_features
-    # Centring on the best-connected action keeps the small entries of a graded moment accurate.
     degrees = jnp.sum(edges, axis=2)
-    anchor = jnp.take_along_axis(features, jnp.argmax(degrees, axis=1)[:, None, None], axis=1)
-    features = features - anchor
+    # Less the best-connected action of every component: the small entries of a graded moment stay accurate, and a
+    # direction that no pair shows is zero.
+    features = graphs.anchored(env.reduced_features, edges > 0, degrees)
     applied = degrees[..., None] * features - jnp.einsum("xij,xjr->xir", edges, features)
     moment = jnp.einsum("xar,xas->rs", features, applied)
     return 0.5 * (moment + moment.T)
@@ -236,12 +235,6 @@ def _check_labels(num_pairs: Array | float) -> None:
     if validation.is_concrete(num_pairs):
         for value in np.ravel(np.asarray(num_pairs)):
             validation.positive("num_pairs", value, infinite=True)
-
-
-def _target_params(env: Environment) -> Array:
-    if env.target_params is None:
-        raise ValueError("env must be created with target_params for this prediction; got a reward table")
-    return env.target_params
 
 
 def _check_start(start: Array | float) -> None:

@@ -26,3 +26,9 @@ def needed(env: Environment, misspecified: Misspecified) -> None:
             "env must be realizable, as this prediction assumes; the policy class misses pi* by env.residual = "
             f"{residual:.3g} in reward (misspecified='allow' gives the formula's value all the same)"
         )
+    reference, base, probs = (np.asarray(part) for part in (env.log_reference, env.log_base, env.context_probs))
+    if (np.isfinite(base) & ~np.isfinite(reference) & (probs[..., :, None] > 0)).any():
+        raise ValueError(
+            "env must be realizable, as this prediction assumes; every policy of its class plays actions that pi_ref "
+            "and pi* do not (misspecified='allow' gives the formula's value all the same)"
+        )
