@@ -36,7 +36,7 @@ def operator(env: Environment, log_policy: LogPolicy) -> Array:
 
 @door
 def trace(env: Environment, log_policy: LogPolicy) -> Array:
-    """C_tr(pi) = tr(V(pi)^{-1} V*), () for log_policy (S, A); equal to the rank at pi*."""
+    """C_tr(pi) = tr(V(pi)^{-1} V*), () for log_policy (S, A); the rank at pi*; inf if rounding loses a part of V*."""
     return operator_and_trace(env, log_policy)[1]
 
 
@@ -45,7 +45,9 @@ def operator_and_trace(env: Environment, log_policy: LogPolicy) -> tuple[Array, 
     """C_op and C_tr of log_policy (S, A), from one whitening."""
     if env.rank == 0:
         return jnp.ones_like(env.beta), jnp.zeros_like(env.beta)
-    whitened, missing = relative_to(policies.feature_covariance(env, log_policy), target_covariance(env))
+    target = target_covariance(env)
+    whitened, missing = relative_to(policies.feature_covariance(env, log_policy), target)
+    missing = missing | ~resolved(env, target)
     largest = factorise.eigenvalues(whitened)[-1]
     return jnp.where(missing, jnp.inf, largest), jnp.where(missing, jnp.inf, jnp.trace(whitened))
 
@@ -111,6 +113,12 @@ def leverage(env: Environment, second_moment: Information) -> Array:
 def target_covariance(env: Environment) -> Array:
     """V* = V(pi*), (rank, rank) in reduced coordinates."""
     return policies.feature_covariance(env, env.log_target)
+
+
+def resolved(env: Environment, target: Array) -> Array:
+    """() whether rounding left V* (rank, rank) its rank: that of the class, where pi_ref plays all its actions."""
+    outside = jnp.isfinite(env.log_base) & ~jnp.isfinite(env.log_reference) & (env.context_probs[:, None] > 0)
+    return jnp.any(outside) | jnp.all(linalg.inverse_root(target)[1])
 
 
 @door

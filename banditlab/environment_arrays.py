@@ -15,6 +15,9 @@ from banditlab.numerics import span
 from banditlab.store import archives
 from banditlab.store.files import write_atomically
 
+# Features may be rounded by so much of their differences, at most.
+_BLUR = 1e-3
+
 
 def checked(
     features: Any,
@@ -100,6 +103,7 @@ def spanning(given: dict[str, Any], unidentified: str, dtype: np.dtype) -> np.nd
         )
     allowed = possible & np.isfinite(given["log_base"])
     found = span.basis(phi, allowed)
+    _check_sizes(phi, allowed, dtype)
     if lost := span.unresolved(phi, allowed, found, float(np.finfo(dtype).eps)):
         raise ValueError(
             f"features must not be nearly collinear: squares of {dtype} numbers lose {lost} of the {found.shape[1]} "
@@ -107,6 +111,29 @@ def spanning(given: dict[str, Any], unidentified: str, dtype: np.dtype) -> np.nd
             "or sums of others"
         )
     return found
+
+
+def _check_sizes(phi: np.ndarray, allowed: np.ndarray, dtype: np.dtype) -> None:
+    """Refuse features whose differences numbers of `dtype` round away, or cannot square."""
+    inside = allowed[:, :, None]
+    highest, lowest = np.where(inside, phi, -np.inf).max(axis=1), np.where(inside, phi, np.inf).min(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = np.where(allowed.any(axis=1, keepdims=True), highest - lowest, 0.0).max(axis=0)
+    limits = np.finfo(dtype)
+    low, high = float(limits.tiny) ** 0.5 / float(limits.eps), (float(limits.max) / phi.size) ** 0.5
+    beyond = (largest != 0) & ((largest < low) | ~(largest <= high))
+    if np.any(beyond):
+        raise ValueError(
+            f"features must differ by {low:.2g} to {high:.2g} within contexts, so that squares of {dtype} numbers hold "
+            f"them; got {largest[beyond][0]:.3g}"
+        )
+    rounded = float(limits.eps) * np.abs(np.where(inside, phi, 0.0)).max(axis=(0, 1))
+    blurred = (largest > 0) & (rounded > _BLUR * largest)
+    if np.any(blurred):
+        raise ValueError(
+            f"features must not share an offset that rounds their differences away in {dtype}; got differences of "
+            f"{largest[blurred][0]:.3g} at {np.abs(phi[..., blurred]).max():.3g}: take the offset off"
+        )
 
 
 def _spans(values: np.ndarray) -> np.ndarray:

@@ -313,3 +313,50 @@ def test_a_repeated_feature_leaves_the_class_of_the_others():
     prices = [float(theory.label_price(one, bl.samplers.initial(one, one.log_initial))) for one in (env, kept)]
     assert env.rank == 3
     assert prices[0] == pytest.approx(prices[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("unidentified", ["raise", "allow"])
+@pytest.mark.parametrize("scale", [1e-9, 1e-14, 1e-100, 1e100])
+def test_the_scale_of_a_feature_changes_neither_the_rank_nor_a_price(scale, unidentified):
+    features = np.random.default_rng(0).normal(size=(2, 5, 2))
+    envs = [
+        bl.Environment.create(features * [1, one], target_params=[0.5, 0.5 / one], unidentified=unidentified)
+        for one in (1.0, scale)
+    ]
+    prices = [float(theory.label_price(env, bl.samplers.uniform(env, env.log_initial))) for env in envs]
+    assert envs[1].rank == 2
+    assert prices[1] == pytest.approx(prices[0], rel=1e-12)
+
+
+def test_a_small_feature_beside_one_that_repeats_another_is_refused_not_dropped():
+    features = np.random.default_rng(0).normal(size=(2, 5, 2)) * [1, 1e-14]
+    repeated = np.concatenate([features, features[..., :1]], -1)
+    with pytest.raises(ValueError, match="features must be on one scale where some repeat others; got differences of"):
+        bl.Environment.create(repeated, target_params=[0.25, 5e13, 0.25], unidentified="allow")
+
+
+def test_features_whose_differences_no_number_squares_or_an_offset_rounds_away_are_refused():
+    features = np.random.default_rng(0).normal(size=(2, 5, 2))
+    for scale in (1e-154, 1e160):
+        with pytest.raises(ValueError, match="features must differ by .* so that squares of float64 numbers hold them"):
+            bl.Environment.create(features * scale, target_params=[0.0, 0.0])
+    for offset in (1e13, 1e15):
+        with pytest.raises(ValueError, match="features must not share an offset that rounds their differences away"):
+            bl.Environment.create(features + offset, target_params=[0.5, 0.1])
+    assert bl.Environment.create(features + 1e9, target_params=[0.5, 0.1]).rank == 2
+
+
+@pytest.mark.parametrize("mass", [1e-15, 1e-18])
+def test_coverage_is_infinite_where_rounding_loses_a_part_of_the_optimum(mass):
+    """Two features that differ at a rare action alone: their covariance at pi* keeps no digit of what that shows."""
+    first, rare = np.array([0, 1, -0.7, 0.4]), np.array([0, 0, 0, 1.0])
+    reference = np.log([[0.3, 0.3, 0.4 - mass, mass]])
+    together = bl.Environment.create(
+        np.stack([first, first + rare], 1)[None], target_params=[0.3, 0.2], log_reference=reference
+    )
+    apart = bl.Environment.create(np.stack([first, rare], 1)[None], target_params=[0.5, 0.2], log_reference=reference)
+    law = bl.samplers.on_policy(together, together.log_target)
+    for number in (coverage.trace(together, together.log_target), theory.label_price(together, law)):
+        assert np.isinf(number)
+    assert coverage.trace(apart, apart.log_target) == pytest.approx(2, rel=1e-6)
+    assert theory.label_price(apart, law) == pytest.approx(4.385, rel=1e-3)

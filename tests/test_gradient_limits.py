@@ -217,6 +217,11 @@ def test_bad_input_is_named(limit):
         ({"beta": 0.0}, "beta must be positive and finite; got 0.0"),
         ({"pairs": PAIRS[0]}, r"pairs must be \(2, 6, 6\); got \(6, 6\)"),
         ({"reward": REWARD[0]}, r"reward must be \(2, 6\); got \(6,\)"),
+        ({"pairs": -np.ones((2, 6, 6))}, "pairs must be non-negative; got -1.0"),
+        (
+            {"env": bl.instances.random_features(2, 6, 4)},
+            "env must be tabular, with a parameter for every difference of actions; got rank 4",
+        ),
     ):
         arguments = {"env": ENV, "reward": REWARD, "seen": SEEN} | changes
         with pytest.raises(ValueError, match=message):

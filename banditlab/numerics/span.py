@@ -25,9 +25,26 @@ def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
     scale = np.abs(differences).max(initial=0.0)
     if scale == 0.0:
         return np.zeros((features.shape[-1], 0))
-    _, singular_values, directions = np.linalg.svd(differences / scale, full_matrices=False)
-    rank = int((singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum())
-    return np.eye(features.shape[-1]) if rank == features.shape[-1] else directions[:rank].T
+    rank, directions = _row_space(differences / scale)
+    # Features on a small scale count as much as the others: of one size, they may show more.
+    sizes = np.abs(differences).max(axis=0)
+    shown, _ = _row_space(differences / np.where(sizes > 0, sizes, 1.0))
+    if shown == features.shape[-1]:
+        return np.eye(features.shape[-1])
+    if shown > rank:
+        raise ValueError(
+            f"features must be on one scale where some repeat others; got differences of {sizes[sizes > 0].min():.3g} "
+            f"beside others of {sizes.max():.3g}"
+        )
+    return directions[:rank].T
+
+
+def _row_space(differences: np.ndarray) -> tuple[int, np.ndarray]:
+    """The numerical rank of differences (N, d), and their right singular vectors as rows."""
+    _, singular_values, directions = np.linalg.svd(differences, full_matrices=False)
+    return int(
+        (singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum()
+    ), directions
 
 
 def unresolved(features: np.ndarray, support: np.ndarray, spanning: np.ndarray, eps: float) -> int:

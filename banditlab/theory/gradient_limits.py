@@ -60,7 +60,8 @@ def dpo_flow_limit(
         beta: training temperature, env.beta by default.
 
     Raises:
-        ValueError: for `seen` empty or outside the support of the reference, wrong shapes, or beta <= 0.
+        ValueError: for `seen` empty or outside the support of the reference, wrong shapes, beta <= 0, or a class that
+            is not tabular: with fewer features than differences of actions the limit is another.
     """
     values, scale, linked = _door(env, reward, seen, pairs, beta)
     return _tilted(env, linked, (values - plain_mean(values, linked)) / scale)
@@ -257,6 +258,11 @@ def _normalised(env: Environment, tilt: Array) -> Array:
 def _door(env: Environment, reward, seen, pairs, beta) -> tuple[Array, Array, Array]:
     """reward (S, A) with zeros where it is not read, beta and the components, all checked."""
     linked = components(env, seen, pairs)
+    allowed = jnp.isfinite(env.log_base) & (env.context_probs[:, None] > 0)
+    differences = jnp.sum(jnp.maximum(jnp.sum(allowed, axis=1) - 1, 0))
+    # Environments of rank 0 are bandits without features, which experiments build by themselves.
+    if validation.is_concrete(differences) and env.rank not in (0, int(differences)):
+        raise ValueError(f"env must be tabular, with a parameter for every difference of actions; got rank {env.rank}")
     validation.shape("reward", reward, (env.num_contexts, env.num_actions))
     if beta is not None and validation.is_concrete(beta):
         validation.positive("beta", beta)
