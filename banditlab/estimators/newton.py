@@ -117,8 +117,7 @@ def _escape(
 def step_in_ball(hessian: Array, gradient: Array, point: Array, radius: Array) -> Array:
     """Step to the minimiser of the quadratic model over ||point + step||_2 <= radius.
 
-    Where the step to the minimum lies in the ball it is taken, by a factorisation that keeps the digits of small-scale
-    coordinates. Else, in the eigenbasis ||w(mu)||^2 = sum (b_i / (lambda_i + mu))^2; Newton on 1/radius - 1/||w(mu)||
+    In the eigenbasis ||w(mu)||^2 = sum (b_i / (lambda_i + mu))^2; Newton on 1/radius - 1/||w(mu)||
     from mu = 0 increases monotonically to the root.
     """
     eigenvalues, vectors = factorise.eigenvectors(hessian)
@@ -141,6 +140,8 @@ def step_in_ball(hessian: Array, gradient: Array, point: Array, radius: Array) -
 
     multiplier = jax.lax.fori_loop(0, 30, towards_root, jnp.zeros_like(radius))
     bounded = vectors @ (pull / (curvature + multiplier)) - point
-    free = -linalg.solve_psd(hessian, gradient)
+    # A curvature below the floor may be that of a coordinate on a small scale: scaled, it keeps its digits.
+    rows, in_range = linalg.inverse_root(hessian)
+    free = -rows.T @ (rows @ gradient)
     inside = jnp.linalg.norm(point + free) < radius
-    return jnp.where(inside, free, bounded)
+    return jnp.where(inside & jnp.all(in_range) & jnp.any(eigenvalues <= floor), free, bounded)
