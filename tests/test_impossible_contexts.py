@@ -22,6 +22,9 @@ BASE = REFERENCE - FEATURES @ np.random.default_rng(18).normal(
 LAW, POLICY = random_pair_law(2, (S, A)), random_policy(3, (S, A))
 UNLIKELY = 3  # an action that the extreme context's policy plays, where pi* does not
 PARAMS = RNG.normal(size=D)
+# The reward of the likely action is the largest by far: pi* plays it, and the policies below another one.
+EXTREME = 30.0 * RNG.normal(size=(1, A, D))
+EXTREME[0, 0] += 30.0 * TARGET
 KINDS = {
     "linear softmax": {"initial_params": START},
     "free softmax, not uniform": {"initial_params": START, "log_base": BASE},
@@ -33,7 +36,7 @@ def environment(kind, *, impossible, mass=0.0):
     options = {"target_params": TARGET, "log_reference": REFERENCE, "context_probs": PROBS, "beta": 0.7} | KINDS[kind]
     features = FEATURES
     if impossible:
-        features = np.concatenate([FEATURES, 30.0 * RNG.normal(size=(1, A, D))])
+        features = np.concatenate([FEATURES, EXTREME])
         options["context_probs"] = np.append((1 - mass) * PROBS, mass)
         options["log_reference"] = extended(REFERENCE)
         if "log_base" in options:
