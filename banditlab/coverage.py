@@ -5,6 +5,8 @@ V, M and H average over contexts; density ratios and leverages take the worst co
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -45,9 +47,9 @@ def operator_and_trace(env: Environment, log_policy: LogPolicy) -> tuple[Array, 
     """C_op and C_tr of log_policy (S, A), from one whitening."""
     if env.rank == 0:
         return jnp.ones_like(env.beta), jnp.zeros_like(env.beta)
-    target = target_covariance(env)
-    whitened, missing = relative_to(policies.feature_covariance(env, log_policy), target)
-    missing = missing | ~resolved(env, target)
+    aim = target(env)
+    whitened, missing = relative_to(policies.feature_covariance(env, log_policy), aim.covariance)
+    missing = missing | ~aim.complete
     largest = factorise.eigenvalues(whitened)[-1]
     return jnp.where(missing, jnp.inf, largest), jnp.where(missing, jnp.inf, jnp.trace(whitened))
 
@@ -115,10 +117,25 @@ def target_covariance(env: Environment) -> Array:
     return policies.feature_covariance(env, env.log_target)
 
 
-def resolved(env: Environment, target: Array) -> Array:
-    """() whether rounding left V* (rank, rank) its rank: that of the class, where pi_ref plays all its actions."""
+class Target(NamedTuple):
+    """V* (rank, rank), and whether rounding left it its rank: that of the class, where pi_ref plays all its actions."""
+
+    covariance: Array
+    complete: Array
+
+
+def target(env: Environment) -> Target:
+    """V* as computed, and whether it is complete."""
+    covariance = target_covariance(env)
+    if env.rank == 0:
+        return Target(covariance, jnp.ones((), bool))
     outside = jnp.isfinite(env.log_base) & ~jnp.isfinite(env.log_reference) & (env.context_probs[:, None] > 0)
-    return jnp.any(outside) | jnp.all(linalg.inverse_root(target)[1])
+    return Target(covariance, jnp.any(outside) | jnp.all(linalg.inverse_root(covariance)[1]))
+
+
+def over(aim: Target, covering: Array) -> Array:
+    """tr(covering^{-1} V*), () for (rank, rank); inf where `covering` misses a direction or V* is not complete."""
+    return jnp.where(aim.complete, trace_ratio(covering, aim.covariance), jnp.inf)
 
 
 @door

@@ -15,7 +15,8 @@ from banditlab.numerics import span
 from banditlab.store import archives
 from banditlab.store.files import write_atomically
 
-# Features may be rounded by so much of their differences, at most.
+# Features may be rounded by so much of their differences, at most: squares then are by twice that, half of what nearly
+# collinear ones may be.
 _BLUR = 1e-3
 
 
@@ -95,14 +96,14 @@ def spanning(given: dict[str, Any], unidentified: str, dtype: np.dtype) -> np.nd
     if unidentified not in ("raise", "allow"):
         raise ValueError(f"unidentified must be 'raise' or 'allow'; got {unidentified!r}")
     phi, possible = given["features"], given["context_probs"][:, None] > 0
-    rank = span.basis(phi, possible & np.isfinite(given["log_reference"])).shape[1]
+    played, allowed = (possible & np.isfinite(given[name]) for name in ("log_reference", "log_base"))
+    found = span.basis(phi, allowed)
+    rank = found.shape[1] if np.array_equal(played, allowed) else span.basis(phi, played).shape[1]
     if rank < phi.shape[-1] and unidentified == "raise":
         raise ValueError(
             "features must be identified: within-context differences on the support of the reference must "
             f"span all {phi.shape[-1]} dimensions; they span {rank} (pass unidentified='allow' for tabular classes)"
         )
-    allowed = possible & np.isfinite(given["log_base"])
-    found = span.basis(phi, allowed)
     _check_sizes(phi, allowed, dtype)
     if lost := span.unresolved(phi, allowed, found, float(np.finfo(dtype).eps)):
         raise ValueError(

@@ -328,3 +328,17 @@ def test_a_population_solution_does_not_depend_on_the_scale_of_a_feature(scale):
     law = bl.samplers.uniform(env, env.log_initial)
     found = distillation.population_solution(env, env.reward, law, np.zeros(2))
     np.testing.assert_allclose(found, env.target_params, rtol=1e-9)
+
+
+def test_a_population_solution_is_the_nearest_in_theta_whatever_the_scales_of_what_is_shown():
+    """Two pairs in four dimensions on scales a thousandfold apart, against the pseudo-inverse of their rows."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(1, 6, 4)) * [1, 1e3, 1e-3, 1]
+    env = bl.Environment.create(features, target_params=rng.normal(size=4) / [1, 1e3, 1e-3, 1])
+    law, start = np.zeros((1, 6, 6)), rng.normal(size=4)
+    law[0, 0, 1] = law[0, 2, 3] = 0.5
+    rows = features[0, [0, 2]] - features[0, [1, 3]]
+    reward = np.asarray(env.reward)[0]
+    gaps = (reward[[0, 2]] - reward[[1, 3]]) / float(env.beta)
+    wanted = start + np.linalg.pinv(rows) @ (gaps - rows @ start)
+    np.testing.assert_allclose(distillation.population_solution(env, env.reward, law, start), wanted, rtol=1e-9)

@@ -356,7 +356,15 @@ def test_coverage_is_infinite_where_rounding_loses_a_part_of_the_optimum(mass):
     )
     apart = bl.Environment.create(np.stack([first, rare], 1)[None], target_params=[0.5, 0.2], log_reference=reference)
     law = bl.samplers.on_policy(together, together.log_target)
-    for number in (coverage.trace(together, together.log_target), theory.label_price(together, law)):
+    information = theory.fisher_information(together, law)
+    for number in (
+        coverage.trace(together, together.log_target),
+        theory.label_price(together, law),
+        theory.predicted_kl_pooled(together, information),
+        theory.predicted_kl_weighted(together, information, information),
+        theory.distillation.noise_price(together, law, 1.0),
+        bl.planner.labels_needed(together, information, law, 0.01),
+    ):
         assert np.isinf(number)
     assert coverage.trace(apart, apart.log_target) == pytest.approx(2, rel=1e-6)
     assert theory.label_price(apart, law) == pytest.approx(4.385, rel=1e-3)

@@ -6,6 +6,7 @@ import pytest
 from scipy.sparse import csgraph
 
 import banditlab as bl
+from banditlab.estimators import existence, objective
 from banditlab.numerics import graphs
 
 
@@ -50,6 +51,21 @@ def test_nothing_is_proved_of_a_direction_that_no_label_shows(shape):
         found = bl.estimators.regression.least_squares(env, wins, jnp.zeros(wins.shape), jnp.ones(3))
         assert not found.spans
         assert found.params[2] == 1
+
+
+def test_a_curvature_of_rounding_proves_nothing_by_itself():
+    """As `build` would have it with features centred in a context: sums over nodes leave rounding for zero."""
+    proved = 0
+    for seed in range(10):
+        features, wins = grouped((1, 50), seed)
+        centred = jnp.asarray(features - features.mean(axis=1, keepdims=True))
+        made = objective.LaplacianForm(centred, jnp.zeros((1, 50)), jnp.asarray(wins), None)
+        fit = bl.estimators.fit(bl.Environment.create(features, target_params=[0.3, -0.2, 0.0]), wins)
+        gradient, hessian = made.derivatives(bl.losses.dpo, made.margins(fit.params))
+        found = existence.certify(made, bl.losses.dpo, fit.params, gradient, hessian)
+        proved += int(found) == int(bl.Existence.exists)
+        assert hessian[2, 2] <= 1e-12 * made.sizes(bl.losses.dpo, made.margins(fit.params), hessian)[2]
+    assert proved == 0
 
 
 def test_a_fit_beyond_the_limit_of_pairs_is_stationary_and_leaves_what_was_never_compared_alone():

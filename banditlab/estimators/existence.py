@@ -42,7 +42,7 @@ def certify(objective: Objective, loss: losses.Loss, coordinates: Array, gradien
         separable = jnp.isfinite(worst) & (worst > tolerances.at_least(_MARGIN_ROUNDING, gaps.dtype) * largest)
     else:
         rows, invertible = whitening(hessian)
-        lost = _hidden(rows, objective.sizes(loss, objective.margins(coordinates)))
+        lost = _hidden(rows, objective.sizes(loss, objective.margins(coordinates), hessian))
         exists = invertible & (lost < 0.5) & losses.is_quadratic(loss)
         separable = jnp.zeros_like(exists)
     verdict = jnp.where(separable, Existence.separable, jnp.where(exists, Existence.exists, Existence.undetermined))
@@ -77,7 +77,7 @@ def _proposition_3(objective: Objective, margins: Array, gradient: Array, hessia
     may have made, or a label whose slope or curvature underflows.
     """
     rows, invertible = whitening(hessian)
-    lost = _hidden(rows, objective.sizes(losses.dpo, margins))
+    lost = _hidden(rows, objective.sizes(losses.dpo, margins, hessian))
     hidden = 8 * float(jnp.finfo(gradient.dtype).eps) * jnp.linalg.norm(rows) * objective.pull(losses.dpo, margins)
     decrement = jnp.linalg.norm(rows @ gradient) + hidden
     radius = jnp.sqrt(objective.largest_leverage(rows))
@@ -87,5 +87,9 @@ def _proposition_3(objective: Objective, margins: Array, gradient: Array, hessia
 
 
 def _hidden(rows: Array, sizes: Array) -> Array:
-    """Bound on |R E R'| for an error E of H of 16 roundings of its terms, |E_ij| <= 16 eps sqrt(sizes_i sizes_j)."""
+    """Bound on |R E R'| for an error E of H with |E_ij| <= 16 eps sqrt(sizes_i sizes_j).
+
+    A sum of K terms in blocks is off by log2(K) roundings of their sizes, and each term is a product of three numbers:
+    16 hold for 2^13 terms, and for more as long as roundings do not all go one way.
+    """
     return 16 * float(jnp.finfo(rows.dtype).eps) * jnp.sum(jnp.square(jnp.abs(rows) @ jnp.sqrt(sizes)))

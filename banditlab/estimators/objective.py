@@ -63,9 +63,9 @@ class PairForm(NamedTuple):
         position[rows, columns] = position[columns, rows] = np.arange(len(rows))
         return jnp.einsum("p,pr->r", slopes, self.differences), upper[position]
 
-    def sizes(self, loss: Loss, margins: Array) -> Array:
-        """(r,) sizes of the terms of the Hessian's diagonal: a few roundings of them are its error."""
-        return jnp.diagonal(self.derivatives(loss, margins)[1])
+    def sizes(self, loss: Loss, margins: Array, hessian: Array) -> Array:
+        """(r,) sizes of the terms of the Hessian's diagonal, positive ones: a few roundings of them are its error."""
+        return jnp.diagonal(hessian)
 
     def pull(self, loss: Loss, margins: Array) -> Array:
         """What a gradient is small against, (): over labels, its norm now and how it changes over one unit of h."""
@@ -129,8 +129,9 @@ class LaplacianForm(NamedTuple):
         applied = degrees[..., None] * self.features - jnp.einsum("xij,xjr->xir", edges, self.features)
         return jnp.einsum("xa,xar->r", flow, self.features), jnp.einsum("xar,xas->rs", self.features, applied)
 
-    def sizes(self, loss: Loss, margins: Array) -> Array:
+    def sizes(self, loss: Loss, margins: Array, hessian: Array) -> Array:
         """As in `PairForm`; the two products of I7 cancel."""
+        del hessian
         edges = self.wins * jnp.abs(derivatives(loss, margins, *(() if self.targets is None else (self.targets,)))[1])
         degrees = jnp.sum(edges, axis=2) + jnp.sum(edges, axis=1)
         return 2.0 * jnp.einsum("xa,xar->r", degrees, self.features**2)

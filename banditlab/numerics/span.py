@@ -26,6 +26,8 @@ def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
     if scale == 0.0:
         return np.zeros((features.shape[-1], 0))
     rank, directions = _row_space(differences / scale)
+    if rank == features.shape[-1]:
+        return np.eye(rank)
     # Features on a small scale count as much as the others: of one size, they may show more.
     sizes = np.abs(differences).max(axis=0)
     shown, _ = _row_space(differences / np.where(sizes > 0, sizes, 1.0))
@@ -42,9 +44,8 @@ def basis(features: np.ndarray, support: np.ndarray) -> np.ndarray:
 def _row_space(differences: np.ndarray) -> tuple[int, np.ndarray]:
     """The numerical rank of differences (N, d), and their right singular vectors as rows."""
     _, singular_values, directions = np.linalg.svd(differences, full_matrices=False)
-    return int(
-        (singular_values > _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]).sum()
-    ), directions
+    least = _RANK_TOLERANCE * max(differences.shape) ** 0.5 * singular_values[0]
+    return int((singular_values > least).sum()), directions
 
 
 def unresolved(features: np.ndarray, support: np.ndarray, spanning: np.ndarray, eps: float) -> int:

@@ -56,7 +56,7 @@ class Assessment(NamedTuple):
 @door
 def pooled_kl(env: Environment, information: Information, pair_law: PairLaw, num_labels: Labels) -> Array:
     """(1/2) tr(V (I + n H)^{-1}), (K,), after n = `num_labels` (K,) further labels from a pair law (S, A, A)."""
-    moments = coverage.target_covariance(env), information, theory.fisher_information(env, pair_law)
+    moments = coverage.target(env), information, theory.fisher_information(env, pair_law)
     return jax.vmap(lambda labels: _pooled_kl(*moments, labels))(num_labels)
 
 
@@ -70,7 +70,7 @@ def labels_needed(env: Environment, information: Information, pair_law: PairLaw,
         pair_law: (S, A, A) of the further labels; inf is returned if it leaves the KL above `kl` for ever.
         kl: positive.
     """
-    moments = coverage.target_covariance(env), information, theory.fisher_information(env, pair_law)
+    moments = coverage.target(env), information, theory.fisher_information(env, pair_law)
     return _labels_needed(*moments, jnp.asarray(kl, information.dtype))
 
 
@@ -92,12 +92,12 @@ def assess(
     if validation.is_concrete(num_labels) and 0 < num_labels < 1:
         raise ValueError(f"num_labels must be 0 or at least 1; got {num_labels}")
 
-    def moments(params: Array) -> tuple[Array, Array, Array]:
+    def moments(params: Array) -> tuple[coverage.Target, Array, Array]:
         moved = env.replace(target_params=params)
         pairs = policies.independent_pairs(moved, moved.log_target, moved.log_target)
         followed = jnp.where(on_policy[:, None, None, None], pairs[None], laws)
         labels = jax.lax.map(lambda law: theory.fisher_information(moved, law), followed)
-        return coverage.target_covariance(moved), num_labels * labels[0], labels
+        return coverage.target(moved), num_labels * labels[0], labels
 
     kl, params = jnp.asarray(kl, laws.dtype), env.target_params
     assert params is not None
@@ -107,7 +107,7 @@ def assess(
 
     def values(params: Array) -> tuple[Array, Array, Array]:
         covered, information, labels = moments(params)
-        prices = jax.vmap(lambda label: coverage.trace_ratio(label, covered))(labels)
+        prices = jax.vmap(lambda label: coverage.over(covered, label))(labels)
         pooled = jax.vmap(lambda label, n: _pooled_kl(covered, information, label, n))(labels, reached)
         return prices, pooled, _pooled_kl(covered, information, labels[0], jnp.zeros_like(kl))
 
@@ -164,12 +164,12 @@ def _direction_pairs(rank: int, dtype: jnp.dtype) -> tuple[Array, Array, Array]:
     return jnp.asarray(first, dtype), jnp.asarray(second, dtype), jnp.asarray(weights, dtype)
 
 
-def _pooled_kl(covered: Array, information: Array, label: Array, num_labels: Array) -> Array:
-    return 0.5 * coverage.trace_ratio(information + num_labels * label, covered)
+def _pooled_kl(covered: coverage.Target, information: Array, label: Array, num_labels: Array) -> Array:
+    return 0.5 * coverage.over(covered, information + num_labels * label)
 
 
-def _labels_needed(covered: Array, information: Array, label: Array, kl: Array) -> Array:
-    price = coverage.trace_ratio(label, covered)
+def _labels_needed(covered: coverage.Target, information: Array, label: Array, kl: Array) -> Array:
+    price = coverage.over(covered, label)
     shown = jnp.trace(label) > 0
     furthest = _FURTHEST * jnp.trace(information) / jnp.where(shown, jnp.trace(label), 1.0)
     # The labels in hand can only help: without them C_F / (2 kl) suffice.

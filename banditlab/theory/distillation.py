@@ -38,7 +38,7 @@ def noise_floor(env: Environment, counts: Wins, noise: NonNegative, *, misspecif
     Needs a realizable environment, as in `banditlab.theory`, unless `misspecified` is "allow".
     """
     needed(env, misspecified)
-    price = coverage.trace_ratio(prices.moment(env, counts), coverage.target_covariance(env))
+    price = coverage.over(coverage.target(env), prices.moment(env, counts))
     return jnp.where(jnp.isfinite(price), (noise / env.beta) ** 2 * price, jnp.inf)
 
 
@@ -139,7 +139,12 @@ def population_solution(env: Environment, teacher: ArrayLike, pair_law: ArrayLik
     # Columns of one size, so that a feature on a small scale counts as much.
     sizes = np.linalg.norm(rows, axis=0)
     sizes = np.where(sizes > 0, sizes, 1.0)
-    return start + np.linalg.lstsq(rows / sizes, missing, rcond=1e-12)[0] / sizes
+    left, values, right = np.linalg.svd(rows / sizes, full_matrices=False)
+    shown = values > 1e-12 * values.max(initial=0.0)
+    moved = right[shown].T @ (left[:, shown].T @ missing / values[shown]) / sizes
+    # Nearest in theta: what no pair shows, a null direction of the rows themselves, is not moved along.
+    unseen = np.linalg.qr(right[~shown].T / sizes[:, None])[0]
+    return start + moved - unseen @ (unseen.T @ moved)
 
 
 @door

@@ -50,7 +50,7 @@ def target_leverage(env: Environment) -> Array:
 def label_price(env: Environment, pair_law: PairLaw, *, misspecified: Misspecified = "raise") -> Array:
     """C_F(mu) = tr(V* H(mu)^{-1}), (): labels times KL, up to the factor 2 (I6)."""
     needed(env, misspecified)
-    return _over(env, fisher_information(env, pair_law))
+    return coverage.over(coverage.target(env), fisher_information(env, pair_law))
 
 
 @door
@@ -67,7 +67,7 @@ def predicted_kl(
 def predicted_kl_pooled(env: Environment, information: Information, *, misspecified: Misspecified = "raise") -> Array:
     """KL ≈ (1/2) tr(V* I^{-1}), () for pooled data of total information I = sum_j n_j H(mu_j), (rank, rank)."""
     needed(env, misspecified)
-    return 0.5 * _over(env, information)
+    return 0.5 * coverage.over(coverage.target(env), information)
 
 
 @door
@@ -80,9 +80,9 @@ def predicted_kl_weighted(
     """
     needed(env, misspecified)
     rows, in_range = linalg.inverse_root(information)
-    spread = rows @ coverage.target_covariance(env) @ rows.T
-    noise = rows @ score_covariance @ rows.T
-    return jnp.where(jnp.all(in_range), 0.5 * jnp.sum(spread * noise), jnp.inf)
+    aim = coverage.target(env)
+    spread, noise = rows @ aim.covariance @ rows.T, rows @ score_covariance @ rows.T
+    return jnp.where(jnp.all(in_range) & aim.complete, 0.5 * jnp.sum(spread * noise), jnp.inf)
 
 
 @door
@@ -223,13 +223,6 @@ def moment(env: Environment, weights: Array) -> Array:
     applied = degrees[..., None] * features - jnp.einsum("xij,xjr->xir", edges, features)
     moment = jnp.einsum("xar,xas->rs", features, applied)
     return 0.5 * (moment + moment.T)
-
-
-def _over(env: Environment, information: Array) -> Array:
-    """tr(V* I^{-1}), (); inf where I misses a direction, or rounding loses one of V*."""
-    target = coverage.target_covariance(env)
-    ratio = coverage.trace_ratio(information, target)
-    return ratio if env.rank == 0 else jnp.where(coverage.resolved(env, target), ratio, jnp.inf)
 
 
 def _label_variance(env: Environment) -> Array:
